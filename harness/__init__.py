@@ -1,0 +1,6 @@
+"""The library behind the behavioural evals: data types, analysis, engines and recorders, experiments' helpers, gate.
+
+Lower never imports higher: gate > arms, steering, judge > engines, recorders > analysis > data.
+"""
+
+__version__ = "0.1.0"

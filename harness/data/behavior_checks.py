@@ -1,0 +1,207 @@
+"""Is a behavior's data a fair instrument? Length, words outside the decision and repetition must not give it away.
+
+Two giveaways are tested the way a shortcut would be learned: a classifier is fitted on all domains but some and chooses,
+in each pair of the domains left out, which completion is the positive one. It must not beat a coin (exact one-sided
+binomial test at LEVEL; ten folds, whole domains). Choices of one fold share a classifier, so the test is a little
+liberal where a fold is large. It cannot show that no shortcut exists, only that words and length are none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.behavior import Behavior, Pair
+
+LEVEL = 0.01
+"""Chance that one giveaway test flags clean data."""
+FEWEST = 40
+"""Pairs below which a giveaway of 70 % would usually be missed, so that no answer is given."""
+MEAN_LENGTH_GAP = 0.25
+"""Words by which positives and negatives may differ on average."""
+SAME_WORDS = 0.7
+"""Jaccard overlap of content words above which two scenarios count as one."""
+SAME_TEXT = 0.85
+"""Ratio of matching characters above which two texts count as one."""
+SAME_TEMPLATE = 4
+"""Times that one sentence pattern (everything but function words masked) may occur among the users' last turns."""
+
+TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+|[^\sA-Za-z\d]")
+FUNCTION_WORDS = frozenset(
+    "a an the this that these those it its to of in on at by for from with and or but so if than as i you he she we they me him her us "
+    "them my your his our their is are was were be been am do does did have has had will would can could should may might must not no "
+    "please what which who how when where why there here before after until then now first all every each any some more most very too "
+    "just only also again about into out up down over under off let's i'm don't".split()
+)
+
+
+@dataclass(frozen=True)
+class DataFinding:
+    """One thing looked at: `ok`, and one line with the figure and what is allowed."""
+
+    name: str
+    ok: bool
+    text: str
+
+
+def tokens(text: str) -> list[str]:
+    """Words, numbers and punctuation marks, lower case."""
+    return [match.lower() for match in TOKEN.findall(text)]
+
+
+def words(text: str) -> list[str]:
+    """Words and numbers, lower case."""
+    return [token for token in tokens(text) if token[0].isalnum()]
+
+
+def stems(text: str) -> set[str]:
+    """First five letters of every content word: enough to see that "planted" takes up "plant"."""
+    return {word[:5] for word in words(text) if word not in FUNCTION_WORDS}
+
+
+def outside_decision(pair: Pair) -> tuple[str, str]:
+    """Both completions (positive, negative) without their decision phrases."""
+    positive, negative = pair.positive, pair.negative
+    if pair.decision is not None:
+        for phrase in pair.decision.positive:
+            positive = positive.replace(phrase, " ")
+        for phrase in pair.decision.negative:
+            negative = negative.replace(phrase, " ")
+    return positive, negative
+
+
+def _fit_choice(gaps: NDArray[np.float64], ridge: float = 1.0) -> NDArray[np.float64]:
+    """Weights w of P(positive is chosen) = sigmoid(gap @ w) with an L2 penalty, by Newton's method."""
+    weights = np.zeros(gaps.shape[1])
+    for _ in range(25):
+        chosen = 1 / (1 + np.exp(-gaps @ weights))
+        gradient = gaps.T @ (1 - chosen) - ridge * weights
+        curvature = (gaps * (chosen * (1 - chosen))[:, None]).T @ gaps + ridge * np.eye(len(weights))
+        step = np.linalg.solve(curvature, gradient)
+        weights += step
+        if np.abs(step).max() < 1e-6:
+            break
+    return weights
+
+
+def _choices(gaps: NDArray[np.float64], groups: Sequence[str], folds: int = 10) -> tuple[float, int]:
+    """Right choices (a tie counts half) and choices made, each by a classifier that saw none of its group."""
+    names = sorted(set(groups))
+    fold = np.array([names.index(group) % min(folds, len(names)) for group in groups])
+    right = 0.0
+    for left_out in sorted(set(fold.tolist())):
+        here = fold == left_out
+        margin = gaps[here] @ _fit_choice(gaps[~here])
+        right += float((margin > 1e-9).sum()) + 0.5 * float((np.abs(margin) <= 1e-9).sum())
+    return right, len(groups)
+
+
+def _giveaway(name: str, what: str, behavior: Behavior, measure: Callable[[Pair], Counter[str]]) -> DataFinding:
+    """Whether a classifier on `measure` (feature counts, positive minus negative) beats a coin on domains it has not seen."""
+    from scipy.stats import binomtest
+
+    pairs = behavior.pairs
+    if len(pairs) < FEWEST or len({pair.domain for pair in pairs}) < 3:
+        return DataFinding(name, False, f"too few pairs to tell: {len(pairs)}, at least {FEWEST} over 3 domains are needed")
+    gaps = [measure(pair) for pair in pairs]
+    occurs = Counter(feature for gap in gaps for feature, count in gap.items() if count)
+    features = sorted(feature for feature, count in occurs.items() if count >= 2)
+    if not features:
+        return DataFinding(name, True, f"{what} is the same on both sides in all {len(pairs)} pairs")
+    table = np.array([[float(gap[feature]) for feature in features] for gap in gaps])
+    right, n = _choices(table, [pair.domain for pair in pairs])
+    p = float(binomtest(round(right), n, 0.5, alternative="greater").pvalue)
+    text = f"{what} chooses the positive in {right:g} of {n} pairs ({right / n:.3f}, p = {p:.3f}; at least {LEVEL:g} is allowed)"
+    return DataFinding(name, p >= LEVEL, text)
+
+
+def _word_gap(pair: Pair) -> Counter[str]:
+    positive, negative = outside_decision(pair)
+    gap = Counter(tokens(positive))
+    gap.subtract(tokens(negative))
+    return gap
+
+
+def _length_gap(pair: Pair) -> Counter[str]:
+    positive, negative = pair.positive, pair.negative
+    return Counter(words=len(words(positive)) - len(words(negative)), characters=len(positive) - len(negative))
+
+
+def _matched_length(behavior: Behavior) -> DataFinding:
+    gaps = np.array([len(words(pair.positive)) - len(words(pair.negative)) for pair in behavior.pairs])
+    mean = float(gaps.mean())
+    text = f"positives are {mean:+.2f} words longer on average ({(gaps != 0).sum()} of {len(gaps)} pairs differ; within {MEAN_LENGTH_GAP} is allowed)"
+    return DataFinding("matched length", abs(mean) <= MEAN_LENGTH_GAP, text)
+
+
+def _echo(behavior: Behavior) -> DataFinding:
+    """Both completions must take up the user's content, or "talks about the same thing" would tell them apart."""
+    missing = []
+    for pair in behavior.pairs:
+        asked = set().union(*(stems(message.content) for message in pair.messages))
+        wanted = min(2, len(asked))
+        missing += [pair.id for text in (pair.positive, pair.negative) if len(stems(text) & asked) < wanted]
+    text = f"{len(missing)} of {2 * len(behavior.pairs)} completions take up fewer than two content words of the conversation"
+    return DataFinding("echo", not missing, text + (f": {', '.join(missing[:5])}" if missing else ""))
+
+
+def _last_turn(pair: Pair) -> str:
+    return pair.messages[-1].content
+
+
+def mask(text: str) -> str:
+    """The sentence pattern of a text: content words become one placeholder, neighbors merged."""
+    kept = ["_" if token[0].isalnum() and token not in FUNCTION_WORDS else token for token in tokens(text)]
+    return " ".join(token for i, token in enumerate(kept) if token != "_" or i == 0 or kept[i - 1] != "_")
+
+
+def _near_duplicates(behavior: Behavior) -> DataFinding:
+    """Pairs of scenarios, across and within splits, with nearly the same content words or the same characters."""
+    pairs = behavior.pairs
+    bags = [stems(" ".join(message.content for message in pair.messages)) for pair in pairs]
+    turns = [_last_turn(pair).lower() for pair in pairs]
+    completions = [(pair.positive.lower(), pair.negative.lower()) for pair in pairs]
+    found = []
+    for i in range(len(pairs)):
+        for j in range(i):
+            shared = len(bags[i] & bags[j])
+            union = len(bags[i] | bags[j])
+            same = union > 0 and shared / union >= SAME_WORDS
+            if not same and shared >= 2:
+                same = _same_text(turns[i], turns[j]) or any(_same_text(a, b) for a, b in zip(completions[i], completions[j], strict=True))
+            if same:
+                found.append(f"{pairs[j].id} and {pairs[i].id}")
+    text = f"{len(found)} near-duplicate scenarios among {len(pairs)}" + (f": {'; '.join(found[:3])}" if found else "")
+    return DataFinding("near-duplicates", not found, text)
+
+
+def _same_text(a: str, b: str) -> bool:
+    matcher = SequenceMatcher(None, a, b, autojunk=False)
+    return matcher.real_quick_ratio() >= SAME_TEXT and matcher.quick_ratio() >= SAME_TEXT and matcher.ratio() >= SAME_TEXT
+
+
+def _templates(behavior: Behavior) -> DataFinding:
+    """Sentence patterns of the user's last turn that recur: a template with the nouns changed."""
+    patterns = Counter(mask(_last_turn(pair)) for pair in behavior.pairs)
+    allowed = max(SAME_TEMPLATE, len(behavior.pairs) // 50)
+    worst, count = patterns.most_common(1)[0]
+    text = f"the commonest sentence pattern of a user's turn occurs {count} times ({worst!r}; at most {allowed} are allowed)"
+    return DataFinding("templates", count <= allowed, text)
+
+
+def check_behavior(behavior: Behavior) -> tuple[DataFinding, ...]:
+    """Everything that must hold for the pairs to measure the behavior and nothing else."""
+    return (
+        _matched_length(behavior),
+        _giveaway("length alone", "length alone", behavior, _length_gap),
+        _giveaway("words outside the decision", "a bag of words outside the decision phrases", behavior, _word_gap),
+        _echo(behavior),
+        _near_duplicates(behavior),
+        _templates(behavior),
+    )

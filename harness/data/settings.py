@@ -1,0 +1,38 @@
+"""Every setting of a run, once. The pytest plugin and `python -m harness` fill it; nothing else holds a default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Settings:
+    model: str = "tiny-hybrid"
+    candidates: tuple[Path, ...] = ()
+    behaviors: tuple[str, ...] = ("listening",)
+    engine: Literal["hf", "vllm"] = "hf"
+    server: str | None = None
+    tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+    cycle: str | None = None
+    baseline: str | None = None
+    profile: Literal["quick", "full"] = "quick"
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    store: Path = PROJECT / ".store"
+    history: Path | None = None
+    """None: `history.sqlite` beside the store's folder."""
+    inconclusive: Literal["fail", "allow"] = "fail"
+    trust_remote_code: tuple[str, ...] = ()
+    report: bool = True
+    fast: bool = True
+    thresholds: Path = PROJECT / "thresholds.toml"
+    reports: Path = PROJECT / "reports"
+
+    @property
+    def history_path(self) -> Path:
+        return self.history or self.store.parent / "history.sqlite"

@@ -1,0 +1,1 @@
+"""Engines score, generate, record and steer. Both speak `harness.engines.protocol.Engine`."""

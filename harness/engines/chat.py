@@ -1,0 +1,48 @@
+"""Conversations as tokens: the prompt of a completion, and where in it each span of the conversation lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.data.behavior import Message
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids up to and including the generation prompt; `spans` are half-open token ranges.
+
+    content: the last user turn's text. earlier: texts of the turns before it. What is in neither belongs to the template.
+    """
+
+    tokens: tuple[int, ...]
+    content: tuple[int, int]
+    earlier: tuple[tuple[int, int], ...]
+
+
+def prompt_text(tokenizer: Any, messages: Sequence[Message]) -> str:
+    """The rendered conversation, ready for the assistant's reply."""
+    turns = [{"role": m.role, "content": m.content} for m in messages]
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+
+def encode_prompt(tokenizer: Any, messages: Sequence[Message]) -> Prompt:
+    """Tokenize a conversation and find its turns. Raises ValueError if the template alters a turn's text."""
+    text = prompt_text(tokenizer, messages)
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    spans, cursor = [], 0
+    for message in messages:
+        content = message.content.strip()
+        start = text.find(content, cursor)
+        if start < 0:
+            raise ValueError(f"the chat template does not keep this turn as written: {message.content[:60]!r}")
+        cursor = start + len(content)
+        inside = [i for i, (low, high) in enumerate(encoded["offset_mapping"]) if high > start and low < cursor and high > low]
+        spans.append((inside[0], inside[-1] + 1))
+    return Prompt(tuple(encoded["input_ids"]), spans[-1], tuple(spans[:-1]))
+
+
+def encode_reply(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """Tokens of a reply, without its end mark."""
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -1,0 +1,263 @@
+"""The transformers engine: does everything, on a CPU or a GPU, for any causal language model the library loads.
+
+A float32 adapter is merged into a copy of the base (a plain forward pass afterwards, any adapter that peft can merge);
+in half precision, where a merge would round, the adapter runs beside the shared base. Scoring pads on the right, which
+a causal model cannot see; generation pads on the left with a mask. What it cannot show: bitwise equality across batch
+shapes; numbers agree within about 1e-6 in float32.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from peft import PeftModel
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from harness.data.behavior import Message
+from harness.data.errors import InstrumentError
+from harness.data.subject import Subject
+from harness.engines.chat import encode_prompt, encode_reply
+from harness.engines.fast import short_chunks
+from harness.engines.protocol import Completion, Recorded, Scored, Sites, Steering
+from harness.recorders.attention import record_attention
+from harness.recorders.heads import record_heads
+from harness.recorders.residual import add_to_residual, record_residual
+
+KEPT_MODELS = 3
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One sequence to be run: its tokens, and how many of them are given (prompt) rather than scored."""
+
+    tokens: tuple[int, ...]
+    given: int
+
+
+class HFEngine:
+    """`device` "cpu" or "cuda"; float32 on a CPU, the checkpoint's own type on a GPU. `batch_tokens` bounds a batch, padding included."""
+
+    name = "hf"
+
+    def __init__(self, device: str = "cpu", fast: bool = True, batch_tokens: int = 4096) -> None:
+        self.device, self.fast, self.batch_tokens = device, fast, batch_tokens
+        self._models: OrderedDict[str, Any] = OrderedDict()
+        self._tokenizers: dict[str, Any] = {}
+
+    # -- loading ---------------------------------------------------------------------------------------------------
+
+    def tokenizer(self, subject: Subject) -> Any:
+        """The base's tokenizer, with a padding token."""
+        if subject.base_digest not in self._tokenizers:
+            tokenizer = AutoTokenizer.from_pretrained(subject.base, trust_remote_code=subject.trust_remote_code)
+            if tokenizer.pad_token_id is None:
+                tokenizer.pad_token = tokenizer.eos_token
+            self._tokenizers[subject.base_digest] = tokenizer
+        return self._tokenizers[subject.base_digest]
+
+    def base_model(self, subject: Subject) -> Any:
+        """The base's weights, loaded once, without any adapter."""
+        return self._kept(subject.base_digest, lambda: self._load(subject))
+
+    def _load(self, subject: Subject) -> Any:
+        model = AutoModelForCausalLM.from_pretrained(
+            subject.base,
+            dtype=torch.float32 if self.device == "cpu" else "auto",
+            trust_remote_code=subject.trust_remote_code,
+            attn_implementation="sdpa",
+        )
+        return model.to(self.device).eval()  # type: ignore[arg-type]  # transformers types `to` for its own kinds only
+
+    def _kept(self, digest: str, make: Callable[[], Any]) -> Any:
+        if digest not in self._models:
+            self._models[digest] = make()
+            while len(self._models) > KEPT_MODELS:
+                oldest = next(key for key in self._models if "+" in key or key != digest)
+                del self._models[oldest]
+        self._models.move_to_end(digest)
+        return self._models[digest]
+
+    @contextlib.contextmanager
+    def model(self, subject: Subject) -> Iterator[Any]:
+        """The subject ready for a forward pass, as a plain transformers model."""
+        base = self.base_model(subject)
+        with torch.inference_mode(), short_chunks() if self.fast and self.device == "cpu" else contextlib.nullcontext():
+            if subject.adapter is None:
+                yield base
+            elif base.dtype == torch.float32:
+                yield self._kept(subject.digest, lambda: self._merged(base, subject))
+            else:
+                beside = PeftModel.from_pretrained(base, str(subject.adapter), is_trainable=False)
+                try:
+                    yield base
+                finally:
+                    beside.unload()
+
+    def _merged(self, base: Any, subject: Subject) -> Any:
+        with torch.inference_mode(False):
+            merged: Any = PeftModel.from_pretrained(copy.deepcopy(base), str(subject.adapter)).merge_and_unload()
+        return merged.eval()
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    def _batches(self, rows: Sequence[_Row]) -> Iterator[list[int]]:
+        """Indices of rows of similar length, longest first, within the token budget."""
+        order = sorted(range(len(rows)), key=lambda i: (-len(rows[i].tokens), i))
+        batch: list[int] = []
+        for index in order:
+            if batch and (len(batch) + 1) * len(rows[batch[0]].tokens) > self.batch_tokens:
+                yield batch
+                batch = []
+            batch.append(index)
+        if batch:
+            yield batch
+
+    def _padded(self, rows: Sequence[_Row], pad: int) -> Tensor:
+        width = max(len(row.tokens) for row in rows)
+        return torch.tensor([[*row.tokens, *[pad] * (width - len(row.tokens))] for row in rows], device=self.device)
+
+    def _steered(self, model: Any, steering: Steering | None, where: Callable[[], Tensor | None]) -> contextlib.AbstractContextManager[None]:
+        if steering is None:
+            return contextlib.nullcontext()
+        layers = model.get_decoder().layers
+        for layer, vector in steering.vectors.items():
+            if not 0 <= layer < len(layers):
+                raise ValueError(f"steering layer {layer} is out of range: the model has layers 0 to {len(layers) - 1}")
+            if vector.shape != (model.config.hidden_size,) or not np.isfinite(vector).all():
+                raise ValueError(f"a steering vector must be {model.config.hidden_size} finite numbers, found shape {vector.shape}")
+        vectors = {layer: torch.from_numpy(np.asarray(v, dtype=np.float32)).to(self.device) for layer, v in steering.vectors.items()}
+        return add_to_residual(layers, vectors, where)
+
+    def _rows(self, subject: Subject, completions: Sequence[Completion]) -> list[_Row]:
+        tokenizer = self.tokenizer(subject)
+        prompts: dict[tuple[Message, ...], tuple[int, ...]] = {}
+        rows = []
+        for completion in completions:
+            if completion.messages not in prompts:
+                prompts[completion.messages] = encode_prompt(tokenizer, completion.messages).tokens
+            prompt, reply = prompts[completion.messages], encode_reply(tokenizer, completion.text)
+            rows.append(_Row(prompt + reply, len(prompt)))
+        return rows
+
+    def score(self, subject: Subject, completions: Sequence[Completion], steering: Steering | None = None) -> list[Scored]:
+        return self._score(subject, self._rows(subject, completions), steering)
+
+    def score_texts(self, subject: Subject, texts: Sequence[str], steering: Steering | None = None) -> list[Scored]:
+        tokenizer = self.tokenizer(subject)
+        return self._score(subject, [_Row(encode_reply(tokenizer, text), 1) for text in texts], steering)
+
+    def _score(self, subject: Subject, rows: Sequence[_Row], steering: Steering | None) -> list[Scored]:
+        scored: list[Scored | None] = [None] * len(rows)
+        mask: Tensor | None = None
+        with self.model(subject) as model, self._steered(model, steering, lambda: mask):
+            head, cap = model.get_output_embeddings(), getattr(model.config, "final_logit_softcapping", None)
+            for batch in self._batches(rows):
+                ids = self._padded([rows[i] for i in batch], self.tokenizer(subject).pad_token_id)
+                given = torch.tensor([rows[i].given for i in batch], device=self.device)
+                mask = _steered_positions(steering, ids, given)
+                hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state  # [batch, tokens, d_model]
+                where = [(b, t) for b, i in enumerate(batch) for t in range(rows[i].given, len(rows[i].tokens))]
+                at = torch.tensor(where, device=self.device)
+                logits = head(hidden[at[:, 0], at[:, 1] - 1]).float()  # [scored tokens, vocabulary]
+                if cap:
+                    logits = torch.tanh(logits / cap) * cap
+                chosen = logits.log_softmax(-1).gather(1, ids[at[:, 0], at[:, 1]][:, None])[:, 0].double().cpu().numpy()
+                lengths = [len(rows[i].tokens) - rows[i].given for i in batch]
+                for i, values in zip(batch, np.split(chosen, np.cumsum(lengths)[:-1]), strict=True):
+                    scored[i] = Scored(rows[i].tokens[rows[i].given :], values)
+        return [one for one in scored if one is not None]
+
+    def generate(
+        self,
+        subject: Subject,
+        prompts: Sequence[tuple[Message, ...]],
+        *,
+        seed: int,
+        temperature: float = 1.0,
+        max_new_tokens: int = 40,
+        steering: Steering | None = None,
+    ) -> list[str]:
+        tokenizer = self.tokenizer(subject)
+        rows = [_Row(encode_prompt(tokenizer, messages).tokens, 0) for messages in prompts]
+        replies: list[str] = [""] * len(rows)
+        prefill = [True]
+        mode = steering.positions if steering else "both"
+
+        def where() -> Tensor | None:
+            active = mode == "both" or (mode == "prefill") == prefill[0]
+            return None if active else torch.zeros(1, 1, device=self.device)
+
+        def notice(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
+            prefill[0] = kwargs["input_ids"].shape[1] > 1
+
+        with self.model(subject) as model, self._steered(model, steering, where), torch.random.fork_rng():
+            handle = model.register_forward_pre_hook(notice, with_kwargs=True)
+            torch.manual_seed(seed)
+            try:
+                for batch in self._batches([_Row(row.tokens + (0,) * max_new_tokens, 0) for row in rows]):
+                    width = max(len(rows[i].tokens) for i in batch)
+                    pads = [width - len(rows[i].tokens) for i in batch]
+                    pairs = list(zip(pads, batch, strict=True))
+                    ids = torch.tensor([[tokenizer.pad_token_id] * p + list(rows[i].tokens) for p, i in pairs], device=self.device)
+                    seen = torch.tensor([[0] * p + [1] * len(rows[i].tokens) for p, i in pairs], device=self.device)
+                    sampling: dict[str, Any] = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+                    out = model.generate(
+                        input_ids=ids,
+                        attention_mask=seen,
+                        max_new_tokens=max_new_tokens,
+                        pad_token_id=tokenizer.pad_token_id,
+                        eos_token_id=tokenizer.eos_token_id,
+                        **(sampling if temperature > 0 else {"do_sample": False}),
+                    )
+                    for i, text in zip(batch, tokenizer.batch_decode(out[:, width:], skip_special_tokens=True), strict=True):
+                        replies[i] = text.strip()
+            finally:
+                handle.remove()
+        return replies
+
+    def record(self, subject: Subject, completions: Sequence[Completion], sites: Sites) -> list[Recorded]:
+        rows = self._rows(subject, completions)
+        recorded: list[Recorded | None] = [None] * len(rows)
+        with self.model(subject) as model, contextlib.ExitStack() as stack:
+            layers = model.get_decoder().layers
+            attention = stack.enter_context(record_attention(model)) if sites.attention else None
+            heads = stack.enter_context(record_heads(layers)) if sites.heads else {}
+            residual = stack.enter_context(record_residual(layers, sites.residual_layers)) if sites.residual_layers else {}
+            for batch in self._batches(rows):
+                ids = self._padded([rows[i] for i in batch], self.tokenizer(subject).pad_token_id)
+                starts = torch.tensor([rows[i].given - 1 for i in batch], device=self.device)
+                if attention is not None:
+                    attention.positions, attention.rows = starts[:, None], {}
+                model.get_decoder()(input_ids=ids, use_cache=False)
+                for b, i in enumerate(batch):
+                    given, length = rows[i].given, len(rows[i].tokens)
+                    recorded[i] = Recorded(
+                        attention=_rows_of(attention.rows, b, given) if attention is not None else None,
+                        heads={layer: out[b, given - 1].float().cpu().numpy() for layer, out in heads.items()},
+                        residual={layer: out[b, given:length].float().mean(0).cpu().numpy() for layer, out in residual.items()},
+                        norms={layer: float(out[b, 1:length].float().norm(dim=-1).median()) for layer, out in residual.items()},
+                    )
+        if any(one is None for one in recorded):
+            raise InstrumentError("the engine did not record every conversation")
+        return [one for one in recorded if one is not None]
+
+
+def _steered_positions(steering: Steering | None, ids: Tensor, given: Tensor) -> Tensor | None:
+    """[batch, tokens] mask of the positions to steer; None for all of them."""
+    if steering is None or steering.positions == "both":
+        return None
+    prompt = torch.arange(ids.shape[1], device=ids.device)[None] < given[:, None]
+    return prompt if steering.positions == "prefill" else ~prompt
+
+
+def _rows_of(rows: dict[int, Tensor], b: int, keys: int) -> np.ndarray:
+    """[full-attention layers, heads, keys] of one conversation."""
+    return np.stack([rows[layer][b, :, 0, :keys].cpu().numpy() for layer in sorted(rows)]) if rows else np.zeros((0, 0, keys), np.float32)

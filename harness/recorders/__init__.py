@@ -1,0 +1,1 @@
+"""Recorders: context managers that read from one forward pass without changing it."""

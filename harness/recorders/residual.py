@@ -1,0 +1,55 @@
+"""The residual stream after a layer (`hook_resid_post`): reading it, and adding a vector to it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def _after_layers(layers: Mapping[int, nn.Module], act: Callable[[int, Tensor], Tensor | None]) -> Callable[[], None]:
+    def hook_for(index: int) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+            hidden = output[0] if isinstance(output, tuple) else output
+            changed = act(index, hidden)
+            if changed is None:
+                return None
+            return (changed, *output[1:]) if isinstance(output, tuple) else changed
+
+        return hook
+
+    handles = [layer.register_forward_hook(hook_for(index)) for index, layer in layers.items()]
+    return lambda: [handle.remove() for handle in handles] and None
+
+
+@contextlib.contextmanager
+def record_residual(layers: nn.ModuleList, indices: Collection[int]) -> Iterator[dict[int, Tensor]]:
+    """After a forward pass the yielded dict maps layer index to [batch, tokens, d_model]."""
+    streams: dict[int, Tensor] = {}
+
+    def keep(index: int, hidden: Tensor) -> None:
+        streams[index] = hidden.detach()
+
+    remove = _after_layers({i: layers[i] for i in indices}, keep)
+    try:
+        yield streams
+    finally:
+        remove()
+
+
+@contextlib.contextmanager
+def add_to_residual(layers: nn.ModuleList, vectors: Mapping[int, Tensor], where: Callable[[], Tensor | None]) -> Iterator[None]:
+    """Add `vectors[layer]` [d_model] after those layers; `where()` gives a [batch, tokens] mask, or None for everywhere."""
+
+    def add(index: int, hidden: Tensor) -> Tensor:
+        vector = vectors[index].to(hidden)
+        mask = where()
+        return hidden + (vector if mask is None else vector * mask[..., None].to(hidden))
+
+    remove = _after_layers({i: layers[i] for i in vectors}, add)
+    try:
+        yield
+    finally:
+        remove()

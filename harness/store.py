@@ -1,0 +1,101 @@
+"""Everything expensive, kept under a digest of all that determined it.
+
+An entry is a folder `<store>/<kind>/<digest>/` with `entry.json` (the key in clear and a SHA-256 of every file). It is
+built under a temporary name and renamed, so a killed run leaves nothing half done; built under a file lock, so two workers
+never build the same thing; verified when read, so a damaged file is made again instead of believed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+ENTRY = "entry.json"
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a JSON-able value, the same whatever the order of keys; 24 hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def digest_of_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    hasher = hashlib.sha256()
+    with path.open("rb") as handle:
+        while block := handle.read(1 << 22):
+            hasher.update(block)
+    return hasher.hexdigest()
+
+
+class Store:
+    """A folder of entries by content. `made` counts what this process built, by kind."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.made: dict[str, int] = {}
+
+    def path_of(self, kind: str, key: Mapping[str, Any]) -> Path:
+        return self.root / kind / digest_of(key)
+
+    def entry(self, kind: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+        """The folder of this entry; `build(folder)` fills it when it is not there or no longer what was written."""
+        folder = self.path_of(kind, key)
+        if self._intact(folder):
+            return folder
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if self._intact(folder):
+                return folder
+            with self._under_temporary_name(folder) as temporary:
+                build(temporary)
+                files = {str(p.relative_to(temporary)): digest_of_file(p) for p in sorted(temporary.rglob("*")) if p.is_file()}
+                (temporary / ENTRY).write_text(json.dumps({"key": key, "files": files}, indent=1, default=str))
+            self.made[kind] = self.made.get(kind, 0) + 1
+        return folder
+
+    def arrays(self, kind: str, key: Mapping[str, Any], compute: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Named arrays, computed once."""
+
+        def build(folder: Path) -> None:
+            np.savez(folder / "arrays.npz", **dict(compute()))
+
+        with np.load(self.entry(kind, key, build) / "arrays.npz") as loaded:
+            return {name: loaded[name] for name in loaded.files}
+
+    def json(self, kind: str, key: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
+        """A JSON value, computed once."""
+
+        def build(folder: Path) -> None:
+            (folder / "value.json").write_text(json.dumps(compute(), ensure_ascii=False))
+
+        return json.loads((self.entry(kind, key, build) / "value.json").read_text())
+
+    def _intact(self, folder: Path) -> bool:
+        try:
+            files = json.loads((folder / ENTRY).read_text())["files"]
+            return all(digest_of_file(folder / name) == digest for name, digest in files.items())
+        except (OSError, ValueError, KeyError):
+            return False
+
+    @contextlib.contextmanager
+    def _under_temporary_name(self, folder: Path) -> Iterator[Path]:
+        temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+        temporary.mkdir()
+        try:
+            yield temporary
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
