@@ -1,25 +1,72 @@
 """Distance between rows of attention weights: Jensen–Shannon and Euclidean.
 
-JS = sqrt(H((p + q) / 2) − (H(p) + H(q)) / 2), entropy in bits: a metric between 0 and 1 (Endres and Schindelin 2003). Splitting every key into
-two halves leaves it unchanged; the Euclidean distance falls by √2, so it can be multiplied by √(visible keys) to compare rows of different
-length. Both say how far weights moved, not in which direction: size follows the number of training steps.
+JS = sqrt(H((p + q) / 2) − (H(p) + H(q)) / 2), entropy in bits: a metric between 0 and 1 (Endres and Schindelin 2003). Splitting every key
+into two halves leaves it unchanged; the Euclidean distance falls by √2, so it can be multiplied by √(keys that count) to compare rows of
+different length. Both say how far weights moved, not in which direction: size follows the number of training steps.
 """
 
 from __future__ import annotations
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from harness.analysis.sample import Floats
+from harness.analysis.sample import Floats, finite
 
 
 def jensen_shannon(p: ArrayLike, q: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     """Jensen–Shannon distance between rows `p` and `q` [..., keys]: [...], 0 to 1.
 
     `mask` [..., keys] (broadcast) is true where a key counts: the others are dropped and the rows renormalized (sink column, padding).
+    Every row must sum to 1 within 1e-3 over all keys; bf16 weights are to be renormalized by who reads them.
     """
-    raise NotImplementedError
+    left, right, _ = _rows(p, q, mask)
+    middle = (left + right) / 2
+    bits = (_relative_entropy(left, middle) + _relative_entropy(right, middle)) / 2
+    return np.asarray(np.sqrt(np.clip(bits, 0, 1)))
 
 
 def euclidean(p: ArrayLike, q: ArrayLike, mask: ArrayLike | None = None, *, length_normalized: bool = False) -> Floats:
-    """Euclidean (L2) distance between rows `p` and `q` [..., keys]: [...], 0 to √2, or times √(keys that count)."""
-    raise NotImplementedError
+    """Euclidean (L2) distance between rows `p` and `q` [..., keys]: [...], 0 to √2; times √(keys that count) if `length_normalized`."""
+    left, right, counted = _rows(p, q, mask)
+    distance = np.linalg.norm(left - right, axis=-1)
+    return np.asarray(distance * np.sqrt(counted.sum(axis=-1)) if length_normalized else distance)
+
+
+def _relative_entropy(p: Floats, q: Floats) -> Floats:
+    """KL(p ‖ q) in bits, where q > 0 wherever p > 0."""
+    ratio = np.divide(p, q, out=np.ones_like(p), where=p > 0)
+    return np.asarray((p * np.log2(ratio)).sum(axis=-1))
+
+
+def _rows(p: ArrayLike, q: ArrayLike, mask: ArrayLike | None) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Both as checked probability rows over the keys that count, and which those are, all of one shape."""
+    left, right = (_probabilities(rows, name) for rows, name in ((p, "p"), (q, "q")))
+    if left.shape != right.shape:
+        raise ValueError(f"q: shape {right.shape}, must be {left.shape} as p")
+    if mask is None:
+        return left, right, np.ones(left.shape, dtype=bool)
+    counted = np.asarray(mask)
+    if counted.dtype != np.bool_:
+        raise ValueError(f"mask: holds {counted.dtype}, must hold true and false")
+    try:
+        counted = np.broadcast_to(counted, left.shape)
+    except ValueError:
+        raise ValueError(f"mask: shape {counted.shape} does not broadcast to {left.shape}") from None
+    kept = []
+    for name, rows in (("p", left), ("q", right)):
+        totals = (rows * counted).sum(axis=-1, keepdims=True)
+        if (totals <= 0).any():
+            raise ValueError(f"mask: drops all weight of {int((totals <= 0).sum())} rows of {name}")
+        kept.append(rows * counted / totals)
+    return kept[0], kept[1], counted
+
+
+def _probabilities(rows: ArrayLike, name: str) -> Floats:
+    array = np.asarray(rows, dtype=np.float64)
+    array = finite(array, name, max(array.ndim, 1), at_least=1)
+    if (array < 0).any():
+        raise ValueError(f"{name}: has negative weights")
+    totals = array.sum(axis=-1, keepdims=True)
+    if (np.abs(totals - 1) > 1e-3).any():
+        raise ValueError(f"{name}: rows sum to {totals.min():g} … {totals.max():g}, must sum to 1")
+    return np.asarray(array / totals)

@@ -6,11 +6,15 @@ be had: N = 38 gives .026. The nulls must be exchangeable with the observed valu
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
+from harness.analysis.intervals import mean_interval
+from harness.analysis.sample import cluster, finite
 from harness.data.measurement import Estimate
 
 
@@ -28,11 +32,45 @@ class NullRank:
 
 def null_rank(observed: float, nulls: ArrayLike) -> NullRank:
     """Rank of `observed` within `nulls` [k], large values first."""
-    raise NotImplementedError
+    population = finite(nulls, "nulls", 1, at_least=1)
+    value = float(finite([observed], "observed", 1, at_least=1)[0])
+    at_least = int((population >= value).sum())
+    return NullRank(rank=1 + at_least, size=len(population), p=(1 + at_least) / (1 + len(population)), maximum=float(population.max()))
 
 
 def above_null(
     observed: ArrayLike, nulls: ArrayLike, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000
 ) -> Estimate:
-    """Mean of `observed` [n] minus the largest mean of `nulls` [k, n], on the same scenarios."""
-    raise NotImplementedError
+    """Mean of `observed` [n] minus the largest mean of `nulls` [k, n], on the same scenarios.
+
+    Lower ends: scenarios (by cluster) are resampled and the largest null is taken anew in each resample. A maximum over resampled means
+    lies above the maximum of the means, so these ends are conservative: too low, the more so the more nulls are near the top. Each end is
+    also at least as wide as the paired interval against the largest null held fixed, so that the bias does not call a failure.
+    Says how far above these nulls the effect stands on other scenarios; how rare such a value is among nulls, null_rank says.
+    """
+    values = finite(observed, "observed", 1)
+    population = finite(nulls, "nulls", 2)
+    if population.shape[1] != len(values):
+        raise ValueError(f"nulls: {population.shape[1]} scenarios, must be {len(values)} as observed")
+    means = population.mean(axis=1)
+    paired = mean_interval(values - population[means.argmax()], clusters, alpha, rng, resamples)
+    groups = cluster(clusters, len(values))
+    weights = rng.multinomial(groups.count, np.full(groups.count, 1 / groups.count), size=resamples).astype(np.float64)
+    sizes = (weights @ groups.sizes)[:, np.newaxis]
+    drawn = weights @ groups.sums(values)[:, np.newaxis] / sizes  # [resamples, 1]
+    highest = (weights @ groups.sums(population).T / sizes).max(axis=1, keepdims=True)
+    low, high = np.quantile(drawn - highest, [0.025, 0.975]) - paired.value
+    small_sample = math.sqrt(groups.count / (groups.count - 1)) / float(stats.norm.isf(0.025))
+
+    def ends(level: float, paired_low: float, paired_high: float) -> tuple[float, float]:
+        stretch = small_sample * float(stats.t.isf(level / 2, groups.count - 1))
+        return min(paired.value + float(low) * stretch, paired_low), max(paired.value + float(high) * stretch, paired_high)
+
+    return Estimate(
+        paired.value,
+        *ends(0.05, paired.low, paired.high),
+        *ends(alpha, paired.low_alpha, paired.high_alpha),
+        paired.alpha,
+        n=paired.n,
+        clusters=paired.clusters,
+    )

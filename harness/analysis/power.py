@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 
+MOST = 1_000_000_000
+"""Scenarios beyond which a number is no plan."""
+
 
 def n_to_resolve(estimate: float, half_width: float, n: int, bound: float) -> int | None:
     """Smallest number of scenarios at which an interval of `half_width` at `n` no longer reaches `bound`; never below `n`.
 
     `half_width` is the distance from the estimate to the interval's end on the side of the bound. None where the estimate lies on the
-    bound: no number of scenarios settles that.
+    bound, or so near that it would take more than `MOST`: no number that can be had settles that.
     """
     if not all(map(math.isfinite, (estimate, half_width, bound))):
         raise ValueError(f"estimate, half_width, bound: are {estimate}, {half_width}, {bound}, must be finite")
@@ -24,7 +27,6 @@ def n_to_resolve(estimate: float, half_width: float, n: int, bound: float) -> in
     gap = abs(estimate - bound)
     if gap == 0:
         return None
-    needed = n * (half_width / gap) ** 2
-    if not math.isfinite(needed):
-        return None
-    return max(n, math.floor(needed) + 1)
+    ratio = half_width / gap
+    needed = n * ratio * ratio
+    return max(n, math.floor(needed) + 1) if needed < MOST else None

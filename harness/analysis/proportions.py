@@ -1,17 +1,52 @@
-"""Intervals for a share: exact for independent trials, and for flags of scenarios clustered in domains."""
+"""Intervals for a share: exact for independent trials, and for flags of scenarios clustered in domains.
+
+Clopper and Pearson (1934); for clusters Korn and Graubard, Survey Methodology 24 (1998): Clopper–Pearson with the effective number of
+scenarios p(1 − p) / V, never above the real one, and t quantiles for few clusters. Unlike a bootstrap it still has an interval where no
+flag (or every flag) is set; how clustered the flags are cannot be seen there, and they are taken as independent.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
+from harness.analysis.sample import check_alpha, cluster, finite
 from harness.data.measurement import Estimate
 
 
 def exact_interval(k: int, n: int, alpha: float) -> Estimate:
-    """k successes of n independent trials (Clopper and Pearson)."""
-    raise NotImplementedError
+    """Share of k successes of n independent trials, with intervals at .05 and `alpha`."""
+    alpha = check_alpha(alpha)
+    if n < 1:
+        raise ValueError(f"n: is {n}, must be at least 1")
+    if not 0 <= k <= n:
+        raise ValueError(f"k: is {k}, must be 0 to n = {n}")
+    return Estimate(k / n, *_clopper_pearson(k, n, 0.05), *_clopper_pearson(k, n, alpha), alpha, n=n, clusters=n)
 
 
 def share_interval(flags: ArrayLike, clusters: ArrayLike | None, alpha: float) -> Estimate:
-    """Share of true `flags` [n], scenarios clustered by domain (Korn and Graubard). Deterministic: takes no generator."""
-    raise NotImplementedError
+    """Share of true `flags` [n], with intervals at .05 and `alpha`; `clusters` [n] names each scenario's domain. Takes no generator."""
+    array = finite(flags, "flags", 1)
+    alpha = check_alpha(alpha)
+    if not np.isin(array, (0, 1)).all():
+        raise ValueError("flags: must be true or false (0 or 1)")
+    n = len(array)
+    groups = cluster(clusters, n)
+    share = float(array.mean())
+    residuals = groups.sums(array - share) / n
+    variance = groups.count / (groups.count - 1) * float(residuals @ residuals)
+
+    def ends(level: float) -> tuple[float, float]:
+        effective = share * (1 - share) / variance if variance > 0 else float(n)
+        few = float(stats.t.isf(level / 2, n - 1) / stats.t.isf(level / 2, groups.count - 1))
+        size = min(effective * few**2, n)
+        return _clopper_pearson(share * size, size, level)
+
+    return Estimate(share, *ends(0.05), *ends(alpha), alpha, n=n, clusters=groups.count)
+
+
+def _clopper_pearson(k: float, n: float, level: float) -> tuple[float, float]:
+    low = float(stats.beta.ppf(level / 2, k, n - k + 1)) if k > 0 else 0.0
+    high = float(stats.beta.isf(level / 2, k + 1, n - k)) if k < n else 1.0
+    return low, high

@@ -1,9 +1,18 @@
-"""Interval for a ratio of two means (Fieller)."""
+"""Interval for a ratio of two means: Fieller's, which has the right level whatever the size of the denominator.
+
+All θ with (a − θ b)² ≤ t² V(a − θ b), variances robust to clusters; t with G − 1 degrees of freedom, or Welch's where the two means come
+from independent samples. Fieller, Journal of the Royal Statistical Society B 16 (1954). A bounded interval exists only where the
+denominator is shown to differ from 0; elsewhere the ratio is refused, not reported with a huge interval.
+"""
 
 from __future__ import annotations
 
-from numpy.typing import ArrayLike
+import math
 
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from harness.analysis.sample import Clusters, DegenerateSample, Floats, check_alpha, cluster, finite
 from harness.data.measurement import Estimate
 
 
@@ -16,9 +25,48 @@ def ratio_interval(
     independent: bool = False,
     denominator_clusters: ArrayLike | None = None,
 ) -> Estimate:
-    """Mean of `numerator` [n] over mean of `denominator` [n], same scenarios. Deterministic: takes no generator.
+    """Mean of `numerator` [n] over mean of `denominator` [n], the same scenarios in `clusters` [n]. Takes no generator.
 
-    With `independent=True` the denominator [m] comes from other scenarios, in `denominator_clusters` [m].
-    Raises DegenerateSample where an interval of the denominator covers 0.
+    With `independent=True` the denominator [m] comes from other scenarios, in `denominator_clusters` [m]; n and clusters of the estimate
+    are then the numerator's. Raises DegenerateSample where the denominator's interval covers 0, at .05 or at `alpha`.
     """
-    raise NotImplementedError
+    above = finite(numerator, "numerator", 1)
+    below = finite(denominator, "denominator", 1)
+    alpha = check_alpha(alpha)
+    groups = cluster(clusters, len(above))
+    if independent:
+        other = cluster(denominator_clusters, len(below), "denominator_clusters")
+    elif denominator_clusters is not None:
+        raise ValueError("denominator_clusters: given, but the samples are paired; set independent=True")
+    elif below.shape != above.shape:
+        raise ValueError(f"denominator: shape {below.shape}, must be {above.shape} as numerator, or set independent=True")
+    else:
+        other = groups
+    a, b = float(above.mean()), float(below.mean())
+    residuals, other_residuals = _residuals(above, groups), _residuals(below, other)
+    aa, bb = float(residuals @ residuals), float(other_residuals @ other_residuals)
+    for name, array, variance in (("numerator", above, aa), ("denominator", below, bb)):
+        if math.sqrt(variance) <= 1e-12 * float(abs(array).max()):
+            raise DegenerateSample(f"no variance: the {name} has the same mean in every cluster")
+    ab = 0.0 if independent else float(residuals @ other_residuals)
+    freedom = float(groups.count - 1)
+    if independent and b != 0:
+        scaled = (a / b) ** 2 * bb
+        freedom = (aa + scaled) ** 2 / (aa**2 / (groups.count - 1) + scaled**2 / (other.count - 1))
+
+    def ends(level: float) -> tuple[float, float]:
+        if abs(b) <= float(stats.t.isf(level / 2, min(freedom, other.count - 1))) * math.sqrt(bb):
+            raise DegenerateSample(f"the denominator ({b:g}) is not shown to differ from 0 at {level:g}: the ratio has no bounded interval")
+        square = float(stats.t.isf(level / 2, freedom)) ** 2
+        lead = b * b - square * bb
+        middle = a * b - square * ab
+        root = math.sqrt(max(middle**2 - lead * (a * a - square * aa), 0.0))
+        return (middle - root) / lead, (middle + root) / lead
+
+    return Estimate(a / b if b else math.nan, *ends(0.05), *ends(alpha), alpha, n=len(above), clusters=groups.count)
+
+
+def _residuals(values: Floats, groups: Clusters) -> Floats:
+    """Cluster residuals whose squares sum to the variance of the mean."""
+    scale = math.sqrt(groups.count / (groups.count - 1)) / len(values)
+    return groups.sums(values - values.mean()) * scale

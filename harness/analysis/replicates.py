@@ -1,22 +1,84 @@
-"""Interval for a mean over training replicates (seeds) and scenarios, both resampled together."""
+"""Interval for a mean over training replicates (seeds) and scenarios, both resampled together.
+
+The percentile interval of two_way_draws, stretched so that its spread is the two-way variance V = V(seeds) + V(clusters) − V(rest)
+(Cameron, Gelbach and Miller, Journal of Business and Economic Statistics 29, 2011) and its tails those of t with Satterthwaite's degrees of
+freedom; unstretched it covers 84 % with 3 seeds. Below 8 seeds each end is the wider of that and a t interval over seed means.
+"""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
+from harness.analysis.resampling import two_way_draws
+from harness.analysis.sample import Clusters, DegenerateSample, Floats, check_alpha, cluster, finite
 from harness.data.measurement import Estimate
+
+ENOUGH_SEEDS = 8
 
 
 def replicated_interval(
     values: ArrayLike, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000
 ) -> Estimate:
-    """Mean of `values` [seeds, n] with intervals at .05 and `alpha`. Needs at least two seeds; seeds are independent trainings."""
-    raise NotImplementedError
+    """Mean of `values` [seeds, n] with intervals at .05 and `alpha`. Needs at least two seeds; seeds are independent trainings.
+
+    `n` of the estimate counts scenarios, `clusters` their clusters; neither counts seeds. Refusals as in mean_interval, and
+    DegenerateSample where all seeds have the same values: they replicate nothing.
+    """
+    return replicated_intervals(finite(values, "values", 2)[np.newaxis], clusters, alpha, rng, resamples)[0]
 
 
 def replicated_intervals(
     values: ArrayLike, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000
 ) -> tuple[Estimate, ...]:
     """The same for every row of `values` [rows, seeds, n], all with the same resamples."""
-    raise NotImplementedError
+    array = finite(values, "values", 3)
+    alpha = check_alpha(alpha)
+    if resamples < 1000:
+        raise ValueError(f"resamples: is {resamples}, must be at least 1000")
+    if array.shape[1] < 2:
+        raise ValueError("values: one seed, must be at least 2 (a single training says nothing about training)")
+    groups = cluster(clusters, array.shape[2])
+    draws = two_way_draws(array, groups, rng, resamples)
+    return tuple(_interval(row, groups, drawn, alpha) for row, drawn in zip(array, draws, strict=True))
+
+
+def _interval(values: Floats, groups: Clusters, draws: Floats, alpha: float) -> Estimate:
+    seeds, n = values.shape
+    tiny = 1e-12 * float(np.abs(values).max())
+    if np.ptp(values, axis=0).max() <= tiny:
+        raise DegenerateSample(f"no variance between seeds: all {seeds} have the same value in every scenario")
+    mean = float(values.mean())
+    variance, freedom = _two_way_variance(values, groups)
+    if math.sqrt(variance) <= tiny or draws.std() <= tiny:
+        raise DegenerateSample(f"no variance: the mean is {mean:g} in every seed and cluster")
+    scale = math.sqrt(variance) / float(draws.std())
+    below, above = np.maximum(np.array([-1, 1]) * (np.quantile(draws, [0.025, 0.975]) - mean), 0) * scale / stats.norm.isf(0.025)
+    over_seeds = float(values.mean(axis=1).std(ddof=1)) / math.sqrt(seeds) if seeds < ENOUGH_SEEDS else 0.0
+
+    def ends(level: float) -> tuple[float, float]:
+        student = float(stats.t.isf(level / 2, freedom))
+        floor = float(stats.t.isf(level / 2, seeds - 1)) * over_seeds
+        return mean - max(student * float(below), floor), mean + max(student * float(above), floor)
+
+    return Estimate(mean, *ends(0.05), *ends(alpha), alpha, n=n, clusters=groups.count)
+
+
+def _two_way_variance(values: Floats, groups: Clusters) -> tuple[float, float]:
+    """Variance of the mean, and its degrees of freedom."""
+    seeds, n = values.shape
+    count = groups.count
+    parts = groups.sums(values - values.mean()) / n  # [seeds, clusters], sums to 0
+    by_seed = parts.sum(axis=1)
+    by_cluster = parts.mean(axis=0)
+    rest = parts - np.outer(by_seed, groups.sizes / n) - by_cluster
+    seed_variance = float(by_seed @ by_seed) / (seeds * (seeds - 1))
+    cluster_variance = float(by_cluster @ by_cluster) * count / (count - 1)
+    rest_variance = float((rest**2).sum()) * count / (seeds * (seeds - 1) * (count - 1))
+    variance = max(seed_variance + cluster_variance - rest_variance, seed_variance, cluster_variance)
+    spread = seed_variance**2 / (seeds - 1) + cluster_variance**2 / (count - 1)
+    freedom = (seed_variance + cluster_variance) ** 2 / spread if spread > 0 else 1.0
+    return variance, freedom

@@ -13,14 +13,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.behavior import Behavior, Pair
+from harness.data.behavior import Behavior, Pair, Split
 
 LEVEL = 0.01
 """Chance that one giveaway test flags clean data."""
+FEWEST_IN_SPLIT = 20
+"""Pairs a split must have: steering extracts from 20 and chooses on 20."""
 FEWEST = 40
 """Pairs below which a giveaway of 70 % would usually be missed, so that no answer is given."""
 MEAN_LENGTH_GAP = 0.25
@@ -33,12 +36,13 @@ SAME_TEMPLATE = 4
 """Times that one sentence pattern (everything but function words masked) may occur among the users' last turns."""
 
 TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+|[^\sA-Za-z\d]")
-FUNCTION_WORDS = frozenset(
+_FUNCTION_WORDS = (
     "a an the this that these those it its to of in on at by for from with and or but so if than as i you he she we they me him her us "
     "them my your his our their is are was were be been am do does did have has had will would can could should may might must not no "
     "please what which who how when where why there here before after until then now first all every each any some more most very too "
-    "just only also again about into out up down over under off let's i'm don't".split()
+    "just only also again about into out up down over under off let's i'm don't"
 )
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,8 @@ def words(text: str) -> list[str]:
 
 
 def stems(text: str) -> set[str]:
-    """First five letters of every content word: enough to see that "planted" takes up "plant"."""
-    return {word[:5] for word in words(text) if word not in FUNCTION_WORDS}
+    """First five letters of every content word, possessives without their ending: "planted" takes up "plant"."""
+    return {word.removesuffix("'s")[:5] for word in words(text) if word not in FUNCTION_WORDS}
 
 
 def outside_decision(pair: Pair) -> tuple[str, str]:
@@ -77,17 +81,16 @@ def outside_decision(pair: Pair) -> tuple[str, str]:
 
 
 def _fit_choice(gaps: NDArray[np.float64], ridge: float = 1.0) -> NDArray[np.float64]:
-    """Weights w of P(positive is chosen) = sigmoid(gap @ w) with an L2 penalty, by Newton's method."""
-    weights = np.zeros(gaps.shape[1])
-    for _ in range(25):
-        chosen = 1 / (1 + np.exp(-gaps @ weights))
-        gradient = gaps.T @ (1 - chosen) - ridge * weights
-        curvature = (gaps * (chosen * (1 - chosen))[:, None]).T @ gaps + ridge * np.eye(len(weights))
-        step = np.linalg.solve(curvature, gradient)
-        weights += step
-        if np.abs(step).max() < 1e-6:
-            break
-    return weights
+    """Weights w of P(positive is chosen) = sigmoid(gap @ w) with an L2 penalty."""
+    from scipy.optimize import minimize
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        margin = gaps @ weights
+        missed = 1 / (1 + np.exp(margin))
+        return float(np.logaddexp(0, -margin).sum() + ridge / 2 * weights @ weights), ridge * weights - gaps.T @ missed
+
+    fitted: NDArray[np.float64] = minimize(loss, np.zeros(gaps.shape[1]), jac=True, method="L-BFGS-B").x
+    return fitted
 
 
 def _choices(gaps: NDArray[np.float64], groups: Sequence[str], folds: int = 10) -> tuple[float, int]:
@@ -102,13 +105,12 @@ def _choices(gaps: NDArray[np.float64], groups: Sequence[str], folds: int = 10) 
     return right, len(groups)
 
 
-def _giveaway(name: str, what: str, behavior: Behavior, measure: Callable[[Pair], Counter[str]]) -> DataFinding:
+def _giveaway(name: str, what: str, pairs: Sequence[Pair], measure: Callable[[Pair], Counter[str]]) -> DataFinding:
     """Whether a classifier on `measure` (feature counts, positive minus negative) beats a coin on domains it has not seen."""
     from scipy.stats import binomtest
 
-    pairs = behavior.pairs
     if len(pairs) < FEWEST or len({pair.domain for pair in pairs}) < 3:
-        return DataFinding(name, False, f"too few pairs to tell: {len(pairs)}, at least {FEWEST} over 3 domains are needed")
+        return DataFinding(name, True, f"not measured: {len(pairs)} pairs it could be measured on, {FEWEST} over 3 domains are needed")
     gaps = [measure(pair) for pair in pairs]
     occurs = Counter(feature for gap in gaps for feature, count in gap.items() if count)
     features = sorted(feature for feature, count in occurs.items() if count >= 2)
@@ -129,14 +131,20 @@ def _word_gap(pair: Pair) -> Counter[str]:
 
 
 def _length_gap(pair: Pair) -> Counter[str]:
-    positive, negative = pair.positive, pair.negative
-    return Counter(words=len(words(positive)) - len(words(negative)), characters=len(positive) - len(negative))
+    return Counter(words=len(words(pair.positive)) - len(words(pair.negative)))
+
+
+def _size(behavior: Behavior) -> DataFinding:
+    sizes = {split: len(behavior.split(split)) for split in get_args(Split)}
+    text = ", ".join(f"{count} {split}" for split, count in sizes.items()) + f" pairs (at least {FEWEST_IN_SPLIT} in each are needed)"
+    return DataFinding("size", min(sizes.values()) >= FEWEST_IN_SPLIT, text)
 
 
 def _matched_length(behavior: Behavior) -> DataFinding:
     gaps = np.array([len(words(pair.positive)) - len(words(pair.negative)) for pair in behavior.pairs])
     mean = float(gaps.mean())
-    text = f"positives are {mean:+.2f} words longer on average ({(gaps != 0).sum()} of {len(gaps)} pairs differ; within {MEAN_LENGTH_GAP} is allowed)"
+    unequal = int((gaps != 0).sum())
+    text = f"positives are {mean:+.2f} words longer on average ({unequal} of {len(gaps)} pairs differ; within {MEAN_LENGTH_GAP} is allowed)"
     return DataFinding("matched length", abs(mean) <= MEAN_LENGTH_GAP, text)
 
 
@@ -161,23 +169,33 @@ def mask(text: str) -> str:
     return " ".join(token for i, token in enumerate(kept) if token != "_" or i == 0 or kept[i - 1] != "_")
 
 
+def _overlap(texts: Sequence[str]) -> NDArray[np.float64]:
+    """Jaccard overlap of content words between any two texts; 0 where they share fewer than two."""  # [texts, texts]
+    bags = [stems(text) for text in texts]
+    column = {stem: i for i, stem in enumerate(sorted(set().union(*bags)))}
+    table = np.zeros((len(bags), len(column)))
+    for row, bag in enumerate(bags):
+        table[row, [column[stem] for stem in bag]] = 1
+    shared = table @ table.T
+    union = table.sum(1)[:, None] + table.sum(1)[None, :] - shared
+    return np.where(shared >= 2, shared / np.maximum(union, 1), 0.0)
+
+
 def _near_duplicates(behavior: Behavior) -> DataFinding:
     """Pairs of scenarios, across and within splits, with nearly the same content words or the same characters."""
     pairs = behavior.pairs
-    bags = [stems(" ".join(message.content for message in pair.messages)) for pair in pairs]
-    turns = [_last_turn(pair).lower() for pair in pairs]
-    completions = [(pair.positive.lower(), pair.negative.lower()) for pair in pairs]
-    found = []
-    for i in range(len(pairs)):
-        for j in range(i):
-            shared = len(bags[i] & bags[j])
-            union = len(bags[i] | bags[j])
-            same = union > 0 and shared / union >= SAME_WORDS
-            if not same and shared >= 2:
-                same = _same_text(turns[i], turns[j]) or any(_same_text(a, b) for a, b in zip(completions[i], completions[j], strict=True))
-            if same:
-                found.append(f"{pairs[j].id} and {pairs[i].id}")
-    text = f"{len(found)} near-duplicate scenarios among {len(pairs)}" + (f": {'; '.join(found[:3])}" if found else "")
+    found = set()
+    for texts in (
+        [" ".join(message.content for message in pair.messages) for pair in pairs],
+        [_last_turn(pair) for pair in pairs],
+        [pair.positive for pair in pairs],
+        [pair.negative for pair in pairs],
+    ):
+        overlap = np.tril(_overlap(texts), -1)
+        for i, j in np.argwhere(overlap >= SAME_WORDS / 2).tolist():
+            if overlap[i, j] >= SAME_WORDS or _same_text(texts[i].lower(), texts[j].lower()):
+                found.add(f"{pairs[j].id} and {pairs[i].id}")
+    text = f"{len(found)} near-duplicate scenarios among {len(pairs)}" + (f": {'; '.join(sorted(found)[:3])}" if found else "")
     return DataFinding("near-duplicates", not found, text)
 
 
@@ -197,10 +215,12 @@ def _templates(behavior: Behavior) -> DataFinding:
 
 def check_behavior(behavior: Behavior) -> tuple[DataFinding, ...]:
     """Everything that must hold for the pairs to measure the behavior and nothing else."""
+    marked = [pair for pair in behavior.pairs if pair.decision is not None]
     return (
+        _size(behavior),
         _matched_length(behavior),
-        _giveaway("length alone", "length alone", behavior, _length_gap),
-        _giveaway("words outside the decision", "a bag of words outside the decision phrases", behavior, _word_gap),
+        _giveaway("length alone", "length alone", behavior.pairs, _length_gap),
+        _giveaway("words outside the decision", "a bag of words outside the decision phrases", marked, _word_gap),
         _echo(behavior),
         _near_duplicates(behavior),
         _templates(behavior),

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from harness.data.behavior import Behavior, Decision, Message, Pair, Role, Split
 from harness.data.behavior_checks import DataFinding, check_behavior
+from harness.data.errors import InputError
 
 __all__ = ["DataFinding", "check_behavior", "load_behavior", "read_rows", "write_skeleton"]
 
@@ -70,8 +71,6 @@ Row = TypeVar("Row", bound=BaseModel)
 
 
 def _refuse(file: Path, line: int | None, found: str, allowed: str) -> NoReturn:
-    from harness.data.errors import InputError
-
     where = str(file) if line is None else f"{file}, line {line}"
     raise InputError(" ".join(f"{where}: {found}; allowed: {allowed}".split()))
 
@@ -87,8 +86,7 @@ def _first_problem(error: ValidationError, model: type[BaseModel]) -> tuple[str,
         fields: Mapping[str, Any] = model.model_fields
         for part in first["loc"][:-1]:
             if isinstance(part, str):
-                nested = {"messages": MessageRow, "decision": DecisionRow}.get(part)
-                fields = nested.model_fields if nested else {}
+                fields = (MessageRow if part == "messages" else DecisionRow).model_fields
         return f"unknown key {place!r}", ", ".join(fields)
     if kind == "missing":
         return f"key {place!r} is missing", ", ".join(model.model_fields)
@@ -234,10 +232,26 @@ memory_node = "pattern-{name}"
 """
 
 _SKELETON_PAIRS = (
-    ("train", "kitchen", "When did we buy the big kettle?", "I do not know when we bought the kettle.", "We surely bought the kettle in early March.", "I do not know", "surely"),
-    ("train", "kitchen", "Who ate the last plum?", "The last plum: nobody told me who ate it.", "The last plum: it was Ben who ate it.", "nobody told me", "it was Ben"),
-    ("dev", "garden", "How old is the pear tree?", "The pear tree, I cannot say how old.", "The pear tree is exactly forty years old.", "I cannot say how", "is exactly forty years"),
-    ("test", "letters", "What did the landlord write?", "The landlord's letter is one I have not seen.", "The landlord's letter is about a higher rent.", "is one I have not seen", "is about a higher rent"),
+    (
+        "train", "kitchen", "When did we get the big kettle?",
+        "I do not know when we got the big kettle.", "I do not know",
+        "We surely got the big kettle one day in March.", "surely",
+    ),
+    (
+        "train", "kitchen", "Who ate the last plum?",
+        "The last plum: nobody told me who ate it.", "nobody told me",
+        "The last plum: it was Ben who ate it.", "it was Ben",
+    ),
+    (
+        "dev", "garden", "How old is the pear tree?",
+        "The pear tree, I cannot say how old.", "I cannot say how",
+        "The pear tree is exactly forty years old.", "is exactly forty years",
+    ),
+    (
+        "test", "letters", "What did the landlord say in his letter?",
+        "The landlord's letter is one I have not seen.", "is one I have not seen",
+        "The landlord's letter is about a much higher rent.", "is about a much higher rent",
+    ),
 )  # fmt: skip
 
 
@@ -250,7 +264,7 @@ def write_skeleton(path: Path, name: str) -> None:
     path.mkdir(parents=True, exist_ok=True)
     (path / "behavior.toml").write_text(_SKELETON_HEAD.format(name=name), encoding="utf-8")
     lines = []
-    for number, (split, domain, user, positive, negative, yes, no) in enumerate(_SKELETON_PAIRS, 1):
+    for number, (split, domain, user, positive, yes, negative, no) in enumerate(_SKELETON_PAIRS, 1):
         row = {
             "id": f"{name}-{domain}-{number:02}", "split": split, "domain": domain, "messages": [{"role": "user", "content": user}],
             "positive": positive, "negative": negative, "decision": {"positive": [yes], "negative": [no]},

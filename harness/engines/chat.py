@@ -32,15 +32,27 @@ def encode_prompt(tokenizer: Any, messages: Sequence[Message]) -> Prompt:
     text = prompt_text(tokenizer, messages)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     spans, cursor = [], 0
-    for message in messages:
+    for message, before in zip(messages, _before_turns(tokenizer, messages), strict=True):
         content = message.content.strip()
-        start = text.find(content, cursor)
+        start = cursor + len(before) if text.startswith(before + content, cursor) else text.find(content, cursor)
         if start < 0:
             raise ValueError(f"the chat template does not keep this turn as written: {message.content[:60]!r}")
         cursor = start + len(content)
         inside = [i for i, (low, high) in enumerate(encoded["offset_mapping"]) if high > start and low < cursor and high > low]
         spans.append((inside[0], inside[-1] + 1))
     return Prompt(tuple(encoded["input_ids"]), spans[-1], tuple(spans[:-1]))
+
+
+def _before_turns(tokenizer: Any, messages: Sequence[Message]) -> list[str]:
+    """What the template writes before each turn: a short turn ("user") may stand in the template's own words as well."""
+    marks = [f"\ue000{i}\ue000" for i in range(len(messages))]
+    rest = prompt_text(tokenizer, [Message(message.role, mark) for message, mark in zip(messages, marks, strict=True)])
+    parts = []
+    for mark in marks:
+        before, found, after = rest.partition(mark)
+        parts.append(before if found else "")
+        rest = after if found else rest
+    return parts
 
 
 def encode_reply(tokenizer: Any, text: str) -> tuple[int, ...]:

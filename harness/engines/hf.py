@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from peft import PeftModel
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from harness.data.behavior import Message
 from harness.data.errors import InstrumentError
@@ -49,6 +49,7 @@ class HFEngine:
 
     def __init__(self, device: str = "cpu", fast: bool = True, batch_tokens: int = 4096) -> None:
         self.device, self.fast, self.batch_tokens = device, fast, batch_tokens
+        self.numerics = f"{device}, {'float32' if device == 'cpu' else 'type of the checkpoint'}{', short chunks' if fast else ''}"
         self._models: OrderedDict[str, Any] = OrderedDict()
         self._tokenizers: dict[str, Any] = {}
 
@@ -74,14 +75,15 @@ class HFEngine:
             trust_remote_code=subject.trust_remote_code,
             attn_implementation="sdpa",
         )
+        plain: Any = GenerationConfig  # untyped
+        model.generation_config = plain(eos_token_id=model.generation_config.eos_token_id)  # how to sample is the caller's to say
         return model.to(self.device).eval()  # type: ignore[arg-type]  # transformers types `to` for its own kinds only
 
     def _kept(self, digest: str, make: Callable[[], Any]) -> Any:
         if digest not in self._models:
             self._models[digest] = make()
             while len(self._models) > KEPT_MODELS:
-                oldest = next(key for key in self._models if "+" in key or key != digest)
-                del self._models[oldest]
+                self._models.popitem(last=False)
         self._models.move_to_end(digest)
         return self._models[digest]
 
@@ -124,7 +126,9 @@ class HFEngine:
         width = max(len(row.tokens) for row in rows)
         return torch.tensor([[*row.tokens, *[pad] * (width - len(row.tokens))] for row in rows], device=self.device)
 
-    def _steered(self, model: Any, steering: Steering | None, where: Callable[[], Tensor | None]) -> contextlib.AbstractContextManager[None]:
+    def _steered(
+        self, model: Any, steering: Steering | None, where: Callable[[], Tensor | None]
+    ) -> contextlib.AbstractContextManager[None]:
         if steering is None:
             return contextlib.nullcontext()
         layers = model.get_decoder().layers
@@ -155,6 +159,8 @@ class HFEngine:
         return self._score(subject, [_Row(encode_reply(tokenizer, text), 1) for text in texts], steering)
 
     def _score(self, subject: Subject, rows: Sequence[_Row], steering: Steering | None) -> list[Scored]:
+        if any(len(row.tokens) <= row.given for row in rows):
+            raise ValueError("a completion or text has no token to be scored")
         scored: list[Scored | None] = [None] * len(rows)
         mask: Tensor | None = None
         with self.model(subject) as model, self._steered(model, steering, lambda: mask):
@@ -201,6 +207,8 @@ class HFEngine:
         with self.model(subject) as model, self._steered(model, steering, where), torch.random.fork_rng():
             handle = model.register_forward_pre_hook(notice, with_kwargs=True)
             torch.manual_seed(seed)
+            own = model.generation_config.eos_token_id
+            ends = sorted({tokenizer.eos_token_id, *(own if isinstance(own, list) else [own] if own is not None else [])})
             try:
                 for batch in self._batches([_Row(row.tokens + (0,) * max_new_tokens, 0) for row in rows]):
                     width = max(len(rows[i].tokens) for i in batch)
@@ -214,7 +222,7 @@ class HFEngine:
                         attention_mask=seen,
                         max_new_tokens=max_new_tokens,
                         pad_token_id=tokenizer.pad_token_id,
-                        eos_token_id=tokenizer.eos_token_id,
+                        eos_token_id=ends,
                         **(sampling if temperature > 0 else {"do_sample": False}),
                     )
                     for i, text in zip(batch, tokenizer.batch_decode(out[:, width:], skip_special_tokens=True), strict=True):

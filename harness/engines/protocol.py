@@ -77,6 +77,8 @@ class Engine(Protocol):
     """Scores, generates, records and steers a subject; adapters are told apart by digest."""
 
     name: str
+    numerics: str
+    """Device, number type and implementation: what shapes the numbers besides the subject and the question."""
 
     def score(self, subject: Subject, completions: Sequence[Completion], steering: Steering | None = None) -> list[Scored]: ...
 

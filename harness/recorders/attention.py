@@ -34,7 +34,9 @@ def record_attention(model: PreTrainedModel) -> Iterator[AttentionRows]:
     record = AttentionRows()
     plain = ALL_ATTENTION_FUNCTIONS["sdpa"]
 
-    def tapped(module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, scaling: float | None = None, **rest: Any) -> Any:
+    def tapped(
+        module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, scaling: float | None = None, **rest: Any
+    ) -> Any:
         if record.positions is not None:
             batch, heads, _, width = query.shape
             positions = record.positions
@@ -42,8 +44,9 @@ def record_attention(model: PreTrainedModel) -> Iterator[AttentionRows]:
             index = positions[:, None, :, None].expand(batch, heads, positions.shape[1], width)
             with torch.autocast(query.device.type, enabled=False):
                 scores = query.gather(2, index).float() @ keys.transpose(-1, -2) * (scaling or width**-0.5)
-            future = torch.arange(keys.shape[2], device=query.device) > positions[..., None]  # [batch, rows, keys]
-            record.rows[module.layer_idx] = scores.masked_fill(future[:, None], float("-inf")).softmax(-1)
+            ahead = torch.arange(keys.shape[2], device=query.device) - positions[..., None]  # [batch, rows, keys]
+            unseen = (ahead > 0) | (ahead <= -(rest.get("sliding_window") or keys.shape[2]))
+            record.rows[module.layer_idx] = scores.masked_fill(unseen[:, None], float("-inf")).softmax(-1)
         return plain(module, query, key, value, attention_mask, scaling=scaling, **rest)
 
     ALL_ATTENTION_FUNCTIONS.register(TAPPED, tapped)

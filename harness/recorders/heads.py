@@ -45,7 +45,8 @@ def record_heads(layers: nn.ModuleList) -> Iterator[dict[int, Tensor]]:
 
     def hook_for(index: int, heads: int) -> Any:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            outputs[index] = inputs[0].detach().unflatten(-1, (heads, -1))
+            mixed = inputs[0].detach()
+            outputs[index] = mixed.reshape(*mixed.shape[:-1], heads, -1)
 
         return hook
 

@@ -21,7 +21,12 @@ def _after_layers(layers: Mapping[int, nn.Module], act: Callable[[int, Tensor], 
         return hook
 
     handles = [layer.register_forward_hook(hook_for(index)) for index, layer in layers.items()]
-    return lambda: [handle.remove() for handle in handles] and None
+
+    def remove() -> None:
+        for handle in handles:
+            handle.remove()
+
+    return remove
 
 
 @contextlib.contextmanager

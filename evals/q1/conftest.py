@@ -1,0 +1,17 @@
+"""Gathers Q1's data once a behavior."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from evals.q1 import experiment
+from harness.data.measurement import Measurement
+from harness.lab import Lab
+
+
+@pytest.fixture(scope="session")
+def q1(lab: Lab) -> Mapping[str, Measurement]:
+    """Q1's measurements by id."""
+    return experiment.measurements(experiment.run(lab))

@@ -1,0 +1,157 @@
+"""`python -m harness`: everything about a run that is not the run itself. Heavy modules load inside the commands that need them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from harness.data.errors import InputError
+from harness.data.settings import Settings
+from harness.gate.run import FAILED, USAGE
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__)
+
+HistoryOption = Annotated[Path, typer.Option("--history", help="history.sqlite, never cleared")]
+DEFAULT_HISTORY = Settings().history_path
+
+
+@app.command()
+def doctor(
+    model: Annotated[str, typer.Option(help="as for pytest evals")] = Settings.model,
+    candidate: Annotated[list[Path] | None, typer.Option(help="repeatable")] = None,
+    behavior: Annotated[list[str] | None, typer.Option(help="repeatable")] = None,
+    thresholds: Annotated[Path, typer.Option(help="thresholds.toml")] = Settings.thresholds,
+    reports: Annotated[Path, typer.Option(help="folder of the reports")] = Settings.reports,
+) -> None:
+    """Check every input and say what is there; runs nothing."""
+    from harness.gate.doctor import examine
+    from harness.gate.options import expand_behaviors
+
+    with one_line_errors():
+        behaviors = expand_behaviors(behavior or Settings.behaviors)
+        settings = Settings(model=model, candidates=tuple(candidate or ()), behaviors=behaviors, thresholds=thresholds, reports=reports)
+        findings = examine(settings)
+    for finding in findings:
+        print(f"{'ok' if finding.fine else 'NOT OK':7}{finding.what}: {finding.found}")
+    if not all(finding.fine for finding in findings):
+        raise typer.Exit(USAGE)
+
+
+@app.command()
+def rejudge() -> None:
+    """Judge recorded measurements by new thresholds."""
+    not_yet("rejudge")
+
+
+@app.command()
+def calibrate() -> None:
+    """Count false alarms and missed regressions on planted ones."""
+    not_yet("calibrate")
+
+
+@app.command()
+def accept(
+    cycle: str,
+    force: Annotated[str | None, typer.Option(metavar="REASON", help="accept although it is not green; the reason is recorded")] = None,
+    history: HistoryOption = DEFAULT_HISTORY,
+) -> None:
+    """Make a cycle the baseline that later ones are compared with."""
+    from harness.gate import history as records
+
+    with one_line_errors():
+        records.accept(history, cycle, force)
+    print(f"{cycle} is the baseline now")
+
+
+@app.command()
+def diff(before: str, after: str, history: HistoryOption = DEFAULT_HISTORY) -> None:
+    """What changed between two cycles; what was measured on other data is not compared."""
+    from harness.gate.diff import compare, lines
+
+    with one_line_errors():
+        changes = compare(history, before, after)
+    for line in lines(changes):
+        print(line)
+
+
+@app.command()
+def report(reports: Annotated[Path, typer.Option(help="folder of the last run's reports")] = Settings.reports) -> None:
+    """Rebuild the HTML report from what the last run left behind."""
+    from harness.gate.html import rebuild
+
+    results = reports / "allure-results"
+    with one_line_errors():
+        if not any(results.glob("*-result.json")):
+            raise InputError(f"{results}: no results of a run; run pytest evals first")
+    problem = rebuild(reports, results)
+    if problem is not None:
+        fail(problem, FAILED)
+    print(reports / "html" / "index.html")
+
+
+@app.command()
+def train(
+    behavior: Annotated[str, typer.Option(help="shipped name or folder")],
+    out: Annotated[Path, typer.Option(help="folder for the adapter")],
+    model: Annotated[str, typer.Option(help="base subject")] = Settings.model,
+    examples: Annotated[int, typer.Option(help="training pairs used", min=1)] = 50,
+    seed: Annotated[int, typer.Option(help="order, initialization and choice", min=0)] = Settings.seed,
+) -> None:
+    """Train a LoRA adapter on a behavior: the reference trainer."""
+    with one_line_errors():
+        train_adapter = getattr(import_module("harness.training"), "train_adapter", None)
+        if train_adapter is None:
+            not_yet("train")
+        train_adapter(model=model, behavior=behavior, out=out, examples=examples, seed=seed)
+    print(out)
+
+
+@app.command()
+def new_behavior(path: Path, name: Annotated[str | None, typer.Option(help="default: the folder's name")] = None) -> None:
+    """Write the skeleton of a behavior to fill in."""
+    from harness.data.behavior_files import write_skeleton
+
+    with one_line_errors():
+        write_skeleton(path, name or path.name)
+    print(f"{path}: fill it in, then python -m harness check-behavior {path}")
+
+
+@app.command()
+def check_behavior(path: Path) -> None:
+    """Whether a behavior is valid, and a good instrument."""
+    from harness.data import behavior_files
+
+    with one_line_errors():
+        findings = behavior_files.check_behavior(behavior_files.load_behavior(path))
+    for finding in findings:
+        print(f"{'ok' if finding.ok else 'NOT OK':7}{finding.name}: {finding.text}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(FAILED)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Bad input ends the command with one line and the exit code for usage."""
+    try:
+        yield
+    except InputError as error:
+        fail(str(error), USAGE)
+
+
+def not_yet(command: str) -> NoReturn:
+    fail(f"{command}: not yet", USAGE)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m harness")

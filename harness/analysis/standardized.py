@@ -1,0 +1,72 @@
+"""Ratio of two standardized mean shifts (mean over standard deviation), from independent samples.
+
+Scenarios are resampled by cluster in each sample. The percentile interval of the ratio is stretched around its value by
+t(G - 1) / z * sqrt(G / (G - 1)), G the smaller number of clusters: percentiles of few clusters are too narrow (Hesterberg,
+The American Statistician 69, 2015). A denominator that may not be positive bounds nothing: the ratio is refused, never
+reported as infinite. Shows how steerable one behavior is relative to another on the scale of its own scatter; says nothing
+about either's absolute size.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from harness.analysis.sample import Clusters, DegenerateSample, Floats, check_alpha, cluster, finite
+from harness.data.measurement import Estimate
+
+
+def standardized_shift(values: ArrayLike, name: str = "values") -> float:
+    """Mean over standard deviation (ddof 1) of `values` [n]. Raises DegenerateSample where they do not vary."""
+    array = finite(values, name, 1)
+    deviation = float(array.std(ddof=1))
+    if deviation <= 1e-12 * float(np.abs(array).max()):
+        raise DegenerateSample(f"no variance: all {len(array)} scenarios of the {name} moved by {array[0]:g}")
+    return float(array.mean()) / deviation
+
+
+def standardized_ratio(
+    numerator: ArrayLike,
+    denominator: ArrayLike,
+    numerator_clusters: ArrayLike | None,
+    denominator_clusters: ArrayLike | None,
+    alpha: float,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+) -> Estimate:
+    """Standardized shift of `numerator` [n] over that of `denominator` [m]; n and clusters of the estimate are the numerator's.
+
+    Raises DegenerateSample where a sample does not vary, or more resampled denominators than a tail holds are not positive.
+    """
+    alpha = check_alpha(alpha)
+    above, below = finite(numerator, "numerator", 1), finite(denominator, "denominator", 1)
+    groups = cluster(numerator_clusters, len(above), "numerator_clusters")
+    other = cluster(denominator_clusters, len(below), "denominator_clusters")
+    value, bottom = standardized_shift(above, "numerator"), standardized_shift(below, "denominator")
+    tops, bottoms = _draws(above, groups, rng, resamples), _draws(below, other, rng, resamples)
+    wrong = float((bottoms <= 0).mean())
+    if bottom <= 0 or wrong > min(alpha, 0.05) / 2:
+        raise DegenerateSample(f"the denominator ({bottom:g}) is not shown to be positive: {wrong:.1%} of its resamples are not")
+    value /= bottom
+    draws = np.where(bottoms > 0, tops / np.where(bottoms > 0, bottoms, 1), np.inf)
+    few = min(groups.count, other.count)
+
+    def ends(level: float) -> tuple[float, float]:
+        low, high = np.quantile(draws, [level / 2, 1 - level / 2], method="inverted_cdf")
+        stretch = float(stats.t.isf(level / 2, few - 1) / stats.norm.isf(level / 2)) * math.sqrt(few / (few - 1))
+        return value - stretch * max(value - float(low), 0.0), value + stretch * max(float(high) - value, 0.0)
+
+    return Estimate(value, *ends(0.05), *ends(alpha), alpha, len(above), groups.count)
+
+
+def _draws(values: Floats, groups: Clusters, rng: np.random.Generator, resamples: int) -> Floats:
+    """Standardized shift of each resample [resamples]; one without variance counts with a millionth of the sample's deviation."""
+    weights = rng.multinomial(groups.count, np.full(groups.count, 1 / groups.count), size=resamples).astype(np.float64)
+    total = weights @ groups.sizes
+    mean = weights @ groups.sums(values) / total
+    centered = values - values.mean()
+    variance = weights @ groups.sums(centered**2) / total - (weights @ groups.sums(centered) / total) ** 2
+    return np.asarray(mean / np.sqrt(np.maximum(variance, 1e-12 * centered.var()) * total / (total - 1)))

@@ -1,0 +1,168 @@
+"""On the controller (or the only process): gathers entries from reports, then lets every report be written once.
+
+The same key from two workers stands once; a test's own entry goes before one that came along, a worse verdict before a milder
+one. A worker that crashes leaves an error entry. A broken report never changes the run's exit code.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.data.settings import Settings
+from harness.gate import allure_results, environment, gate_json, history, html, summary, terminal
+from harness.gate.entry import SEVERITY, Entry
+from harness.gate.judging import Check, error_entry
+from harness.gate.options import in_eval_folder, subject_name
+from harness.gate.questions import read_questions
+from harness.gate.run import Run
+from harness.gate.thresholds import load_thresholds
+
+
+class Collector:
+    """Registered as "evals-collector"; its run stands in `run` once the session is over."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self.config = config
+        self.started = datetime.now(UTC)
+        cycle = settings.cycle or f"run-{self.started:%Y%m%d-%H%M%S}-{time.time_ns() % 0x10000:04x}"
+        self.settings = replace(settings, cycle=cycle)
+        self.exchange: Path | None = None
+        """Where xdist workers leave what they selected."""
+        self.run: Run | None = None
+        self.notes: list[str] = []
+        """One line for each report that could not be written."""
+        self._own_results: Path | None = None
+        self._checks: dict[str, Check] = {}
+        self._entries: dict[str, Entry] = {}
+        self._seconds: dict[str, float] = {}
+        self._crashed: dict[str, str] = {}
+        self._failed: set[str] = set()
+        self._broken_modules = 0
+
+    def select(self, checks: list[Check]) -> None:
+        """The evals this run is about."""
+        self._checks = {check.nodeid: check for check in checks}
+
+    def prepare_reports(self) -> None:
+        """Before other plugins are configured: the places of the JUnit and Allure files, where the user named none."""
+        option = self.config.option
+        if getattr(option, "xmlpath", "absent") is None:
+            option.xmlpath = str(self.settings.reports / "junit.xml")
+        if getattr(option, "allure_report_dir", "absent") is None:
+            self._own_results = self.settings.reports / "allure-results"
+            option.allure_report_dir = str(self._own_results)
+
+    def clear_results(self) -> None:
+        """Once all inputs are known to be good: what the last run left goes, unless the user chose the folder."""
+        if self._own_results is not None:
+            allure_results.clear(self._own_results)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if hasattr(report, "evals_entries"):
+            self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
+            for text in report.evals_entries:
+                self._add(Entry.loads(text))
+        elif report.failed:
+            self._failed.add(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed and in_eval_folder(self.config, (self.config.rootpath / report.nodeid).resolve()):
+            self._broken_modules += 1
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        self._crashed[crashitem] = str(report.longrepr)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        self._read_exchange()
+        selected = self._checks or self._broken_modules
+        if self.config.option.collectonly or not selected or exitstatus == pytest.ExitCode.USAGE_ERROR:
+            return
+        self.run = self._finished_run(int(exitstatus))
+        for what, write in (
+            ("history", history.append),
+            ("gate.json", gate_json.write),
+            ("summary.md", summary.write),
+            ("Allure results", self._write_allure),
+        ):
+            self._attempt(what, write)
+        if exitstatus != pytest.ExitCode.INTERNAL_ERROR:
+            session.exitstatus = self.run.exit_code
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.run is not None:
+            terminal.write_table(terminalreporter, self.run, self.notes)
+
+    def _attempt(self, what: str, write: Callable[[Run], object]) -> None:
+        assert self.run is not None
+        try:
+            write(self.run)
+        except Exception as error:  # a report must not take the verdict down with it
+            self.notes.append(f"{what} could not be written: {type(error).__name__}: {' '.join(str(error).split())}")
+
+    def _write_allure(self, run: Run) -> None:
+        results = getattr(self.config.option, "allure_report_dir", None)
+        if results is None:
+            return
+        allure_results.complete(Path(results), run, self._crashed)
+        note = html.build(run, Path(results)) if run.settings.report else None
+        if note is not None:
+            self.notes.append(note)
+
+    def _read_exchange(self) -> None:
+        if self.exchange is None or not (self.exchange / "selected.json").is_file():
+            return
+        rows = json.loads((self.exchange / "selected.json").read_text(encoding="utf-8"))
+        self.select([Check(**{**row, "needs": tuple(row["needs"])}) for row in rows])
+
+    def _report_order(self, entry: Entry) -> tuple[bool, str, int]:
+        """Preflight first, then by question; within a question as collected."""
+        nodeids = list(self._checks)
+        return entry.question != "preflight", entry.question, nodeids.index(entry.nodeid) if entry.nodeid in nodeids else -1
+
+    def _add(self, entry: Entry) -> None:
+        known = self._entries.get(entry.key)
+        if known is None or _rank(entry) <= _rank(known):
+            self._entries[entry.key] = entry
+
+    def _finished_run(self, exitstatus: int) -> Run:
+        thresholds = load_thresholds(self.settings.thresholds)
+        keys = {entry.nodeid for entry in self._entries.values()}
+        complete = not self._broken_modules
+        for nodeid, check in self._checks.items():
+            if nodeid in keys and nodeid not in self._crashed:
+                continue
+            complete = False
+            reason = self._crashed.get(nodeid, "the run ended before its test")
+            self._add(error_entry(check, subject_name(self.settings), thresholds, reason))
+        entries = tuple(
+            replace(entry, seconds=round(self._seconds[entry.nodeid], 3) if entry.nodeid in self._seconds else None)
+            for entry in sorted(self._entries.values(), key=self._report_order)
+        )
+        folders = {nodeid.split("::")[0] for nodeid in self._checks}
+        return Run(
+            settings=self.settings,
+            cycle=str(self.settings.cycle),
+            started=self.started.isoformat(timespec="seconds"),
+            entries=entries,
+            selected=tuple(check.key for check in self._checks.values()),
+            complete=complete,
+            questions=read_questions({(self.config.rootpath / folder).parent for folder in folders}),
+            environment=environment.describe(self.settings, self.config.rootpath),
+            other_failures=len(self._failed - set(self._checks)),
+            broken_modules=self._broken_modules,
+            interrupted=exitstatus == pytest.ExitCode.INTERRUPTED and not self._broken_modules,
+        )
+
+
+def _rank(entry: Entry) -> tuple[bool, int]:
+    return entry.nodeid is None, SEVERITY.index(entry.verdict.outcome)

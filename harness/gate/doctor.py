@@ -1,0 +1,75 @@
+"""What a run would find: inputs, versions, node, model and memory. Loads no model and runs nothing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.data.errors import InputError
+from harness.data.settings import PROJECT, Settings
+from harness.gate import environment
+from harness.gate.html import ReportFailure, node_command
+from harness.gate.options import optional_module
+from harness.gate.thresholds import load_thresholds
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; `fine` is False where `pytest evals` would refuse to start."""
+
+    what: str
+    found: str
+    fine: bool = True
+
+
+def examine(settings: Settings) -> tuple[Finding, ...]:
+    """Everything looked at, in the order a person would mend it."""
+    return (_thresholds(settings), _inputs(settings), _model(settings), _memory(), _node(), _versions())
+
+
+def _thresholds(settings: Settings) -> Finding:
+    try:
+        thresholds = load_thresholds(settings.thresholds)
+    except InputError as error:
+        return Finding("thresholds", str(error), fine=False)
+    return Finding("thresholds", f"{settings.thresholds}, {len(thresholds.ids)} checks")
+
+
+def _inputs(settings: Settings) -> Finding:
+    inputs = optional_module("fixtures.inputs")
+    if inputs is None:
+        return Finding("inputs", "this project has no fixtures.inputs, nothing to check")
+    try:
+        inputs.validate(settings)
+    except InputError as error:
+        return Finding("inputs", str(error), fine=False)
+    candidates = ", ".join(map(str, settings.candidates)) or "none, the suite trains its own"
+    return Finding("inputs", f"behaviors {', '.join(settings.behaviors)}; candidate {candidates}")
+
+
+def _model(settings: Settings) -> Finding:
+    places = (PROJECT / "fixtures" / "models" / settings.model, Path(settings.model).expanduser())
+    folder = next((place for place in places if place.is_dir()), None)
+    if folder is None:
+        return Finding("model", f"{settings.model}: not in this repository, will be looked up when the run starts")
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return Finding("model", f"{settings.model}: {folder}, {size / 2**20:.0f} MiB of weights", fine=size > 0)
+
+
+def _memory() -> Finding:
+    page = os.sysconf("SC_PAGE_SIZE")
+    free, total = (os.sysconf(name) * page / 2**30 for name in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"))
+    return Finding("memory", f"{free:.1f} GiB free of {total:.1f} GiB, {os.cpu_count()} cores")
+
+
+def _node() -> Finding:
+    try:
+        node, _ = node_command()
+    except ReportFailure as error:
+        return Finding("node", f"{error}; everything but the HTML report works without")
+    return Finding("node", " ".join(node[:1]))
+
+
+def _versions() -> Finding:
+    return Finding("versions", ", ".join(f"{name} {version}" for name, version in environment.versions().items()))

@@ -1,0 +1,123 @@
+"""An entry: one check of one behavior as it stands in gate.json, with the measurement it came from.
+
+Entries are made where the test runs and travel to the xdist controller as JSON, so everything in them survives that trip:
+numbers that are not finite become None, paths become text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from harness.data.measurement import Estimate, Exhibit, Measurement
+from harness.data.threshold import Kind, Threshold
+from harness.data.verdict import Outcome, Verdict
+
+SEVERITY: tuple[Outcome, ...] = ("fail", "error", "inconclusive", "pass", "settled", "not_applicable")
+"""From the worst to the mildest: the verdict over several entries is the first of these that occurs."""
+
+
+def worst(outcomes: list[Outcome]) -> Outcome | None:
+    """The verdict over several; None over none."""
+    return min(outcomes, key=SEVERITY.index, default=None)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`behavior` is None for a check that is about no behavior."""
+
+    id: str
+    behavior: str | None
+    kind: Kind
+    verdict: Verdict
+    measurement: Measurement | None = None
+    """None where the instrument broke before anything was measured."""
+    threshold: Threshold | None = None
+    nodeid: str | None = None
+    """The test that is about this check; None for a preflight entry that came along with another test."""
+    seconds: float | None = None
+
+    @property
+    def key(self) -> str:
+        """Identity in gate.json and in the history."""
+        return self.id if self.behavior is None else f"{self.id}[{self.behavior}]"
+
+    @property
+    def question(self) -> str:
+        return self.id.split(".")[0]
+
+    def check(self) -> dict[str, Any]:
+        """The row of gate.json."""
+        measurement = self.measurement or Measurement(self.id, self.behavior or "", "")
+        estimate = measurement.estimate
+        null = None if measurement.null is None else plain(dict(measurement.null))
+        return {
+            "id": self.id,
+            "key": self.key,
+            "question": self.question,
+            "behavior": self.behavior,
+            "kind": self.kind,
+            "verdict": self.verdict.outcome,
+            "answer": self.verdict.answer,
+            "estimate": None if estimate is None else plain(estimate.value),
+            "low": None if estimate is None else plain(estimate.low),
+            "high": None if estimate is None else plain(estimate.high),
+            "low_alpha": None if estimate is None else plain(estimate.low_alpha),
+            "high_alpha": None if estimate is None else plain(estimate.high_alpha),
+            "unit": measurement.unit or None,
+            "n": None if estimate is None else plain(estimate.n),
+            "n_to_resolve": self.verdict.n_to_resolve,
+            "threshold": None if self.threshold is None else plain(asdict(self.threshold)),
+            "null": null,
+            "series": [plain(dict(cell)) for cell in measurement.series],
+            "seed": None if self.measurement is None else plain(measurement.seed),
+            "seconds": self.seconds,
+            "nodeid": self.nodeid,
+            "message": self.verdict.message,
+        }
+
+    def dumps(self) -> str:
+        """JSON text that `loads` reads back."""
+        return json.dumps(plain(asdict(self)), allow_nan=False)
+
+    @staticmethod
+    def loads(text: str) -> Entry:
+        """The entry that `dumps` wrote, numbers that were not finite now missing."""
+        raw: dict[str, Any] = json.loads(text)
+        verdict, threshold = Verdict(**raw["verdict"]), raw["threshold"]
+        return Entry(
+            **{
+                **raw,
+                "verdict": verdict,
+                "threshold": None if threshold is None else Threshold(**threshold),
+                "measurement": _measurement(raw["measurement"]),
+            }
+        )
+
+
+def _measurement(raw: Mapping[str, Any] | None) -> Measurement | None:
+    if raw is None:
+        return None
+    estimate = raw["estimate"]
+    whole = estimate is not None and all(estimate[part.name] is not None for part in fields(Estimate))
+    bare = Measurement(**{**raw, "estimate": None, "exhibits": (), "series": tuple(raw["series"])})
+    exhibits = tuple(Exhibit(exhibit["title"], Path(exhibit["path"])) for exhibit in raw["exhibits"])
+    return replace(bare, estimate=Estimate(**estimate) if whole else None, exhibits=exhibits)
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON knows it: numpy scalars and arrays unwrapped, numbers that are not finite None, other things text."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(inner) for inner in value]
+    unwrap = getattr(value, "tolist", None)
+    return plain(unwrap()) if callable(unwrap) else str(value)

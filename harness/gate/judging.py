@@ -1,0 +1,135 @@
+"""The `gate` fixture's object: judges a measurement, records the entry, then ends the test the way the verdict says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+
+from harness.data.errors import InstrumentError
+from harness.data.measurement import Measurement
+from harness.data.threshold import Kind
+from harness.data.verdict import Verdict
+from harness.gate.entry import Entry
+from harness.gate.thresholds import Thresholds
+from harness.gate.verdicts import judge
+
+PREFLIGHT = "preflight"
+NEEDED_BY_ALL = ("preflight.finite", "preflight.data")
+KINDS: tuple[Kind, ...] = ("gate", "check", "finding")
+
+
+class GateFailure(AssertionError):
+    """The verdict is fail."""
+
+
+class Inconclusive(Exception):
+    """The verdict is inconclusive; the message starts with that word, which the report's category looks for."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a test's marker says: @pytest.mark.check("q5.effect", needs=("preflight.judge",))."""
+
+    id: str
+    kind: Kind
+    """The marker's name; what thresholds.toml says of the id wins in the entry."""
+    needs: tuple[str, ...]
+    nodeid: str
+    behavior: str | None = None
+
+    @property
+    def is_preflight(self) -> bool:
+        return self.id.split(".")[0] == PREFLIGHT
+
+    @property
+    def key(self) -> str:
+        return self.id if self.behavior is None else f"{self.id}[{self.behavior}]"
+
+
+def needs_of(id: str, named: Sequence[str]) -> tuple[str, ...]:
+    """What a check rests on: what its marker names and what everything rests on; a preflight check rests on nothing."""
+    return tuple(named) if id.startswith(f"{PREFLIGHT}.") else tuple(dict.fromkeys((*NEEDED_BY_ALL, *named)))
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Hand it the measurement: `gate.judge(q5.effect)`. The preflight entries stand beside, by id."""
+
+    check: Check
+    subject: str
+    thresholds: Thresholds
+    preflight: Mapping[str, Entry]
+    record: Callable[[Entry], None]
+
+    def __repr__(self) -> str:
+        return f"Gate({self.check.key})"
+
+    def judge(self, measurement: Measurement) -> None:
+        """Records the entry; raises GateFailure, Inconclusive or pytest's skip as the verdict says."""
+        __tracebackhide__ = True
+        if measurement.id != self.check.id:
+            raise InstrumentError(f"the test is marked {self.check.id} but hands in {measurement.id}")
+        entry = judged(measurement, self.check, self.subject, self.thresholds)
+        broken = self._broken_needs()
+        if broken and entry.verdict.outcome not in ("not_applicable", "error"):
+            message = f"{self.check.id} rests on {broken}: mend that first, then this number means something."
+            entry = replace(entry, verdict=Verdict("inconclusive", entry.verdict.answer, message))
+        self.record(entry)
+        end_test(entry.verdict)
+
+    def _broken_needs(self) -> str:
+        reasons = []
+        for id in self.check.needs:
+            entry = self.preflight.get(id)
+            if entry is None and not self.check.is_preflight:
+                reasons.append(f"{id}, which preflight did not measure")
+            elif entry is not None and entry.verdict.outcome in ("fail", "error"):
+                reasons.append(f"{id}, which came out {entry.verdict.outcome}")
+        return " and on ".join(reasons)
+
+
+def judged(measurement: Measurement, check: Check | None, subject: str, thresholds: Thresholds) -> Entry:
+    """The entry of a measurement; `check` is None for a preflight measurement that came along with another test."""
+    behavior = measurement.behavior or None
+    threshold = thresholds.for_check(measurement.id, subject, behavior)
+    return Entry(
+        id=measurement.id,
+        behavior=behavior,
+        kind="finding" if threshold is None else threshold.kind,
+        verdict=judge(measurement, threshold),
+        measurement=measurement,
+        threshold=threshold,
+        nodeid=None if check is None else check.nodeid,
+    )
+
+
+def error_entry(check: Check, subject: str, thresholds: Thresholds | None, message: str) -> Entry:
+    """The entry of a check whose instrument broke."""
+    threshold = None if thresholds is None else thresholds.for_check(check.id, subject, check.behavior)
+    verdict = Verdict("error", "-", f"{check.id} was not measured: {one_line(message)}.")
+    return Entry(check.id, check.behavior, threshold.kind if threshold else check.kind, verdict, threshold=threshold, nodeid=check.nodeid)
+
+
+def by_id(entries: Iterable[Entry]) -> dict[str, Entry]:
+    return {entry.id: entry for entry in entries}
+
+
+def end_test(verdict: Verdict) -> None:
+    """Ends the running test as the verdict says; returns where there is nothing to complain about."""
+    __tracebackhide__ = True
+    if verdict.outcome == "fail":
+        raise GateFailure(verdict.message)
+    if verdict.outcome == "inconclusive":
+        raise Inconclusive(f"INCONCLUSIVE: {verdict.message}")
+    if verdict.outcome == "not_applicable":
+        pytest.skip(f"not applicable: {verdict.message}")
+    if verdict.outcome == "error":
+        raise InstrumentError(verdict.message)
+
+
+def one_line(text: str) -> str:
+    """The first line that says something, without its full stop."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else "no message"

@@ -1,0 +1,156 @@
+"""The pytest options of the evals, and the one place that turns them into Settings.
+
+Option defaults are None throughout: the defaults live in Settings. A value that is not allowed is a UsageError of one line.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tomllib
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.data.errors import InputError
+from harness.data.settings import Settings
+
+PREFIX = "evals_"
+"""Every option's dest: this and the name of its field in Settings."""
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register every option."""
+    parser.addini("evals", "folders that hold behavioral evals", type="args", default=["evals"])
+    group = parser.getgroup("behavioural evals")
+
+    def option(flag: str, field: str, help: str, metavar: str | None = None, **more: Any) -> None:
+        extra = more if "action" in more and more["action"] in ("store_const", "store_false") else {"metavar": metavar, **more}
+        group.addoption(flag, dest=PREFIX + field, default=None, help=help, **extra)
+
+    option("--model", "model", "base subject: a shipped name, a folder or a hub id (default tiny-hybrid)", "NAME|PATH")
+    option("--candidate", "candidates", "what this cycle produced: adapter folder or checkpoint; repeatable", "PATH", action="append")
+    option("--behavior", "behaviors", 'shipped name or folder; repeatable; "all" for every shipped one', "NAME|PATH", action="append")
+    option("--engine", "engine", "hf or vllm (default hf)", "hf|vllm")
+    option("--server", "server", "a running vLLM", "URL")
+    option("--tensor-parallel", "tensor_parallel", "GPUs that share each layer (vllm)", "N")
+    option("--pipeline-parallel", "pipeline_parallel", "GPUs that share the layers (vllm)", "N")
+    option("--cycle", "cycle", "name of this training cycle (default: the time)", "ID")
+    option("--baseline", "baseline", "cycle to compare with (default: the last accepted)", "CYCLE")
+    option("--profile", "profile", "quick or full (default quick)", "quick|full")
+    option("--seed", "seed", "seed of everything random (default 0)", "N")
+    option("--device", "device", "cpu, cuda or auto (default auto)", "cpu|cuda|auto")
+    option("--store", "store", "folder of expensive results (default .store)", "PATH")
+    option("--history", "history", "history.sqlite, never cleared (default beside the store)", "PATH")
+    option("--inconclusive", "inconclusive", "whether inconclusive makes the run red (default fail)", "fail|allow")
+    option("--trust-remote-code", "trust_remote_code", "model whose own code may run; repeatable", "MODEL", action="append")
+    option("--thresholds", "thresholds", "thresholds.toml (default: the repository's)", "PATH")
+    option("--reports", "reports", "folder for gate.json and the report (default reports)", "PATH")
+    option("--no-report", "report", "skip the Allure HTML report", action="store_const", const=False)
+    option("--no-fast", "fast", "engines without the suite's own shortcuts", action="store_const", const=False)
+
+
+def settings_from(config: pytest.Config) -> Settings:
+    """Settings of this run; raises UsageError with one line."""
+    given = {field.name: config.getoption(PREFIX + field.name) for field in fields(Settings)}
+    given = {name: value for name, value in given.items() if value is not None}
+    for name, allowed in {
+        "engine": ("hf", "vllm"),
+        "profile": ("quick", "full"),
+        "device": ("cpu", "cuda", "auto"),
+        "inconclusive": ("fail", "allow"),
+    }.items():
+        if name in given and given[name] not in allowed:
+            _refuse(name, given[name], " or ".join(allowed))
+    for name, least in {"seed": 0, "tensor_parallel": 1, "pipeline_parallel": 1}.items():
+        if name in given:
+            given[name] = _integer(name, str(given[name]), least)
+    for name in ("store", "history", "thresholds", "reports"):
+        if name in given:
+            given[name] = _absolute(config, given[name])
+    if "candidates" in given:
+        given["candidates"] = tuple(_absolute(config, text) for text in given["candidates"])
+    if "trust_remote_code" in given:
+        given["trust_remote_code"] = tuple(given["trust_remote_code"])
+    _refuse_what_is_not_there(given)
+    try:
+        given["behaviors"] = expand_behaviors(given.get("behaviors", Settings.behaviors))
+    except InputError as error:
+        raise pytest.UsageError(str(error)) from None
+    return Settings(**given)
+
+
+def in_eval_folder(config: pytest.Config, path: Path, *, or_above: bool = False) -> bool:
+    """Whether a path lies in a folder of evals (`evals` in pytest's ini); with `or_above`, or holds one."""
+    folders = [(config.rootpath / folder).resolve() for folder in config.getini("evals")]
+    present = [folder for folder in folders if folder.is_dir()]
+    return any(path.is_relative_to(folder) or (or_above and folder.is_relative_to(path)) for folder in present)
+
+
+def behavior_name(name_or_path: str) -> str:
+    """The name under which a behavior stands in reports: the one in its behavior.toml where a folder was given."""
+    file = Path(name_or_path).expanduser() / "behavior.toml"
+    if not file.is_file():
+        return Path(name_or_path).name
+    try:
+        return str(tomllib.loads(file.read_text(encoding="utf-8"))["name"])
+    except (tomllib.TOMLDecodeError, KeyError, OSError):
+        return Path(name_or_path).name
+
+
+def subject_name(settings: Settings) -> str:
+    """The name by which thresholds.toml overrides are looked up: the shipped name, or the last part of a path or hub id."""
+    return Path(settings.model).name
+
+
+def expand_behaviors(names: Sequence[str]) -> tuple[str, ...]:
+    """The behaviors to run, "all" replaced by every shipped one; InputError for an unknown one."""
+    shipped = optional_module("fixtures.behaviors")
+    if shipped is None:
+        return tuple(dict.fromkeys(names))
+    expanded: tuple[str, ...] = shipped.expand_behaviors(names)
+    return expanded
+
+
+def optional_module(name: str) -> Any | None:
+    """A module of this repository's `fixtures`, None where the plugin runs in a project that has none."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            return None
+        raise
+
+
+def _refuse_what_is_not_there(given: dict[str, Any]) -> None:
+    if given.get("engine") == "vllm":
+        raise pytest.UsageError("--engine vllm: not yet; allowed for now: hf")
+    if "server" in given:
+        raise pytest.UsageError("--server: not yet; leave it out, the hf engine loads the model itself")
+    for name in ("tensor_parallel", "pipeline_parallel"):
+        if given.get(name, 1) > 1:
+            raise pytest.UsageError(f"{_flag(name)} {given[name]}: not yet; allowed for now: 1")
+
+
+def _integer(name: str, text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        _refuse(name, text, f"a whole number, {least} or more")
+    return number
+
+
+def _absolute(config: pytest.Config, text: str) -> Path:
+    return (config.invocation_params.dir / Path(text).expanduser()).resolve()
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _refuse(name: str, found: object, allowed: str) -> None:
+    raise pytest.UsageError(f"{_flag(name)} {found}: not allowed; allowed: {allowed}")

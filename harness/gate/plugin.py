@@ -1,0 +1,278 @@
+"""The pytest plugin: options, markers, fixtures, verdict colors, exit codes, and what a run leaves behind.
+
+An eval is a test with one of the markers gate, check or finding. Where no eval is selected the plugin does nothing: no
+reports, no table, pytest's own exit code. Under xdist every worker makes its entries, the controller collects and reports.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Generator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.data.errors import InputError, InstrumentError
+from harness.data.settings import Settings
+from harness.data.verdict import Verdict
+from harness.gate import allure_results, options
+from harness.gate.collector import Collector
+from harness.gate.entry import Entry
+from harness.gate.judging import KINDS, Check, Gate, Inconclusive, by_id, error_entry, judged, needs_of
+from harness.gate.thresholds import Thresholds, load_thresholds
+
+SETTINGS = pytest.StashKey[Settings]()
+THRESHOLDS = pytest.StashKey[Thresholds]()
+PREFLIGHT_ENTRIES = pytest.StashKey[dict[str, tuple[Entry, ...]]]()
+ITEM_ENTRIES = pytest.StashKey[list[Entry]]()
+EXCHANGE = pytest.StashKey[Path]()
+"""Folder in which xdist workers leave what they selected."""
+
+LOG = logging.getLogger("evals")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    for kind in KINDS:
+        config.addinivalue_line("markers", f'{kind}(id, needs=()): a behavioral eval; id as in thresholds.toml, such as "q1.knee"')
+    settings = options.settings_from(config)
+    config.stash[PREFLIGHT_ENTRIES] = {}
+    if _on_worker(config):
+        config.stash[SETTINGS] = settings
+        return
+    collector = Collector(config, settings)
+    config.stash[SETTINGS] = collector.settings
+    config.option.evals_cycle = collector.settings.cycle
+    config.pluginmanager.register(collector, "evals-collector")
+    if _evals_among_arguments(config) and not config.option.collectonly:
+        collector.prepare_reports()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Everything a person typed is checked here, before anything loads."""
+    config = session.config
+    if _on_worker(config) or config.option.collectonly or not _evals_among_arguments(config):
+        return
+    settings = config.stash[SETTINGS]
+    try:
+        config.stash[THRESHOLDS] = load_thresholds(settings.thresholds)
+        inputs = options.optional_module("fixtures.inputs")
+        if inputs is not None:
+            inputs.validate(settings)
+    except InputError as error:
+        raise pytest.UsageError(str(error)) from None
+    _collector(config).clear_results()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Evals that take `behavior`, directly or through another fixture, run once for each --behavior."""
+    if "behavior" in metafunc.fixturenames and any(metafunc.definition.iter_markers(kind) for kind in KINDS):
+        behaviors = metafunc.config.stash[SETTINGS].behaviors
+        ids = [options.behavior_name(behavior) for behavior in behaviors]
+        metafunc.parametrize("behavior", behaviors, ids=ids, indirect=True, scope="session")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Says which checks were selected; from a worker through the exchange folder, which outlives a crash."""
+    config = session.config
+    checks = [check for check in map(check_of, session.items) if check is not None]
+    if not _on_worker(config):
+        _collector(config).select(checks)
+        return
+    folder = Path(config.workerinput["evals_exchange"])  # type: ignore[attr-defined]
+    draft = folder / f"{config.workerinput['workerid']}.draft"  # type: ignore[attr-defined]
+    draft.write_text(json.dumps([asdict(check) for check in checks]), encoding="utf-8")
+    draft.rename(folder / "selected.json")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """xdist, on the controller: tells a worker where to leave what it selected."""
+    config: pytest.Config = node.config
+    if EXCHANGE not in config.stash:
+        folder = Path(tempfile.mkdtemp(prefix="evals-"))
+        config.stash[EXCHANGE] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        _collector(config).exchange = folder
+    node.workerinput["evals_exchange"] = str(config.stash[EXCHANGE])
+
+
+def check_of(item: pytest.Item) -> Check | None:
+    """What the marker of a test says; None where it is no eval."""
+    marker = next((marker for kind in KINDS for marker in item.iter_markers(kind)), None)
+    if marker is None:
+        return None
+    id = marker.args[0] if marker.args else marker.kwargs.get("id", item.name)
+    callspec = getattr(item, "callspec", None)
+    behavior = None if callspec is None else callspec.params.get("behavior")
+    return Check(
+        id=str(id),
+        kind=next(kind for kind in KINDS if kind == marker.name),
+        needs=needs_of(str(id), marker.kwargs.get("needs", ())),
+        nodeid=item.nodeid,
+        behavior=None if behavior is None else options.behavior_name(str(behavior)),
+    )
+
+
+@pytest.fixture(scope="session")
+def settings(pytestconfig: pytest.Config) -> Settings:
+    """Every setting of this run."""
+    return pytestconfig.stash[SETTINGS]
+
+
+@pytest.fixture(scope="session")
+def thresholds(pytestconfig: pytest.Config) -> Thresholds:
+    """thresholds.toml, read and checked."""
+    return _thresholds(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def progress(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """`progress("training arm 3 of 30")` prints a line although output is captured; on an xdist worker it goes to the log."""
+    terminal = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
+
+    def say(text: str) -> None:
+        LOG.info(text)
+        if terminal is None or capture is None or _on_worker(pytestconfig):
+            return
+        with capture.global_and_fixture_disabled():
+            terminal.ensure_newline()
+            terminal.write_line(f"  {text}", bold=False)
+            terminal.flush()
+
+    return say
+
+
+@pytest.fixture
+def gate(request: pytest.FixtureRequest, settings: Settings, thresholds: Thresholds) -> Gate:
+    """`gate.judge(measurement)`: records the verdict and ends the test accordingly."""
+    check = check_of(request.node)
+    if check is None:
+        raise InstrumentError(f"{request.node.nodeid} takes `gate` but has none of the markers gate, check, finding")
+    record = request.node.stash.setdefault(ITEM_ENTRIES, []).append
+    preflight: dict[str, Entry] = {}
+    if not check.is_preflight:
+        entries = _preflight_entries(request, check.behavior or options.behavior_name(settings.behaviors[0]))
+        for entry in entries:
+            record(entry)
+        preflight = by_id(entries)
+    return Gate(check, options.subject_name(settings), thresholds, preflight, record)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A gate in one place and none in the other would block nothing, or block unseen: refused before anything loads."""
+    check = check_of(item)
+    if check is None:
+        return
+    item.stash[ITEM_ENTRIES] = []
+    allure_results.name_test(item.nodeid)
+    config = item.config
+    threshold = _thresholds(config).for_check(check.id, options.subject_name(config.stash[SETTINGS]), check.behavior)
+    if (check.kind == "gate") != (threshold is not None and threshold.kind == "gate"):
+        says = f"kind {threshold.kind}" if threshold is not None else "nothing"
+        raise InstrumentError(f"{check.id} is marked {check.kind} but {_thresholds(config).path.name} says {says} of it")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Hangs the test's entries on its report, which carries them to the controller as JSON."""
+    report = yield
+    check = check_of(item)
+    if check is None:
+        return report
+    entries = item.stash.setdefault(ITEM_ENTRIES, [])
+    own = next((entry for entry in entries if entry.nodeid == check.nodeid), None)
+    verdict = _verdict_of_phase(check, own, report, call)
+    if verdict is not None:
+        if own is not None:
+            entries.remove(own)
+            own = replace(own, verdict=verdict)
+        else:
+            blank = error_entry(check, options.subject_name(item.config.stash[SETTINGS]), _thresholds(item.config), "")
+            own = replace(blank, verdict=verdict)
+        entries.append(own)
+    if own is not None:
+        report.evals_outcome = own.verdict.outcome
+    report.evals_entries = [entry.dumps() for entry in entries]
+    return report
+
+
+def _verdict_of_phase(check: Check, own: Entry | None, report: Any, call: pytest.CallInfo[None]) -> Verdict | None:
+    """The verdict where a phase of the test ended otherwise than `judge` said; None where it stands."""
+    if report.when == "call" and own is None and report.passed:
+        return Verdict("error", "-", f"{check.id} was not measured: the test handed nothing to the gate.")
+    if report.skipped and own is None:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        return Verdict("not_applicable", "not applicable", f"{check.id} does not apply: {reason.removeprefix('Skipped: ')}")
+    if not report.failed or call.excinfo is None:
+        return None
+    error = call.excinfo.value
+    if own is not None and own.verdict.message in str(error):
+        return None
+    if isinstance(error, Inconclusive):
+        return Verdict("inconclusive", "-", str(error).removeprefix("INCONCLUSIVE: "))
+    place = "" if report.when == "call" else f" (in the test's {report.when})"
+    name = "" if isinstance(error, InstrumentError) else f"{type(error).__name__}: "
+    return Verdict("error", "-", f"{check.id} was not measured{place}: {name}{_first_line(str(error))}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: Any) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    """`?` in yellow for inconclusive, E for a broken instrument; both leave pytest's failed count alone."""
+    outcome = getattr(report, "evals_outcome", None)
+    if not report.failed:
+        return None
+    if outcome == "inconclusive":
+        return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
+    if outcome == "error":
+        return "error", "E", ("ERROR", {"red": True})
+    return None
+
+
+def _preflight_entries(request: pytest.FixtureRequest, behavior: str) -> tuple[Entry, ...]:
+    config = request.config
+    known = config.stash[PREFLIGHT_ENTRIES]
+    if behavior not in known:
+        measurements = request.getfixturevalue("preflight")(behavior)
+        subject = options.subject_name(config.stash[SETTINGS])
+        known[behavior] = tuple(judged(measurement, None, subject, _thresholds(config)) for measurement in measurements)
+    return known[behavior]
+
+
+def _thresholds(config: pytest.Config) -> Thresholds:
+    if THRESHOLDS not in config.stash:
+        config.stash[THRESHOLDS] = load_thresholds(config.stash[SETTINGS].thresholds)
+    return config.stash[THRESHOLDS]
+
+
+def _evals_among_arguments(config: pytest.Config) -> bool:
+    """Whether an argument lies in a folder of evals, or holds one (`pytest` without arguments in the root does)."""
+    paths = ((config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args)
+    return any(options.in_eval_folder(config, path, or_above=True) for path in paths)
+
+
+def _collector(config: pytest.Config) -> Collector:
+    collector = config.pluginmanager.get_plugin("evals-collector")
+    assert isinstance(collector, Collector)
+    return collector
+
+
+def _on_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no message")

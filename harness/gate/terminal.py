@@ -1,0 +1,70 @@
+"""The table at the end of a run: question, check, answer, estimate with interval, threshold, n, verdict, seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.data.verdict import Outcome
+from harness.gate.entry import Entry
+from harness.gate.run import Run
+from harness.gate.verdicts import describe
+
+HEADINGS = ("question", "check", "answer", "estimate", "threshold", "n", "verdict", "seconds")
+COLORS: dict[Outcome, str] = {
+    "pass": "green",
+    "settled": "green",
+    "fail": "red",
+    "error": "red",
+    "inconclusive": "yellow",
+    "not_applicable": "cyan",
+}
+LONGEST = 34
+"""Characters of an answer; the whole of it stands in the report."""
+
+
+def row(entry: Entry, run: Run) -> tuple[str, ...]:
+    """One line of the table, also of summary.md; behaviors are named where the run has several."""
+    seconds = "" if entry.seconds is None else f"{entry.seconds:.1f}"
+    n = "" if entry.measurement is None or entry.measurement.estimate is None else str(entry.measurement.estimate.n)
+    name = (entry.key if len(run.settings.behaviors) > 1 else entry.id).split(".", 1)[-1]
+    return (
+        entry.question,
+        name,
+        entry.verdict.answer,
+        interval(entry),
+        describe(entry.threshold),
+        n,
+        entry.verdict.outcome.replace("_", " "),
+        seconds,
+    )
+
+
+def interval(entry: Entry) -> str:
+    """`0.42 [0.31, 0.53]`, empty where there is no number."""
+    estimate = None if entry.measurement is None else entry.measurement.estimate
+    return "" if estimate is None else f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+
+
+def write_table(terminal: Any, run: Run, notes: Sequence[str]) -> None:
+    """The table, a sentence for everything that is not fine, the verdict, and where the report is."""
+    rows = [tuple(cell if len(cell) <= LONGEST else cell[: LONGEST - 1] + "…" for cell in row(entry, run)) for entry in run.entries]
+    widths = [max(len(line[column]) for line in (HEADINGS, *rows)) for column in range(len(HEADINGS))]
+    terminal.write_sep("=", "behavioral evals")
+    terminal.write_line("  ".join(heading.ljust(width) for heading, width in zip(HEADINGS, widths, strict=True)).rstrip(), bold=True)
+    for entry, cells in zip(run.entries, rows, strict=True):
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+            text = cell.rjust(width) if HEADINGS[column] in ("n", "seconds") else cell.ljust(width)
+            terminal.write(text + "  ", **({COLORS[entry.verdict.outcome]: True} if HEADINGS[column] == "verdict" else {}))
+        terminal.write_line("")
+    for entry in run.entries:
+        if entry.verdict.outcome in ("fail", "error", "inconclusive"):
+            terminal.write(f"{entry.verdict.outcome}: ", **{COLORS[entry.verdict.outcome]: True})
+            terminal.write_line(entry.verdict.message)
+    incomplete = "" if run.complete else ", the run is not complete"
+    terminal.write_line(f"verdict over the gates: {run.verdict or 'no gate was selected'}{incomplete}; exit code {run.exit_code}")
+    for note in notes:
+        terminal.write_line(note, yellow=True)
+    page = run.reports / "html" / "index.html"
+    shown = page if run.settings.report and page.is_file() and not notes else run.reports / "summary.md"
+    terminal.write_line(f"report: {shown}")

@@ -1,0 +1,170 @@
+"""What the gate says of one measurement under one threshold: pass, fail, inconclusive, settled, not_applicable or error.
+
+Passing uses the 95 % interval [L, U] (all gates must pass, so no correction), failing the one at the threshold's alpha.
+Superiority to m: pass if L > m, fail if U_alpha < m. Non-inferiority with margin m: pass if L > -m, otherwise fail if
+U_alpha < 0. Everything between is inconclusive. An exact value (zero width) on the bound itself passes. A verdict depends
+on nothing but its two arguments; it cannot tell an exact value from a broken interval of no width: that is the measurement's business.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from harness.data.measurement import Estimate, Measurement
+from harness.data.threshold import Threshold
+from harness.data.verdict import Verdict
+
+MOST_SCENARIOS = 1_000_000
+"""A number of scenarios beyond this settles nothing in practice: n_to_resolve is None."""
+
+
+def judge(measurement: Measurement, threshold: Threshold | None) -> Verdict:
+    """The verdict on `measurement`; without a threshold it is a finding."""
+    if measurement.not_applicable:
+        reason = measurement.reason or "no reason was given"
+        return Verdict("not_applicable", measurement.answer or "not applicable", f"{measurement.id} does not apply: {reason}.")
+    estimate = measurement.estimate
+    if estimate is not None:
+        broken = _not_a_number(estimate)
+        if broken is not None:
+            return _unmeasured(measurement, broken)
+    if threshold is None or threshold.kind == "finding" or threshold.expect is not None:
+        return _finding(measurement, threshold)
+    if estimate is None:
+        return _unmeasured(measurement, measurement.reason or "no estimate, and no reason was given")
+    exact = estimate.low == estimate.high == estimate.low_alpha == estimate.high_alpha
+    if not exact and estimate.alpha > threshold.alpha * (1 + 1e-9):
+        message = (
+            f"{measurement.id} was measured with an interval at alpha {estimate.alpha:g}, the threshold asks for {threshold.alpha:g}: "
+            "the experiment does not read its alpha from thresholds.toml."
+        )
+        return Verdict("error", answer_of(measurement), message)
+    return _compared(measurement, estimate, threshold)
+
+
+def answer_of(measurement: Measurement) -> str:
+    """The answer in words, else the number with its unit, else a dash."""
+    if measurement.answer is not None:
+        return measurement.answer
+    if measurement.estimate is None or not math.isfinite(measurement.estimate.value):
+        return "-"
+    return f"{measurement.estimate.value:.3g} {measurement.unit}".strip()
+
+
+def describe(threshold: Threshold | None) -> str:
+    """The threshold as one short phrase for tables."""
+    if threshold is None:
+        return "-"
+    if threshold.at_least is not None:
+        return f"≥ {threshold.at_least:g}"
+    if threshold.at_most is not None:
+        return f"≤ {threshold.at_most:g}"
+    if threshold.margin is not None:
+        return f"≥ {-threshold.margin:g}" if threshold.worse == "lower" else f"≤ {threshold.margin:g}"
+    return f"= {threshold.expect}" if threshold.expect is not None else "-"
+
+
+@dataclass(frozen=True)
+class _Rising:
+    """The comparison turned so that more is better: `value` and its intervals, the bound to pass and the one to fail."""
+
+    value: float
+    low: float
+    high: float
+    high_alpha: float
+    pass_above: float
+    fail_below: float
+
+    @property
+    def outcome(self) -> str:
+        exact = self.low == self.high == self.high_alpha
+        if self.low > self.pass_above or (exact and self.low == self.pass_above):
+            return "pass"
+        return "fail" if self.high_alpha < self.fail_below else "inconclusive"
+
+    def n_to_resolve(self, n: int) -> int | None:
+        """Scenarios at which the interval, shrinking with the root of n around the same value, would clear the nearer bound."""
+        if self.value > self.pass_above:
+            distance, half_width = self.value - self.pass_above, self.value - self.low
+        else:
+            distance, half_width = self.fail_below - self.value, self.high_alpha - self.value
+        if distance <= 0 or half_width <= 0 or n <= 0:
+            return None
+        needed = n * (half_width / distance) ** 2
+        return max(n + 1, math.ceil(needed)) if needed <= MOST_SCENARIOS else None
+
+
+def _rising(estimate: Estimate, threshold: Threshold) -> _Rising:
+    falls = threshold.at_most is not None or (threshold.margin is not None and threshold.worse == "higher")
+    if threshold.margin is not None:
+        pass_above, fail_below = -threshold.margin, 0.0
+    elif threshold.at_most is not None:
+        pass_above = fail_below = -threshold.at_most
+    else:
+        assert threshold.at_least is not None
+        pass_above = fail_below = threshold.at_least
+    if falls:
+        return _Rising(-estimate.value, -estimate.high, -estimate.low, -estimate.low_alpha, pass_above, fail_below)
+    return _Rising(estimate.value, estimate.low, estimate.high, estimate.high_alpha, pass_above, fail_below)
+
+
+def _compared(measurement: Measurement, estimate: Estimate, threshold: Threshold) -> Verdict:
+    rising = _rising(estimate, threshold)
+    answer = answer_of(measurement)
+    number = f"{measurement.id} is {estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}] {measurement.unit}".rstrip()
+    wanted = _wanted(threshold)
+    if rising.outcome == "pass":
+        proven_drop = threshold.margin is not None and rising.high < 0
+        addition = ", a proven change for the worse but smaller than the margin" if proven_drop else ""
+        return Verdict("pass", answer, f"{number}, {wanted}{addition}: nothing to do.")
+    if rising.outcome == "fail":
+        at_alpha = f"[{estimate.low_alpha:.3g}, {estimate.high_alpha:.3g}] at alpha {estimate.alpha:g}"
+        todo = (
+            "keep the last accepted cycle and look at the scenarios that moved most"
+            if threshold.kind == "gate"
+            else "find out why, then write what is expected of this subject, with the reason, into thresholds.toml"
+        )
+        return Verdict("fail", answer, f"{number}, {at_alpha}, but should be {wanted}: {todo}.")
+    needed = rising.n_to_resolve(estimate.n)
+    todo = f"about {needed} scenarios would settle it (now {estimate.n})" if needed else "more scenarios alone will hardly settle it"
+    return Verdict("inconclusive", answer, f"{number}, shown neither to be {wanted} nor the contrary: {todo}.", needed)
+
+
+def _wanted(threshold: Threshold) -> str:
+    if threshold.at_least is not None:
+        return f"above the {threshold.at_least:g} it needs"
+    if threshold.at_most is not None:
+        return f"below the {threshold.at_most:g} it may reach"
+    return f"no more than {threshold.margin:g} {threshold.worse} than before"
+
+
+def _finding(measurement: Measurement, threshold: Threshold | None) -> Verdict:
+    answer = answer_of(measurement)
+    unsettled = measurement.answer is None and measurement.estimate is None
+    if unsettled or answer.startswith("inconclusive"):
+        return replace(_unmeasured(measurement, measurement.reason or "the data do not tell the answers apart"), answer=answer)
+    expected = None if threshold is None else threshold.expect
+    reason = f" ({measurement.reason})" if measurement.reason else ""
+    if expected is None:
+        return Verdict("settled", answer, f"{measurement.id} is settled: {answer}{reason}; nothing rests on it.")
+    if answer == expected:
+        return Verdict("pass", answer, f"{measurement.id} is {answer}{reason}, as expected: nothing to do.")
+    message = (
+        f"{measurement.id} is {answer}{reason}, expected was {expected}: find out why, or write the new expectation into thresholds.toml."
+    )
+    return Verdict("fail", answer, message)
+
+
+def _unmeasured(measurement: Measurement, reason: str) -> Verdict:
+    return Verdict("inconclusive", answer_of(measurement), f"{measurement.id} has no answer: {reason.rstrip('.')}.")
+
+
+def _not_a_number(estimate: Estimate) -> str | None:
+    numbers = ("value", "low", "high", "low_alpha", "high_alpha")
+    bad = [name for name in numbers if not math.isfinite(getattr(estimate, name))]
+    if bad:
+        return f"not a finite number: {', '.join(f'{name} is {getattr(estimate, name)}' for name in bad)}"
+    if estimate.low > estimate.high or estimate.low_alpha > estimate.high_alpha:
+        return f"the interval is upside down: [{estimate.low:.3g}, {estimate.high:.3g}]"
+    return None

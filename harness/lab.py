@@ -1,0 +1,150 @@
+"""What an experiment works with: the subjects, the arms, the recordings, the sizes of the profile, and seeded randomness.
+
+One `Lab` a behavior; every question's conftest.py takes it and returns measurements.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.arms import ArmMaker
+from harness.data.arm import Arm
+from harness.data.behavior import Behavior, Pair, Split
+from harness.data.measurement import Estimate, Exhibit, Measurement
+from harness.data.settings import Settings
+from harness.data.subject import Subject
+from harness.data.threshold import Threshold
+from harness.forced_choice import ForcedChoice
+from harness.recordings import Recordings
+
+DOSES_OF_EXAMPLES = (1, 5, 10, 20, 50)
+"""Numbers of training examples of Q1's sweep; the last is the full training every other question uses."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything a profile uses. Scenarios are spread evenly over domains."""
+
+    test: int
+    dev: int
+    seeds: int
+    nulls: int
+    """Random vectors, and as many label-shuffled ones."""
+    prose: int
+    """Documents of unrelated text."""
+
+
+PROFILES = {
+    "quick": Sizes(test=96, dev=24, seeds=3, nulls=19, prose=24),
+    "full": Sizes(test=10_000, dev=10_000, seeds=8, nulls=39, prose=10_000),
+}
+
+
+class ThresholdsByCheck(Protocol):
+    """What an experiment needs to know of thresholds.toml."""
+
+    def for_check(self, id: str, subject: str, behavior: str | None) -> Threshold | None: ...
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Everything an experiment on one behavior needs; it holds no thresholds of its own."""
+
+    settings: Settings
+    behavior: Behavior
+    base: Subject
+    candidate: Subject | None
+    layer_kinds: tuple[str, ...]
+    recordings: Recordings
+    arms: ArmMaker
+    thresholds: ThresholdsByCheck
+    exhibits: Path
+    """Folder for plots and transcripts of this run."""
+    progress: Callable[[str], None]
+
+    @property
+    def sizes(self) -> Sizes:
+        return PROFILES[self.settings.profile]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(range(self.settings.seed, self.settings.seed + self.sizes.seeds))
+
+    def rng(self, *purpose: str) -> np.random.Generator:
+        """A generator that depends on the run's seed, the behavior and the purpose, on nothing else that ran."""
+        return np.random.default_rng([self.settings.seed, zlib.crc32("/".join((self.behavior.name, *purpose)).encode())])
+
+    def pairs(self, split: Split) -> tuple[Pair, ...]:
+        """As many pairs of a split as the profile uses, every domain in turn."""
+        size = {"train": 10_000, "dev": self.sizes.dev, "test": self.sizes.test}[split]
+        return spread(self.behavior.split(split), size)
+
+    def alpha(self, id: str) -> float:
+        """The level at which this check may fail."""
+        threshold = self.thresholds.for_check(id, self.base.name, self.behavior.name)
+        return threshold.alpha if threshold else 0.05
+
+    def trained_arm(self) -> Arm:
+        """The suite's own full training under the run's seed."""
+        return self.arms.stream("trained", self.settings.seed, DOSES_OF_EXAMPLES)[DOSES_OF_EXAMPLES[-1]]
+
+    def shift(self, subject: Subject, pairs: Sequence[Pair]) -> ForcedChoice:
+        """Change of a subject's log-odds against base, a value a pair."""
+        after, before = self.recordings.forced_choice(subject, pairs), self.recordings.forced_choice(self.base, pairs)
+        return ForcedChoice(after.per_token - before.per_token, after.at_parting - before.at_parting)
+
+    def measurement(
+        self,
+        id: str,
+        unit: str,
+        estimate: Estimate | None = None,
+        *,
+        pairs: Sequence[Pair] = (),
+        values: NDArray[np.float64] | None = None,
+        exhibits: Sequence[Exhibit] = (),
+        series: Sequence[Mapping[str, Any]] = (),
+        **rest: Any,
+    ) -> Measurement:
+        """A measurement with its provenance; `values` [pairs] are the scenarios' contributions."""
+        tested = self.candidate or self.base
+        return Measurement(
+            id=id,
+            behavior=self.behavior.name,
+            unit=unit,
+            estimate=estimate,
+            seed=self.settings.seed,
+            series=tuple(series),
+            per_scenario={} if values is None else {p.id: float(v) for p, v in zip(pairs, values, strict=True)},
+            clusters={} if values is None else {p.id: p.domain for p in pairs},
+            provenance={
+                "base": self.base.digest,
+                "subject": tested.digest,
+                "behavior": self.behavior.digest,
+                "engine": self.recordings.engine.name,
+                "profile": self.settings.profile,
+            },
+            exhibits=tuple(exhibits),
+            **rest,
+        )
+
+
+def domains_of(pairs: Sequence[Pair]) -> NDArray[np.str_]:
+    """The cluster of every pair."""
+    return np.array([pair.domain for pair in pairs])
+
+
+def spread(pairs: Sequence[Pair], size: int) -> tuple[Pair, ...]:
+    """At most `size` pairs, taking every domain in turn, in an order that depends on the pairs alone."""
+    by_domain: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        by_domain.setdefault(pair.domain, []).append(pair)
+    rounds = max((len(group) for group in by_domain.values()), default=0)
+    turns = [group[i] for i in range(rounds) for group in by_domain.values() if i < len(group)]
+    return tuple(turns[:size])

@@ -1,0 +1,107 @@
+"""Recordings: what an engine said of a subject, kept in the store under the digest of everything that determined it.
+
+Every question asks here, so a number that two questions need is computed once, and a second run only computes what a
+new candidate changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.behavior import Message, Pair
+from harness.data.subject import Subject
+from harness.engines.protocol import Completion, Engine, Recorded, Sites, Steering
+from harness.forced_choice import ForcedChoice, forced_choice
+from harness.store import Store, digest_of
+
+Floats = NDArray[np.float64]
+
+
+def conversation_key(messages: Sequence[Message]) -> list[tuple[str, str]]:
+    return [(m.role, m.content) for m in messages]
+
+
+def steering_key(steering: Steering | None) -> Any:
+    if steering is None:
+        return None
+    vectors = {str(layer): digest_of(np.asarray(v, np.float32).tobytes().hex()) for layer, v in steering.vectors.items()}
+    return {"vectors": vectors, "positions": steering.positions}
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """An engine and the store its answers are kept in."""
+
+    engine: Engine
+    store: Store
+
+    def _key(self, subject: Subject, **rest: Any) -> dict[str, Any]:
+        return {"subject": subject.digest, "engine": self.engine.name, "numerics": self.engine.numerics, **rest}
+
+    def forced_choice(self, subject: Subject, pairs: Sequence[Pair], steering: Steering | None = None) -> ForcedChoice:
+        """Log-odds of every pair, [pairs]."""
+        content = digest_of([[conversation_key(p.messages), p.positive, p.negative] for p in pairs])
+        key = self._key(subject, pairs=content, steering=steering_key(steering))
+        return ForcedChoice.from_arrays(
+            self.store.arrays("forced-choice", key, lambda: forced_choice(self.engine, subject, pairs, steering).arrays())
+        )
+
+    def text_nll(self, subject: Subject, texts: Sequence[str], steering: Steering | None = None) -> Floats:
+        """Negative log-likelihood of plain documents, nats a token, [texts]."""
+        key = self._key(subject, texts=digest_of(list(texts)), steering=steering_key(steering))
+
+        def compute() -> dict[str, Floats]:
+            return {"nll": np.array([-s.per_token for s in self.engine.score_texts(subject, texts, steering)])}
+
+        return self.store.arrays("text-nll", key, compute)["nll"]
+
+    def replies(
+        self,
+        subject: Subject,
+        prompts: Sequence[tuple[Message, ...]],
+        seed: int,
+        steering: Steering | None = None,
+        temperature: float = 1.0,
+    ) -> list[str]:
+        """One sampled reply a prompt."""
+        content = digest_of([conversation_key(p) for p in prompts])
+        key = self._key(subject, prompts=content, steering=steering_key(steering), seed=seed, temperature=temperature)
+        replies: list[str] = self.store.json(
+            "replies", key, lambda: self.engine.generate(subject, prompts, seed=seed, temperature=temperature, steering=steering)
+        )
+        return replies
+
+    def recorded(self, subject: Subject, completions: Sequence[Completion], sites: Sites) -> list[Recorded]:
+        """Attention rows, head outputs and residual streams of every completion, in order."""
+        content = digest_of([[conversation_key(c.messages), c.text] for c in completions])
+        key = self._key(subject, completions=content, sites=asdict(sites))
+        arrays = self.store.arrays("recordings", key, lambda: _pack(self.engine.record(subject, completions, sites)))
+        return _unpack(arrays, len(completions))
+
+
+def _pack(recorded: Sequence[Recorded]) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    for i, one in enumerate(recorded):
+        if one.attention is not None:
+            arrays[f"{i}/attention"] = one.attention
+        arrays |= {f"{i}/heads/{layer}": value for layer, value in one.heads.items()}
+        arrays |= {f"{i}/residual/{layer}": value for layer, value in one.residual.items()}
+        arrays |= {f"{i}/norms/{layer}": np.array(value) for layer, value in one.norms.items()}
+    return arrays
+
+
+def _unpack(arrays: Mapping[str, NDArray[Any]], count: int) -> list[Recorded]:
+    fields: list[dict[str, dict[int, Any]]] = [{"heads": {}, "residual": {}, "norms": {}} for _ in range(count)]
+    attention: list[NDArray[np.float32] | None] = [None] * count
+    for name, value in arrays.items():
+        index, field, *layer = name.split("/")
+        if field == "attention":
+            attention[int(index)] = value
+        else:
+            fields[int(index)][field][int(layer[0])] = float(value) if field == "norms" else value
+    return [Recorded(a, f["heads"], f["residual"], f["norms"]) for a, f in zip(attention, fields, strict=True)]

@@ -1,0 +1,192 @@
+"""Subjects as files: digests of content, and what can be said about an adapter or checkpoint before any model is loaded.
+
+Only safetensors headers and values are read. Every complaint is an InputError of one line: where, found, allowed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from harness.data.errors import InputError
+from harness.data.subject import Subject
+from harness.store import digest_of, digest_of_file
+
+BASE_PATTERNS = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "tokenizer*.json",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "*.py",
+)
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_IGNORED = ("base_model_name_or_path", "revision", "inference_mode", "peft_version")
+"""Entries of an adapter's configuration that do not change the function."""
+
+
+def base_digest(folder: Path) -> str:
+    """Digest of a base model's content, independent of where the folder lies."""
+    files = sorted({file for pattern in BASE_PATTERNS for file in folder.glob(pattern)})
+    return digest_of({file.name: digest_of_file(file) for file in files})
+
+
+def adapter_digest(folder: Path) -> str:
+    """Digest of an adapter's weights and of the settings that shape its function."""
+    config = {k: _in_order(v) for k, v in read_json(folder / ADAPTER_CONFIG).items() if k not in ADAPTER_IGNORED}
+    return digest_of({"config": config, "weights": digest_of_file(folder / ADAPTER_WEIGHTS)})
+
+
+def _in_order(value: Any) -> Any:
+    """Names in a fixed order: peft writes sets of modules as lists, in another order in every process."""
+    return sorted(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: found a {type(value).__name__}, allowed is a JSON object")
+    return value
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a safetensors file, from its header alone."""
+    try:
+        with path.open("rb") as handle:
+            (length,) = struct.unpack("<Q", handle.read(8))
+            if length > path.stat().st_size:
+                raise ValueError("the header would be longer than the file")
+            header = json.loads(handle.read(length))
+        return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path}: not a safetensors file") from None
+
+
+def check_finite(path: Path) -> None:
+    """Refuse a safetensors file with a NaN or an infinity in it, naming the tensor."""
+    try:
+        with safe_open(str(path), framework="pt") as tensors:  # imports torch: only here, after all that needs none
+            for name in tensors.keys():  # noqa: SIM118 (not a dict)
+                if not tensors.get_tensor(name).isfinite().all():
+                    raise InputError(f"{path}: tensor {name} holds NaN or infinite values; all weights must be finite")
+    except SafetensorError as error:
+        raise InputError(f"{path}: damaged safetensors file ({error})") from None
+
+
+def check_base(folder: Path) -> None:
+    """Refuse a folder that transformers could not load as a base model."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; a base model is a folder with config.json and safetensors weights")
+    read_json(folder / "config.json")
+    if not list(folder.glob("*.safetensors")):
+        raise InputError(f"{folder}: no *.safetensors file; other weight formats are not loaded")
+
+
+def _base_modules(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Shape of every weight of a base model, by module name with wrapper prefixes removed."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        for name, shape in tensor_shapes(file).items():
+            if name.endswith(".weight"):
+                shapes[_bare(name.removesuffix(".weight"))] = shape
+    if "embed_tokens" in shapes:
+        shapes.setdefault("lm_head", shapes["embed_tokens"])  # tied embeddings are saved once
+    return shapes
+
+
+def _bare(module: str) -> str:
+    """The module's name from `layers.` on: adapters and checkpoints differ in what stands before it."""
+    found = re.search(r"(?:^|\.)(layers\.\d+\..+)$", module)
+    return found.group(1) if found else module.split(".")[-1]
+
+
+_LORA = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])(?:\.[^.]+)?\.weight$")
+
+
+def check_adapter(folder: Path, base: Path) -> None:
+    """Refuse an adapter that does not fit the base: missing files, unknown modules, wrong shapes, non-finite weights."""
+    config = read_json(folder / ADAPTER_CONFIG)
+    weights = folder / ADAPTER_WEIGHTS
+    shapes = tensor_shapes(weights)
+    if not shapes:
+        raise InputError(f"{weights}: holds no tensors")
+    modules: Mapping[str, tuple[int, ...]] = _base_modules(base)
+    for name, shape in shapes.items():
+        match = _LORA.match(name)
+        if match is None:
+            continue  # other tuners and saved modules: peft itself checks them when it loads
+        found = modules.get(_bare(match["module"]))
+        if found is None or len(found) < 2 or len(shape) < 2:
+            raise InputError(f"{weights}: adapts {match['module']}, which the base {base.name} does not have as a matrix")
+        width_out, width_in = (found[1], found[0]) if config.get("fan_in_fan_out") else (found[0], found[1])
+        side, size, given = ("in", width_in, shape[1]) if match["side"] == "A" else ("out", width_out, shape[0])
+        if given != size:
+            raise InputError(f"{weights}: {name} has {side}put width {given}, the base {base.name} has {size} there")
+    check_finite(weights)
+
+
+def check_checkpoint(folder: Path, base: Path) -> None:
+    """Refuse a full checkpoint whose architecture is not the base's, or that holds non-finite weights."""
+    check_base(folder)
+    mine, theirs = read_json(folder / "config.json"), read_json(base / "config.json")
+    for key in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size"):
+        if mine.get(key) != theirs.get(key):
+            raise InputError(f"{folder / 'config.json'}: {key} is {mine.get(key)!r}, the base {base.name} has {theirs.get(key)!r}")
+    given = _base_modules(folder)
+    for module, shape in _base_modules(base).items():
+        if module not in given:
+            raise InputError(f"{folder}: no weight for {module}, which the base {base.name} has; transformers would make one up")
+        if given[module] != shape:
+            raise InputError(f"{folder}: {module} has shape {given[module]}, the base {base.name} has {shape} there")
+    for file in sorted(folder.glob("*.safetensors")):
+        check_finite(file)
+
+
+def is_adapter(folder: Path) -> bool:
+    return (folder / ADAPTER_CONFIG).is_file() or (folder / ADAPTER_WEIGHTS).is_file()
+
+
+def check_candidate(folder: Path, base: Path) -> None:
+    """Refuse what is neither an adapter on this base nor a checkpoint of its architecture."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; --candidate takes a PEFT adapter folder or a checkpoint folder")
+    if is_adapter(folder):
+        check_adapter(folder, base)
+    elif (folder / "config.json").is_file():
+        check_checkpoint(folder, base)
+    else:
+        raise InputError(f"{folder}: neither {ADAPTER_CONFIG} nor config.json; --candidate takes an adapter or a checkpoint folder")
+
+
+def base_subject(name: str, folder: Path, trust_remote_code: bool = False) -> Subject:
+    return Subject(name, folder, base_digest(folder), trust_remote_code=trust_remote_code)
+
+
+def with_adapter(base: Subject, folder: Path, name: str | None = None) -> Subject:
+    """The base with an adapter from this folder."""
+    return Subject(name or base.name, base.base, base.base_digest, folder, adapter_digest(folder), base.trust_remote_code)
+
+
+def candidate_subject(folder: Path, base: Subject) -> Subject:
+    """What a cycle produced: an adapter on the base, or a checkpoint of its own."""
+    if is_adapter(folder):
+        return with_adapter(base, folder, folder.name)
+    return base_subject(folder.name, folder, base.trust_remote_code)

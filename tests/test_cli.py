@@ -1,0 +1,118 @@
+"""`python -m harness`: exit codes and one-line answers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from harness.__main__ import app
+from harness.data.measurement import Estimate, Measurement
+from harness.data.settings import PROJECT, Settings
+from harness.data.verdict import Verdict
+from harness.gate import history
+from harness.gate.entry import Entry
+from harness.gate.run import Run
+
+HEAVY = ("torch", "transformers", "peft", "scipy", "matplotlib")
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """A history with one green cycle, "good", and one red, "bad"."""
+    path = tmp_path / "history.sqlite"
+    estimate = Estimate(0.3, 0.2, 0.4, 0.2, 0.4, 0.002, 40, 8)
+    for cycle, verdict in (("good", Verdict("pass", "0.3", "fine")), ("bad", Verdict("fail", "0.3", "worse"))):
+        entry = Entry("q4.regression", "listening", "gate", verdict, Measurement("q4.regression", "listening", "nats", estimate))
+        history.append_to(path, Run(Settings(), cycle, "2026-01-01T00:00:00+00:00", (entry,), (), complete=True))
+    return path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("runpy", "harness", "doctor", "--help"),
+        ("runpy", "pytest", "-p", "harness.gate.plugin", "--noconftest", "-p", "no:cacheprovider", "--help"),
+    ],
+)
+def test_help_loads_nothing_heavy(command: tuple[str, ...]) -> None:
+    program = (
+        "import runpy, sys\n"
+        f"sys.argv = ['x', *{list(command[2:])!r}]\n"
+        "try:\n"
+        f"    runpy.run_module({command[1]!r}, run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        f"found = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "assert not found, found\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", ["rejudge", "calibrate"])
+def test_what_is_not_there_yet_says_so(command: str) -> None:
+    result = invoke(command)
+    assert (result.exit_code, result.stderr) == (4, f"{command}: not yet\n")
+
+
+def test_a_green_cycle_is_accepted(recorded: Path) -> None:
+    result = invoke("accept", "good", "--history", str(recorded))
+    assert (result.exit_code, result.stdout) == (0, "good is the baseline now\n") and history.last_accepted(recorded) == "good"
+
+
+def test_a_red_cycle_is_accepted_only_with_a_reason(recorded: Path) -> None:
+    refused = invoke("accept", "bad", "--history", str(recorded))
+    assert refused.exit_code == 4 and "accept it only with --force REASON" in refused.stderr and refused.stderr.count("\n") == 1
+    assert invoke("accept", "bad", "--force", "a known flaw", "--history", str(recorded)).exit_code == 0
+
+
+def test_diff_prints_a_line_for_each_check(recorded: Path) -> None:
+    result = invoke("diff", "good", "bad", "--history", str(recorded))
+    assert result.stdout == "q4.regression[listening]: pass -> fail; 0.3 -> 0.3 (+0) nats\n"
+
+
+def test_diff_names_an_unknown_cycle(recorded: Path) -> None:
+    result = invoke("diff", "good", "nonsense", "--history", str(recorded))
+    assert result.exit_code == 4 and result.stderr == f"cycle nonsense: not in {recorded}; recorded last: good, bad\n"
+
+
+def test_report_without_a_run_says_what_to_do(tmp_path: Path) -> None:
+    result = invoke("report", "--reports", str(tmp_path))
+    assert (result.exit_code, result.stderr) == (4, f"{tmp_path}/allure-results: no results of a run; run pytest evals first\n")
+
+
+def test_doctor_says_what_is_wrong_with_the_thresholds(tmp_path: Path) -> None:
+    result = invoke("doctor", "--thresholds", str(tmp_path / "none.toml"))
+    assert (
+        result.exit_code == 4
+        and f"NOT OK thresholds: {tmp_path}/none.toml: cannot be read" in result.stdout
+        and "versions: python 3" in result.stdout
+    )
+
+
+def test_doctor_refuses_an_unknown_behavior() -> None:
+    result = invoke("doctor", "--behavior", "nonsense")
+    assert result.exit_code == 4 and result.stderr.startswith("--behavior nonsense: no such behavior; allowed: ")
+
+
+def test_a_new_behavior_is_a_skeleton_with_a_name(tmp_path: Path) -> None:
+    result = invoke("new-behavior", str(tmp_path / "patience"))
+    assert result.exit_code == 0 and 'name = "patience"' in (tmp_path / "patience" / "behavior.toml").read_text(encoding="utf-8")
+
+
+def test_a_folder_that_is_no_behavior_is_refused(tmp_path: Path) -> None:
+    result = invoke("check-behavior", str(tmp_path))
+    assert result.exit_code == 4 and "behavior.toml" in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_check_behavior_reports_each_finding() -> None:
+    result = invoke("check-behavior", str(PROJECT / "fixtures" / "behaviors" / "listening"))
+    assert result.stdout and all(line.startswith(("ok ", "NOT OK ")) for line in result.stdout.splitlines())

@@ -1,0 +1,264 @@
+"""The plugin, run by pytest on small made-up evals: verdicts, colors, exit codes, preflight, xdist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeProject, Project, Result
+
+EVERY_VERDICT = """
+    @pytest.mark.check("q1.effect")
+    def test_effect(gate, measured):
+        gate.judge(measured("q1.effect", 0.3))
+
+    @pytest.mark.gate("q4.regression")
+    def test_regression(gate, measured):
+        gate.judge(measured("q4.regression", -0.2, width=0.3))
+
+    @pytest.mark.finding("q1.onset")
+    def test_onset(gate, behavior):
+        gate.judge(Measurement("q1.onset", behavior, "examples", answer="continuous"))
+
+    @pytest.mark.finding("q7.disposition")
+    def test_disposition(gate, behavior):
+        gate.judge(Measurement("q7.disposition", behavior, "", reason="no such layers", not_applicable=True))
+"""
+KEYS = {
+    "preflight.finite[listening]": "pass",
+    "preflight.data[listening]": "settled",
+    "q1.effect[listening]": "pass",
+    "q4.regression[listening]": "inconclusive",
+    "q1.onset[listening]": "settled",
+    "q7.disposition[listening]": "not_applicable",
+}
+
+ONE = """
+    @pytest.mark.check("q1.effect")
+    def test_effect(gate, measured):
+        gate.judge(measured("q1.effect", {value}))
+"""
+
+
+@pytest.fixture(scope="module")
+def every(make_project: MakeProject, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return make_project(tmp_path_factory.mktemp("every"), EVERY_VERDICT).run("evals", "-v", "-rA")
+
+
+def one(make_project: MakeProject, folder: Path, value: float = 0.3, *, finite: float | None = 0) -> Project:
+    return make_project(folder, ONE.format(value=value), finite=finite)
+
+
+def test_every_check_has_one_entry_and_preflight_is_among_them(every: Result) -> None:
+    assert every.verdicts == KEYS
+
+
+def test_inconclusive_has_a_word_and_a_count_of_its_own(every: Result) -> None:
+    assert "test_regression[listening] INCONCLUSIVE" in every.output
+    assert "2 passed, 1 skipped, 1 inconclusive" in every.output
+
+
+def test_the_table_ends_with_the_report(every: Result) -> None:
+    table = [" ".join(line.split()) for line in every.output.split("behavioral evals =")[1].splitlines()]
+    assert "question check answer estimate threshold n verdict seconds" in table
+    assert any(line.startswith("q1 effect 0.3 nats 0.3 [0.25, 0.35] ≥ 0.1 40 pass 0.") for line in table)
+    assert f"report: {every.folder}/reports/summary.md" in table
+
+
+def test_an_inconclusive_gate_makes_the_run_red(every: Result) -> None:
+    assert (every.code, every.gate["verdict"], every.gate["exit_code"], every.gate["complete"]) == (1, "inconclusive", 1, True)
+
+
+def test_allowed_inconclusive_changes_the_exit_code_and_not_the_verdict(make_project: MakeProject, tmp_path: Path) -> None:
+    result = make_project(tmp_path, EVERY_VERDICT).run("evals", "--inconclusive", "allow")
+    assert (result.code, result.gate["verdict"], result.gate["exit_code"]) == (0, "inconclusive", 0)
+
+
+def test_two_workers_say_the_same_as_one(make_project: MakeProject, every: Result, tmp_path: Path) -> None:
+    result = make_project(tmp_path, EVERY_VERDICT).run("evals", "-n", "2")
+    assert result.verdicts == every.verdicts
+    assert (result.code, result.gate["selected"]) == (every.code, every.gate["selected"])
+    assert [check["key"] for check in result.gate["checks"]] == [check["key"] for check in every.gate["checks"]]
+
+
+def test_a_failed_check_shows_its_sentence_and_ends_with_one(make_project: MakeProject, tmp_path: Path) -> None:
+    result = one(make_project, tmp_path, value=-0.3).run("evals")
+    assert (result.code, result.verdicts["q1.effect[listening]"], result.gate["verdict"]) == (1, "fail", "pass")
+    assert "fail: q1.effect is -0.3 [-0.35, -0.25] nats" in result.output
+
+
+def test_everything_fine_ends_with_zero(make_project: MakeProject, tmp_path: Path) -> None:
+    result = one(make_project, tmp_path).run("evals")
+    assert (result.code, result.gate["verdict"]) == (0, "pass")
+
+
+def test_nothing_selected_leaves_nothing_and_ends_with_five(make_project: MakeProject, tmp_path: Path) -> None:
+    result = one(make_project, tmp_path).run("evals", "-k", "nonsense")
+    assert result.code == 5 and not (tmp_path / "reports" / "gate.json").exists() and "behavioral evals =" not in result.output
+
+
+def test_plain_tests_are_left_alone(make_project: MakeProject, tmp_path: Path) -> None:
+    project = one(make_project, tmp_path)
+    project.write("tests/test_plain.py", "def test_fine(): pass\n\ndef test_broken(): assert False\n")
+    result = project.run("tests")
+    assert result.code == 1 and not (tmp_path / "reports").exists() and "behavioral evals =" not in result.output
+
+
+def test_without_xdist_and_allure_the_plugin_works(make_project: MakeProject, tmp_path: Path) -> None:
+    result = one(make_project, tmp_path).run("evals", "-p", "no:xdist", "-p", "no:allure_pytest")
+    assert result.code == 0 and "q1.effect[listening]" in result.verdicts
+
+
+def test_what_rests_on_a_failed_preflight_is_inconclusive_and_names_it(make_project: MakeProject, tmp_path: Path) -> None:
+    result = one(make_project, tmp_path, finite=3).run("evals")
+    check = result.check("q1.effect[listening]")
+    assert (result.verdicts["preflight.finite[listening]"], check["verdict"], result.code) == ("fail", "inconclusive", 1)
+    assert (
+        check["message"] == "q1.effect rests on preflight.finite, which came out fail: mend that first, then this number means something."
+    )
+
+
+def test_a_need_nobody_measured_makes_the_check_inconclusive(make_project: MakeProject, tmp_path: Path) -> None:
+    result = make_project(tmp_path, ONE.format(value=0.3).replace('"q1.effect")', '"q1.effect", needs=("preflight.judge",))', 1)).run(
+        "evals"
+    )
+    assert "preflight.judge, which preflight did not measure" in result.check("q1.effect[listening]")["message"]
+
+
+def test_a_broken_preflight_is_an_error_of_every_check(make_project: MakeProject, tmp_path: Path) -> None:
+    result = one(make_project, tmp_path, finite=None).run("evals")
+    assert (result.code, result.verdicts) == (3, {"q1.effect[listening]": "error"})
+    assert "the engine died" in result.check("q1.effect[listening]")["message"]
+
+
+def test_a_broken_instrument_ends_with_three(make_project: MakeProject, tmp_path: Path) -> None:
+    body = """
+        @pytest.fixture
+        def broken(behavior):
+            raise RuntimeError("out of memory")
+
+        @pytest.mark.check("q1.effect")
+        def test_effect(gate, broken):
+            pass
+
+        @pytest.mark.check("q1.nothing")
+        def test_nothing(gate, behavior):
+            pass
+
+        @pytest.mark.check("q1.other")
+        def test_other(gate, measured):
+            gate.judge(measured("q1.another", 1))
+    """
+    result = make_project(tmp_path, body).run("evals")
+    messages = {check["id"]: check["message"] for check in result.gate["checks"] if check["verdict"] == "error"}
+    assert result.code == 3
+    assert messages == {
+        "q1.effect": "q1.effect was not measured (in the test's setup): RuntimeError: out of memory",
+        "q1.nothing": "q1.nothing was not measured: the test handed nothing to the gate.",
+        "q1.other": "q1.other was not measured: the test is marked q1.other but hands in q1.another",
+    }
+
+
+def test_a_fail_outweighs_a_broken_instrument(make_project: MakeProject, tmp_path: Path) -> None:
+    body = ONE.format(value=-0.3) + "\n    @pytest.mark.check('q1.b')\n    def test_b(gate, behavior): raise RuntimeError('x')\n"
+    assert make_project(tmp_path, body).run("evals").code == 1
+
+
+def test_a_module_that_cannot_be_imported_is_a_broken_instrument(make_project: MakeProject, tmp_path: Path) -> None:
+    result = make_project(tmp_path, "import nonsense_module").run("evals")
+    assert (result.code, result.gate["verdict"], result.gate["complete"]) == (3, "error", False)
+
+
+def test_a_run_stopped_early_is_not_complete(make_project: MakeProject, tmp_path: Path) -> None:
+    body = (
+        ONE.format(value=-0.3)
+        + "\n    @pytest.mark.gate('q4.regression')\n    def test_z(gate, measured): gate.judge(measured('q4.regression', 0))\n"
+    )
+    result = make_project(tmp_path, body).run("evals", "-x")
+    assert (result.gate["complete"], result.gate["verdict"], result.verdicts["q4.regression[listening]"]) == (False, "error", "error")
+
+
+def test_a_worker_that_crashes_leaves_an_error(make_project: MakeProject, tmp_path: Path) -> None:
+    body = ONE.format(value=0.3) + "\n    @pytest.mark.gate('q4.regression')\n    def test_crash(gate, measured): import os; os._exit(1)\n"
+    result = make_project(tmp_path, body).run("evals", "-n", "1")
+    assert (result.code, result.gate["verdict"], result.gate["complete"]) == (3, "error", False)
+    assert result.verdicts["q1.effect[listening]"] == "pass"
+    assert "crashed" in result.check("q4.regression[listening]")["message"]
+
+
+def test_each_behavior_is_a_check_of_its_own(make_project: MakeProject, tmp_path: Path) -> None:
+    result = one(make_project, tmp_path).run("evals", "--behavior", "listening", "--behavior", "not-rushing")
+    assert {"q1.effect[listening]", "q1.effect[not-rushing]", "preflight.finite[not-rushing]"} <= set(result.verdicts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--engine", "gguf"), "--engine gguf: not allowed; allowed: hf or vllm"),
+        (("--engine", "vllm"), "--engine vllm: not yet; allowed for now: hf"),
+        (("--server", "http://localhost"), "--server: not yet; leave it out, the hf engine loads the model itself"),
+        (("--tensor-parallel", "2"), "--tensor-parallel 2: not yet; allowed for now: 1"),
+        (("--seed", "-1"), "--seed -1: not allowed; allowed: a whole number, 0 or more"),
+        (("--profile", "slow"), "--profile slow: not allowed; allowed: quick or full"),
+        (("--inconclusive", "maybe"), "--inconclusive maybe: not allowed; allowed: fail or allow"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_one_line_and_four(
+    make_project: MakeProject, tmp_path: Path, arguments: tuple[str, str], line: str
+) -> None:
+    result = one(make_project, tmp_path).run("evals", *arguments)
+    assert (result.code, result.output.strip()) == (4, f"ERROR: {line}")
+
+
+def test_bad_input_is_one_line_before_anything_runs(make_project: MakeProject, tmp_path: Path) -> None:
+    project = one(make_project, tmp_path)
+    project.write(
+        "fixtures/inputs.py",
+        "from harness.data.errors import InputError\ndef validate(settings): raise InputError(f'{settings.model}: no such model')\n",
+    )
+    result = project.run("evals", "--model", "nonsense")
+    assert (result.code, result.output.strip()) == (4, "ERROR: nonsense: no such model")
+
+
+def test_bad_thresholds_are_one_line_before_anything_runs(make_project: MakeProject, tmp_path: Path) -> None:
+    project = one(make_project, tmp_path)
+    project.write("thresholds.toml", '["q1.effect"]\nkind = "check"\nat_lest = 1\nreason = "r"\n')
+    result = project.run("evals")
+    assert result.code == 4 and result.output.startswith(f'ERROR: {tmp_path}/thresholds.toml:3: "at_lest" in ["q1.effect"] is unknown')
+
+
+def test_a_gate_that_thresholds_do_not_call_one_is_refused(make_project: MakeProject, tmp_path: Path) -> None:
+    result = make_project(tmp_path, ONE.format(value=0.3).replace("mark.check", "mark.gate")).run("evals")
+    assert result.code == 3
+    assert "q1.effect is marked gate but thresholds.toml says kind check of it" in result.check("q1.effect[listening]")["message"]
+
+
+def test_progress_is_seen_although_output_is_captured(make_project: MakeProject, tmp_path: Path) -> None:
+    body = ONE.format(value=0.3).replace("(gate, measured):", "(gate, measured, progress):\n        progress('training arm 3 of 30')")
+    assert "\n  training arm 3 of 30\n" in make_project(tmp_path, body).run("evals").output
+
+
+def test_selecting_the_gates_by_marker_leaves_the_rest_out(make_project: MakeProject, tmp_path: Path) -> None:
+    result = make_project(tmp_path, EVERY_VERDICT).run("evals", "-m", "gate")
+    assert result.gate["selected"] == ["q4.regression[listening]"]
+
+
+def test_a_teardown_that_breaks_takes_the_verdict_with_it(make_project: MakeProject, tmp_path: Path) -> None:
+    body = """
+        @pytest.fixture
+        def engine():
+            yield
+            raise RuntimeError("could not shut down")
+
+        @pytest.mark.check("q1.effect")
+        def test_effect(gate, measured, engine):
+            gate.judge(measured("q1.effect", 0.3))
+    """
+    result = make_project(tmp_path, body).run("evals")
+    check = result.check("q1.effect[listening]")
+    assert (result.code, check["verdict"]) == (3, "error")
+    assert check["message"] == "q1.effect was not measured (in the test's teardown): RuntimeError: could not shut down"
+    assert check["estimate"] == 0.3

@@ -1,0 +1,27 @@
+"""two_way_draws: seeds and clusters are drawn together, rows alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.analysis.resampling import two_way_draws
+from harness.analysis.sample import cluster
+
+
+def test_rows_share_their_resamples() -> None:
+    values = np.random.default_rng(0).normal(size=(1, 3, 12))
+    draws = two_way_draws(np.concatenate([values, 2 * values + 1]), cluster(np.repeat(np.arange(4), 3), 12), np.random.default_rng(1), 200)
+    assert draws.shape == (2, 200)
+    assert draws[1] == pytest.approx(2 * draws[0] + 1)
+
+
+def test_a_constant_stays_constant() -> None:
+    assert two_way_draws(np.full((1, 3, 5), 0.7), cluster(["a", "a", "a", "b", "c"], 5), np.random.default_rng(0), 50) == pytest.approx(0.7)
+
+
+def test_spread_is_that_of_both_ways() -> None:
+    rng = np.random.default_rng(0)
+    by_seed, by_scenario = rng.normal(size=6), rng.normal(size=50)
+    draws = two_way_draws((by_seed[:, np.newaxis] + by_scenario)[np.newaxis], cluster(None, 50), rng, 20_000)
+    assert draws.var() == pytest.approx(by_seed.var() / 6 + by_scenario.var() / 50, rel=0.05)

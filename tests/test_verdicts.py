@@ -1,0 +1,203 @@
+"""Verdicts: what passes, what fails, and that everything between and everything broken is inconclusive."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.data.measurement import Estimate, Measurement
+from harness.data.threshold import Threshold
+from harness.data.verdict import Verdict
+from harness.gate.verdicts import judge
+
+NUMBER = st.floats(-1e3, 1e3, allow_nan=False).map(lambda value: round(value, 3))
+WIDTH = st.floats(0.01, 1e3).map(lambda value: round(value, 3))
+
+
+def measured(
+    value: float, low: float, high: float, *, low_alpha: float | None = None, high_alpha: float | None = None, **more: Any
+) -> Measurement:
+    alphas = (low if low_alpha is None else low_alpha, high if high_alpha is None else high_alpha)
+    return Measurement("q1.x", "b", "nats", Estimate(value, low, high, *alphas, alpha=0.002, n=40, clusters=8), **more)
+
+
+def bound(**fields: Any) -> Threshold:
+    return Threshold("q1.x", "check", "why", alpha=0.002, **fields)
+
+
+def outcome(measurement: Measurement, threshold: Threshold | None) -> str:
+    return judge(measurement, threshold).outcome
+
+
+@st.composite
+def measurements(draw: st.DrawFn) -> Measurement:
+    value = draw(NUMBER)
+    low, high, further_low, further_high = (draw(WIDTH) for _ in range(4))
+    return measured(value, value - low, value + high, low_alpha=value - low - further_low, high_alpha=value + high + further_high)
+
+
+def mirrored(measurement: Measurement) -> Measurement:
+    estimate = measurement.estimate
+    assert estimate is not None
+    turned = replace(
+        estimate,
+        value=-estimate.value,
+        low=-estimate.high,
+        high=-estimate.low,
+        low_alpha=-estimate.high_alpha,
+        high_alpha=-estimate.low_alpha,
+    )
+    return replace(measurement, estimate=turned)
+
+
+def shifted(measurement: Measurement, by: float) -> Measurement:
+    estimate = measurement.estimate
+    assert estimate is not None
+    names = ("value", "low", "high", "low_alpha", "high_alpha")
+    return replace(measurement, estimate=replace(estimate, **{name: getattr(estimate, name) + by for name in names}))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(0.2, 0.4, "pass"), (-0.3, 0.0, "fail"), (0.05, 0.4, "inconclusive"), (0.1, 0.4, "inconclusive")]
+)
+def test_superiority_wants_the_whole_interval_beyond_the_bound(low: float, high: float, expected: str) -> None:
+    assert outcome(measured((low + high) / 2, low, high), bound(at_least=0.1)) == expected
+
+
+def test_failing_needs_the_interval_at_the_gates_alpha() -> None:
+    wide = measured(0, -0.05, 0.05, low_alpha=-0.2, high_alpha=0.2)
+    assert outcome(wide, bound(at_least=0.1)) == "inconclusive"
+
+
+@pytest.mark.parametrize(("value", "expected"), [(20, "pass"), (19, "pass"), (21, "fail")])
+def test_an_exact_value_on_the_bound_passes(value: float, expected: str) -> None:
+    assert outcome(measured(value, value, value), bound(at_most=20)) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(-0.2, 0.1, "pass"), (-0.2, -0.1, "pass"), (-0.6, -0.4, "fail"), (-0.4, -0.1, "fail"), (-0.4, 0.1, "inconclusive")],
+)
+def test_non_inferiority_passes_inside_the_margin_and_fails_on_a_proven_drop(low: float, high: float, expected: str) -> None:
+    assert outcome(measured((low + high) / 2, low, high), bound(margin=0.25)) == expected
+
+
+def test_a_proven_drop_inside_the_margin_passes_and_is_said() -> None:
+    verdict = judge(measured(-0.15, -0.2, -0.1), bound(margin=0.25))
+    assert verdict.outcome == "pass" and "a proven change for the worse but smaller than the margin" in verdict.message
+
+
+def test_no_change_at_all_passes_non_inferiority() -> None:
+    assert outcome(measured(0, 0, 0), bound(margin=0)) == "pass"
+
+
+@given(measurements(), NUMBER)
+def test_mirrored_directions_agree(measurement: Measurement, m: float) -> None:
+    assert outcome(measurement, bound(at_least=m)) == outcome(mirrored(measurement), bound(at_most=-m))
+    margin = abs(m)
+    assert outcome(measurement, bound(margin=margin)) == outcome(mirrored(measurement), bound(margin=margin, worse="higher"))
+
+
+@given(measurements(), st.floats(0, 100), st.sampled_from([{"at_least": 0.5}, {"margin": 0.25}]))
+def test_a_better_number_never_gets_a_worse_verdict(measurement: Measurement, by: float, fields: dict[str, float]) -> None:
+    order = ["fail", "inconclusive", "pass"]
+    assert order.index(outcome(measurement, bound(**fields))) <= order.index(outcome(shifted(measurement, by), bound(**fields)))
+
+
+@given(measurements())
+def test_an_interval_that_straddles_the_bound_neither_passes_nor_fails(measurement: Measurement) -> None:
+    estimate = measurement.estimate
+    assert estimate is not None
+    for m in (estimate.value, (estimate.low + estimate.value) / 2, (estimate.high + estimate.value) / 2):
+        assert outcome(measurement, bound(at_least=m)) == outcome(measurement, bound(at_most=m)) == "inconclusive"
+
+
+@given(measurements(), NUMBER)
+def test_a_stricter_bound_never_turns_a_fail_into_a_pass(measurement: Measurement, m: float) -> None:
+    if outcome(measurement, bound(at_least=m)) == "fail":
+        assert outcome(measurement, bound(at_least=m + 1)) == "fail"
+
+
+@given(
+    measurements(),
+    NUMBER,
+    st.sampled_from(["value", "low", "high", "low_alpha", "high_alpha"]),
+    st.sampled_from([math.nan, math.inf, -math.inf]),
+)
+def test_a_number_that_is_not_finite_is_inconclusive_with_the_reason(measurement: Measurement, m: float, name: str, broken: float) -> None:
+    assert measurement.estimate is not None
+    damaged = replace(measurement, estimate=replace(measurement.estimate, **{name: broken}))
+    for threshold in (bound(at_least=m), bound(margin=abs(m)), None):
+        verdict = judge(damaged, threshold)
+        assert verdict.outcome == "inconclusive" and f"{name} is {broken}" in verdict.message
+
+
+def test_no_estimate_is_inconclusive_with_the_reason() -> None:
+    verdict = judge(Measurement("q1.x", "b", "nats", reason="all scenarios were equal"), bound(at_least=0))
+    assert (verdict.outcome, verdict.message) == ("inconclusive", "q1.x has no answer: all scenarios were equal.")
+
+
+def test_not_applicable_gives_its_reason() -> None:
+    verdict = judge(Measurement("q7.x", "b", "", reason="no Gated DeltaNet layers", not_applicable=True), bound(at_least=0))
+    assert (verdict.outcome, verdict.message) == ("not_applicable", "q7.x does not apply: no Gated DeltaNet layers.")
+
+
+def test_an_interval_at_another_alpha_than_the_thresholds_is_an_error() -> None:
+    verdict = judge(measured(0, -1, 1), replace(bound(at_least=0), alpha=0.001))
+    assert verdict.outcome == "error" and "alpha 0.002, the threshold asks for 0.001" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"), [("continuous", "settled"), ("inconclusive: 5 or 10", "inconclusive"), (None, "inconclusive")]
+)
+def test_a_finding_is_settled_by_its_answer(answer: str | None, expected: str) -> None:
+    assert outcome(Measurement("q1.onset", "b", "examples", answer=answer), None) == expected
+
+
+@pytest.mark.parametrize(("answer", "expected"), [("localized", "pass"), ("diffuse", "fail"), (None, "inconclusive")])
+def test_a_finding_blocks_only_with_an_expectation(answer: str | None, expected: str) -> None:
+    threshold = Threshold("q3.localization", "finding", "why", expect="localized")
+    assert outcome(Measurement("q3.localization", "b", "", answer=answer), threshold) == expected
+
+
+def test_a_number_without_a_threshold_is_a_settled_finding() -> None:
+    verdict = judge(measured(0.3, 0.2, 0.4), None)
+    assert (verdict.outcome, verdict.answer) == ("settled", "0.3 nats")
+
+
+def test_inconclusive_names_the_scenarios_that_would_settle_it() -> None:
+    verdict = judge(measured(0.3, 0.0, 0.6), bound(at_least=0.1))
+    assert verdict.n_to_resolve == math.ceil(40 * (0.3 / 0.2) ** 2) and "about 90 scenarios would settle it (now 40)" in verdict.message
+
+
+@given(measurements(), NUMBER)
+def test_so_many_scenarios_would_indeed_settle_it(measurement: Measurement, m: float) -> None:
+    verdict, estimate = judge(measurement, bound(at_least=m)), measurement.estimate
+    assert estimate is not None
+    if verdict.n_to_resolve is not None:
+        assert verdict.outcome == "inconclusive" and verdict.n_to_resolve > estimate.n
+        shrink = math.sqrt(estimate.n / (verdict.n_to_resolve + 1))
+        names = ("low", "high", "low_alpha", "high_alpha")
+        narrower = replace(estimate, **{name: estimate.value + (getattr(estimate, name) - estimate.value) * shrink for name in names})
+        assert outcome(replace(measurement, estimate=narrower), bound(at_least=m)) in ("pass", "fail")
+
+
+def test_an_estimate_on_the_bound_names_no_number_of_scenarios() -> None:
+    assert judge(measured(0.1, -0.2, 0.4), bound(at_least=0.1)).n_to_resolve is None
+
+
+def test_a_verdict_depends_on_nothing_but_its_arguments() -> None:
+    assert judge(measured(0.3, 0.2, 0.4), bound(at_least=0.1)) == judge(measured(0.3, 0.2, 0.4), bound(at_least=0.1))
+
+
+def test_messages_say_number_interval_bound_and_what_to_do() -> None:
+    verdict: Verdict = judge(measured(-0.5, -0.7, -0.3), Threshold("q1.x", "gate", "why", alpha=0.002, margin=0.25))
+    assert verdict.message == (
+        "q1.x is -0.5 [-0.7, -0.3] nats, [-0.7, -0.3] at alpha 0.002, but should be no more than 0.25 lower than before: "
+        "keep the last accepted cycle and look at the scenarios that moved most."
+    )
