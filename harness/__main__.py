@@ -105,10 +105,7 @@ def train(
 ) -> None:
     """Train a LoRA adapter on a behavior: the reference trainer."""
     with one_line_errors():
-        train_adapter = getattr(import_module("harness.training"), "train_adapter", None)
-        if train_adapter is None:
-            not_yet("train")
-        train_adapter(model=model, behavior=behavior, out=out, examples=examples, seed=seed)
+        import_module("fixtures.reference_training").train_adapter(model=model, behavior=behavior, out=out, examples=examples, seed=seed)
     print(out)
 
 

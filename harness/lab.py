@@ -77,6 +77,12 @@ class Lab:
     def seeds(self) -> tuple[int, ...]:
         return tuple(range(self.settings.seed, self.settings.seed + self.sizes.seeds))
 
+    @property
+    def doses(self) -> tuple[int, ...]:
+        """Q1's numbers of examples, as far as the behavior has train pairs; all of them where it has fewer than the most."""
+        available = len(self.behavior.split("train"))
+        return tuple(n for n in DOSES_OF_EXAMPLES if n < available) + ((available,) if available <= DOSES_OF_EXAMPLES[-1] else ())
+
     def rng(self, *purpose: str) -> np.random.Generator:
         """A generator that depends on the run's seed, the behavior and the purpose, on nothing else that ran."""
         return np.random.default_rng([self.settings.seed, zlib.crc32("/".join((self.behavior.name, *purpose)).encode())])
@@ -93,7 +99,7 @@ class Lab:
 
     def trained_arm(self) -> Arm:
         """The suite's own full training under the run's seed."""
-        return self.arms.stream("trained", self.settings.seed, DOSES_OF_EXAMPLES)[DOSES_OF_EXAMPLES[-1]]
+        return self.arms.stream("trained", self.settings.seed, self.doses)[self.doses[-1]]
 
     def shift(self, subject: Subject, pairs: Sequence[Pair]) -> ForcedChoice:
         """Change of a subject's log-odds against base, a value a pair."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from harness.data.behavior import Message, Pair
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion, Engine, Recorded, Sites, Steering
-from harness.forced_choice import ForcedChoice, forced_choice
+from harness.forced_choice import METRICS, ForcedChoice, completions_of, forced_choice, from_scores
 from harness.store import Store, digest_of
 
 Floats = NDArray[np.float64]
@@ -57,6 +57,28 @@ class Recordings:
 
         def compute() -> dict[str, Floats]:
             return {"nll": np.array([-s.per_token for s in self.engine.score_texts(subject, texts, steering)])}
+
+        return self.store.arrays("text-nll", key, compute)["nll"]
+
+    def forced_choices(self, subject: Subject, pairs: Sequence[Pair], steerings: Sequence[Steering]) -> list[ForcedChoice]:
+        """Log-odds of every pair under each of many steerings, in one go."""
+        content = digest_of([[conversation_key(p.messages), p.positive, p.negative] for p in pairs])
+        key = self._key(subject, pairs=content, steerings=[steering_key(steering) for steering in steerings])
+
+        def compute() -> dict[str, Floats]:
+            choices = [from_scores(scores) for scores in self.engine.score_each(subject, completions_of(pairs), steerings)]
+            return {name: np.stack([choice.arrays()[name] for choice in choices]) for name in METRICS}
+
+        arrays = self.store.arrays("forced-choice", key, compute)
+        return [ForcedChoice.from_arrays({name: arrays[name][i] for name in METRICS}) for i in range(len(steerings))]
+
+    def text_nlls(self, subject: Subject, texts: Sequence[str], steerings: Sequence[Steering]) -> Floats:
+        """Negative log-likelihood of plain documents under each of many steerings, nats a token, [steerings, texts]."""
+        key = self._key(subject, texts=digest_of(list(texts)), steerings=[steering_key(steering) for steering in steerings])
+
+        def compute() -> dict[str, Floats]:
+            scored = self.engine.score_texts_each(subject, texts, steerings)
+            return {"nll": np.array([[-one.per_token for one in row] for row in scored])}
 
         return self.store.arrays("text-nll", key, compute)["nll"]
 

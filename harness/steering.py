@@ -69,4 +69,6 @@ def steering(vector: Vector, layer: int, dose: float, norm: float, positions: Po
     length = np.linalg.norm(vector)
     if not np.isfinite(length) or length == 0 or not np.isfinite(dose):
         raise ValueError(f"a steering vector needs a finite, non-zero length and a finite dose, found length {length} and dose {dose}")
+    if not np.isfinite(norm) or norm <= 0:
+        raise ValueError(f"the residual norm at layer {layer} is {norm}, it must be finite and above 0")
     return Steering({layer: (vector / length * dose * norm).astype(np.float32)}, positions)

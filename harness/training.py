@@ -53,11 +53,11 @@ def train_adapters(
 
     Returns the loss of every step, in nats per token. The base in the engine is left as it was.
     """
-    torch.manual_seed(seed)
     targets = settings.target_modules if isinstance(settings.target_modules, str) else list(settings.target_modules)
     config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM")
     base_model = engine.base_model(base)
     half = base_model.dtype != torch.float32
+    torch.manual_seed(seed)  # after loading, which may draw numbers, and before the LoRA is initialized
     model: Any = get_peft_model(base_model if half else copy.deepcopy(base_model), config)
     try:
         return _optimize(model, engine, base, examples, schedule, settings, save)

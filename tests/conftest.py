@@ -205,7 +205,7 @@ def _tiny(folder: Path, tokenizer: Any, kind: Any, config: Any, settings: dict[s
 
     torch.manual_seed(0)
     marks = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
-    model = kind(config(vocab_size=len(tokenizer), hidden_size=WIDTH, initializer_range=0.15, **marks, **settings))
+    model = kind(config(vocab_size=len(tokenizer), hidden_size=WIDTH, initializer_range=0.1, **marks, **settings))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return base_subject(folder.name, folder)
@@ -242,7 +242,7 @@ def make_adapter(hf: HFEngine) -> MakeAdapter:
     def make(base: Subject, folder: Path, modules: str | Sequence[str] = "all-linear", seed: int = 0) -> Subject:
         targets = modules if isinstance(modules, str) else list(modules)
         torch.manual_seed(seed)
-        config = LoraConfig(r=2, lora_alpha=4, target_modules=targets, init_lora_weights=False, task_type="CAUSAL_LM")
+        config = LoraConfig(r=2, lora_alpha=2, target_modules=targets, init_lora_weights=False, task_type="CAUSAL_LM")
         model: Any = get_peft_model(copy.deepcopy(hf.base_model(base)), config)
         model.save_pretrained(folder)
         return with_adapter(base, folder)

@@ -16,7 +16,8 @@ OTHER_DOMAINS = np.repeat(np.arange(10), 4)
 
 def shifted(rng: np.random.Generator, mean: float, domains: np.ndarray) -> np.ndarray:
     """Scenarios with that mean and a standard deviation of 1, a tenth of the variance shared by a domain."""
-    return mean + np.sqrt(0.1) * rng.normal(size=domains.max() + 1)[domains] + np.sqrt(0.9) * rng.normal(size=len(domains))
+    shared = rng.normal(size=domains.max() + 1)[domains]
+    return np.asarray(mean + np.sqrt(0.1) * shared + np.sqrt(0.9) * rng.normal(size=len(domains)))
 
 
 @pytest.mark.parametrize(("above", "below"), [(0.8, 1.0), (1.5, 1.5), (0.0, 1.2)])

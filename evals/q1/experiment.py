@@ -27,7 +27,7 @@ from harness.engines.chat import encode_prompt
 from harness.engines.protocol import Completion, Sites
 from harness.forced_choice import METRICS, ForcedChoice, Metric
 from harness.judge import EmbeddedJudge, Label
-from harness.lab import DOSES_OF_EXAMPLES, Lab, domains_of
+from harness.lab import Lab, domains_of
 
 Floats = NDArray[np.float64]
 METRIC: Metric = "per_token"
@@ -63,13 +63,13 @@ class Study:
 
     def effects(self, regime: Regime, metric: Metric = METRIC) -> Floats:
         """Trained minus sham, [numbers of examples, seeds, pairs]."""
-        ns = DOSES_OF_EXAMPLES
+        ns = self.lab.doses
         return np.stack([self.shifts[regime, "trained", n].metric(metric) - self.shifts[regime, "sham", n].metric(metric) for n in ns])
 
 
 def run(lab: Lab) -> Study:
     """Train every arm, then score and record it; everything is kept in the store."""
-    pairs, ns, last = lab.pairs("test"), DOSES_OF_EXAMPLES, DOSES_OF_EXAMPLES[-1]
+    pairs, ns, last = lab.pairs("test"), lab.doses, lab.doses[-1]
     arms: dict[tuple[Regime, ArmKind, int], list[Arm]] = {}
     for kind in KINDS:
         lab.progress(f"q1 {lab.behavior.name}: {kind}, stream of {last} examples, {len(lab.seeds)} seeds")
@@ -156,7 +156,7 @@ def _free_replies(
 def measurements(study: Study) -> dict[str, Measurement]:
     """Everything Q1 hands to the gate, by id."""
     lab, domains, effects = study.lab, domains_of(study.pairs), study.effects(PRIMARY)
-    ns = DOSES_OF_EXAMPLES
+    ns = lab.doses
     knee = find_knee(ns, effects, domains, lab.rng("q1.knee"), KNEE_SHARE)
     onset = find_onset(ns, effects, domains, lab.rng("q1.onset"))
     exhibits = (
@@ -194,7 +194,7 @@ def _effect(study: Study, exhibits: Sequence[Exhibit]) -> Measurement:
 
 
 def _attention_shift(study: Study) -> Measurement:
-    lab, id, last = study.lab, "q1.attention_shift", DOSES_OF_EXAMPLES[-1]
+    lab, id, last = study.lab, "q1.attention_shift", study.lab.doses[-1]
     unit = "attention mass along the trained direction"
     if not study.inside:
         return lab.measurement(id, unit, reason="the model has no full-attention layers", not_applicable=True)
@@ -221,7 +221,7 @@ def _attention_shift(study: Study) -> Measurement:
 
 
 def _knee(study: Study, knee: Knee, exhibits: Sequence[Exhibit]) -> Measurement:
-    lab, id, last = study.lab, "q1.knee", DOSES_OF_EXAMPLES[-1]
+    lab, id, last = study.lab, "q1.knee", study.lab.doses[-1]
     if knee.low_n is None or knee.high_n is None:
         return lab.measurement(id, "examples", reason=knee.reason, exhibits=exhibits)
     value = float(knee.n if knee.n is not None else last)
@@ -231,15 +231,15 @@ def _knee(study: Study, knee: Knee, exhibits: Sequence[Exhibit]) -> Measurement:
         {"n": p.n, "estimate": p.effect.value, "low": p.effect.low, "high": p.effect.high, "shortfall_high": p.shortfall.high}
         for p in knee.points
     ]
-    answer = f"{knee.n} examples" if knee.n is not None else f"> {max(n for n in DOSES_OF_EXAMPLES if n < last)} examples"
+    answer = f"{knee.n} examples" if knee.n is not None else f"> {max(n for n in lab.doses if n < last)} examples"
     null = {"kind": "share of the effect at the largest number that may be missing", "value": KNEE_SHARE, "regime": PRIMARY}
     return lab.measurement(id, "examples", estimate, answer=answer, series=series, exhibits=exhibits, null=null)
 
 
 def _onset(study: Study, onset: Onset) -> Measurement:
     lab, id = study.lab, "q1.onset"
-    at = 0 if onset.n is None else DOSES_OF_EXAMPLES.index(onset.n)
-    estimate = onset.effects[at] if len(onset.effects) == len(DOSES_OF_EXAMPLES) else None
+    at = 0 if onset.n is None else lab.doses.index(onset.n)
+    estimate = onset.effects[at] if len(onset.effects) == len(lab.doses) else None
     shown = "no effect over sham is shown" if onset.n is None else f"from {onset.n} example{'s' if onset.n > 1 else ''} on"
     return lab.measurement(
         id, "nats per token", estimate, answer=f"{onset.mode} ({shown}; {PRIMARY} regime)", null={"n": onset.n, "mode": onset.mode}
@@ -271,7 +271,7 @@ def _series(study: Study) -> list[dict[str, Any]]:
 def separation(study: Study) -> list[dict[str, Any]]:
     """For each metric and regime: what each arm does at the largest n, and by how many standard errors trained stands above the others."""
     rows = []
-    last = DOSES_OF_EXAMPLES[-1]
+    last = study.lab.doses[-1]
     for regime in REGIMES:
         for metric in METRICS:
             values = {kind: study.shifts[regime, kind, last].metric(metric) for kind in KINDS}

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.arm import ArmKind, Regime
-from harness.lab import DOSES_OF_EXAMPLES
 from harness.plotting import COLORS, figure
 
 REGIMES: tuple[Regime, ...] = ("stream", "steps")
@@ -32,7 +31,7 @@ def _band(axis: Any, xs: Any, values: NDArray[np.float64], color: str, label: st
 def dose_curve(study: Study, knee: Knee, onset: Onset) -> Path:
     """Behavior above, mechanism below, against the number of examples on a logarithmic axis; knee and onset marked."""
     path = study.lab.exhibits / f"q1-dose-{study.lab.behavior.name}.png"
-    ns, last = DOSES_OF_EXAMPLES, DOSES_OF_EXAMPLES[-1]
+    ns, last = study.lab.doses, study.lab.doses[-1]
     rows = 2 if study.inside else 1
     with figure(path, figsize=(8, 4 * rows), nrows=rows, sharex=True, squeeze=False) as (_, axes):
         top = axes[0, 0]
@@ -85,7 +84,7 @@ def dose_curve(study: Study, knee: Knee, onset: Onset) -> Path:
 def inside(study: Study, projections: Mapping[ArmKind, NDArray[np.float64]]) -> Path:
     """Change of attention at the largest n along the direction that other seeds and scenarios learned, and its size."""
     path = study.lab.exhibits / f"q1-inside-{study.lab.behavior.name}.png"
-    last = DOSES_OF_EXAMPLES[-1]
+    last = study.lab.doses[-1]
     with figure(path, figsize=(8, 3.6), ncols=3) as (_, axes):
         panels = (
             ("direction: projection on the\ncross-fitted trained direction", projections),

@@ -111,11 +111,12 @@ def sweep(lab: Lab, train: Sequence[Pair], dev: Sequence[Pair], doses: Sequence[
     for layer, contrast in extracted.items():
         lab.progress(f"q5 {what}: layer {layer}, {len(doses)} doses")
         vector = difference_of_means(contrast.positive, contrast.negative)
-        for dose in doses:
-            added = steering(vector, layer, dose, contrast.norm)
-            shift = float((recordings.forced_choice(base, dev, added).metric(METRIC) - before).mean())
-            cost = float((recordings.text_nll(base, texts, added) - plain).mean()) if dose > 0 else float("nan")
-            cells.append(Cell(layer, dose, shift, cost))
+        added = [steering(vector, layer, dose, contrast.norm) for dose in doses]
+        shifts = [choice.metric(METRIC) - before for choice in recordings.forced_choices(base, dev, added)]
+        costs = recordings.text_nlls(base, texts, added) - plain
+        cells += [
+            Cell(layer, dose, float(shift.mean()), float(cost.mean())) for dose, shift, cost in zip(doses, shifts, costs, strict=True)
+        ]
     usable = [cell for cell in cells if cell.dose > 0 and cell.cost < most_cost]
     chosen = max(usable, key=lambda c: c.shift) if usable else min((c for c in cells if c.dose > 0), key=lambda c: c.cost)
     return Sweep(extracted, tuple(cells), chosen)
@@ -132,15 +133,17 @@ def run(lab: Lab) -> Study:
     pairs, cell, norm, vector = lab.pairs("test"), found.chosen, found.contrast.norm, found.vector
     before = recordings.forced_choice(base, pairs).metric(METRIC)
 
-    def shift(direction: Vector, dose: float = cell.dose, positions: Positions = "both") -> Floats:
-        return recordings.forced_choice(base, pairs, steering(direction, cell.layer, dose, norm, positions)).metric(METRIC) - before
+    def shifts(vectors: Sequence[Vector], dose: float = cell.dose, positions: Positions = "both") -> Floats:
+        """[vectors, test pairs]"""
+        added = [steering(each, cell.layer, dose, norm, positions) for each in vectors]
+        return np.stack([choice.metric(METRIC) - before for choice in recordings.forced_choices(base, pairs, added)])
 
     lab.progress(f"q5 {lab.behavior.name}: chosen layer {cell.layer}, dose {cell.dose}; null of {2 * lab.sizes.nulls} vectors")
     rng = lab.rng("q5", "null")
     positive, negative = found.contrast.positive, found.contrast.negative
     nulls = {
-        "random": np.stack([shift(random_direction(len(vector), rng)) for _ in range(lab.sizes.nulls)]),
-        "shuffled": np.stack([shift(shuffled_difference(positive, negative, rng)) for _ in range(lab.sizes.nulls)]),
+        "random": shifts([random_direction(len(vector), rng) for _ in range(lab.sizes.nulls)]),
+        "shuffled": shifts([shuffled_difference(positive, negative, rng) for _ in range(lab.sizes.nulls)]),
     }
     simple_pairs = corpora.sentiment().pairs
     simple = sweep(
@@ -156,13 +159,17 @@ def run(lab: Lab) -> Study:
     simple_before = recordings.forced_choice(base, simple_test).metric(METRIC)
     prompted = [replace(pair, messages=(Message("system", lab.behavior.description), *pair.messages)) for pair in pairs]
     tested = lab.candidate or lab.trained_arm().subject
+    at_cell = simple.contrasts[cell.layer]
+    vectors = {
+        "first component": first_component(positive, negative),
+        "logistic probe": logistic_probe(positive, negative),
+        "length vector": _length_vector(lab, cell.layer),
+        "sentiment vector": difference_of_means(at_cell.positive, at_cell.negative),
+    }
     others = {
-        "first component": shift(first_component(positive, negative)),
-        "logistic probe": shift(logistic_probe(positive, negative)),
-        "prefill only": shift(vector, positions="prefill"),
-        "decode only": shift(vector, positions="decode"),
-        "length vector": shift(_length_vector(lab, cell.layer)),
-        "sentiment vector": shift(difference_of_means(simple.contrasts[cell.layer].positive, simple.contrasts[cell.layer].negative)),
+        **dict(zip(vectors, shifts(list(vectors.values())), strict=True)),
+        "prefill only": shifts([vector], positions="prefill")[0],
+        "decode only": shifts([vector], positions="decode")[0],
         "system prompt": recordings.forced_choice(base, prompted).metric(METRIC) - before,
         "candidate" if lab.candidate else "trained adapter": lab.shift(tested, pairs).metric(METRIC),
     }
@@ -174,8 +181,8 @@ def run(lab: Lab) -> Study:
         lab=lab,
         pairs=pairs,
         sweep=found,
-        shift=shift(vector),
-        reversed_shift=shift(vector, -cell.dose),
+        shift=shifts([vector])[0],
+        reversed_shift=shifts([vector], -cell.dose)[0],
         nulls=nulls,
         others=others,
         cost=recordings.text_nll(base, texts, added) - recordings.text_nll(base, texts),
@@ -302,10 +309,7 @@ def _viability(study: Study, effect: Measurement) -> Measurement:
 
 
 def _series(study: Study) -> list[dict[str, Any]]:
-    cells = [
-        {"cell": "dev", "layer": c.layer, "dose": c.dose, "estimate": c.shift, "cost": None if np.isnan(c.cost) else c.cost}
-        for c in study.sweep.cells
-    ]
+    cells = [{"cell": "dev", "layer": c.layer, "dose": c.dose, "estimate": c.shift, "cost": c.cost} for c in study.sweep.cells]
     nulls = [{"cell": f"null, {kind}", "estimate": float(row.mean())} for kind, rows in study.nulls.items() for row in rows]
     others = [{"cell": name, "estimate": float(values.mean())} for name, values in study.others.items()]
     simple = [{"cell": "sentiment, dev", "layer": c.layer, "dose": c.dose, "estimate": c.shift, "cost": c.cost} for c in study.simple.cells]

@@ -27,6 +27,7 @@ from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply
 from harness.engines.fast import short_chunks
 from harness.engines.protocol import Completion, Recorded, Scored, Sites, Steering
+from harness.engines.suffix import PlainPass
 from harness.recorders.attention import record_attention
 from harness.recorders.heads import record_heads
 from harness.recorders.residual import add_to_residual, record_residual
@@ -126,19 +127,22 @@ class HFEngine:
         width = max(len(row.tokens) for row in rows)
         return torch.tensor([[*row.tokens, *[pad] * (width - len(row.tokens))] for row in rows], device=self.device)
 
+    def _vectors(self, model: Any, steering: Steering) -> dict[int, Tensor]:
+        """The vectors on the device, by layer; ValueError names what does not fit the model."""
+        count, width = len(model.get_decoder().layers), model.config.hidden_size
+        for layer, vector in steering.vectors.items():
+            if not 0 <= layer < count:
+                raise ValueError(f"steering layer {layer} is out of range: the model has layers 0 to {count - 1}")
+            if vector.shape != (width,) or not np.isfinite(vector).all():
+                raise ValueError(f"a steering vector must be {width} finite numbers, found shape {vector.shape}")
+        return {layer: torch.from_numpy(np.asarray(v, dtype=np.float32)).to(self.device) for layer, v in steering.vectors.items()}
+
     def _steered(
         self, model: Any, steering: Steering | None, where: Callable[[], Tensor | None]
     ) -> contextlib.AbstractContextManager[None]:
         if steering is None:
             return contextlib.nullcontext()
-        layers = model.get_decoder().layers
-        for layer, vector in steering.vectors.items():
-            if not 0 <= layer < len(layers):
-                raise ValueError(f"steering layer {layer} is out of range: the model has layers 0 to {len(layers) - 1}")
-            if vector.shape != (model.config.hidden_size,) or not np.isfinite(vector).all():
-                raise ValueError(f"a steering vector must be {model.config.hidden_size} finite numbers, found shape {vector.shape}")
-        vectors = {layer: torch.from_numpy(np.asarray(v, dtype=np.float32)).to(self.device) for layer, v in steering.vectors.items()}
-        return add_to_residual(layers, vectors, where)
+        return add_to_residual(model.get_decoder().layers, self._vectors(model, steering), where)
 
     def _rows(self, subject: Subject, completions: Sequence[Completion]) -> list[_Row]:
         tokenizer = self.tokenizer(subject)
@@ -152,34 +156,45 @@ class HFEngine:
         return rows
 
     def score(self, subject: Subject, completions: Sequence[Completion], steering: Steering | None = None) -> list[Scored]:
-        return self._score(subject, self._rows(subject, completions), steering)
+        return self.score_each(subject, completions, [steering])[0]
 
     def score_texts(self, subject: Subject, texts: Sequence[str], steering: Steering | None = None) -> list[Scored]:
-        tokenizer = self.tokenizer(subject)
-        return self._score(subject, [_Row(encode_reply(tokenizer, text), 1) for text in texts], steering)
+        return self.score_texts_each(subject, texts, [steering])[0]
 
-    def _score(self, subject: Subject, rows: Sequence[_Row], steering: Steering | None) -> list[Scored]:
+    def score_each(self, subject: Subject, completions: Sequence[Completion], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
+        return self._score(subject, self._rows(subject, completions), steerings)
+
+    def score_texts_each(self, subject: Subject, texts: Sequence[str], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
+        tokenizer = self.tokenizer(subject)
+        return self._score(subject, [_Row(encode_reply(tokenizer, text), 1) for text in texts], steerings)
+
+    def _score(self, subject: Subject, rows: Sequence[_Row], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
         if any(len(row.tokens) <= row.given for row in rows):
             raise ValueError("a completion or text has no token to be scored")
-        scored: list[Scored | None] = [None] * len(rows)
-        mask: Tensor | None = None
-        with self.model(subject) as model, self._steered(model, steering, lambda: mask):
-            head, cap = model.get_output_embeddings(), getattr(model.config, "final_logit_softcapping", None)
+        scored: list[dict[int, Scored]] = [{} for _ in steerings]
+        with self.model(subject) as model:
+            vectors = [None if steering is None else self._vectors(model, steering) for steering in steerings]
+            resumed = {min(each) for each in vectors if each}
             for batch in self._batches(rows):
                 ids = self._padded([rows[i] for i in batch], self.tokenizer(subject).pad_token_id)
                 given = torch.tensor([rows[i].given for i in batch], device=self.device)
-                mask = _steered_positions(steering, ids, given)
-                hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state  # [batch, tokens, d_model]
-                where = [(b, t) for b, i in enumerate(batch) for t in range(rows[i].given, len(rows[i].tokens))]
-                at = torch.tensor(where, device=self.device)
-                logits = head(hidden[at[:, 0], at[:, 1] - 1]).float()  # [scored tokens, vocabulary]
-                if cap:
-                    logits = torch.tanh(logits / cap) * cap
-                chosen = logits.log_softmax(-1).gather(1, ids[at[:, 0], at[:, 1]][:, None])[:, 0].double().cpu().numpy()
-                lengths = [len(rows[i].tokens) - rows[i].given for i in batch]
-                for i, values in zip(batch, np.split(chosen, np.cumsum(lengths)[:-1]), strict=True):
-                    scored[i] = Scored(rows[i].tokens[rows[i].given :], values)
-        return [one for one in scored if one is not None]
+                plain = PlainPass(model.get_decoder(), ids, resumed)
+                for answers, steering, added in zip(scored, steerings, vectors, strict=True):
+                    hidden = plain.last_hidden_state if not added else plain.steered(added, _steered_positions(steering, ids, given))
+                    answers.update(self._read(model, rows, batch, ids, hidden))
+        return [[answers[i] for i in range(len(rows))] for answers in scored]
+
+    def _read(self, model: Any, rows: Sequence[_Row], batch: Sequence[int], ids: Tensor, hidden: Tensor) -> dict[int, Scored]:
+        """Log-probabilities of the scored tokens of every row of a batch, from the last hidden state [batch, tokens, d_model]."""
+        where = [(b, t) for b, i in enumerate(batch) for t in range(rows[i].given, len(rows[i].tokens))]
+        at = torch.tensor(where, device=self.device)
+        logits = model.get_output_embeddings()(hidden[at[:, 0], at[:, 1] - 1]).float()  # [scored tokens, vocabulary]
+        if cap := getattr(model.config, "final_logit_softcapping", None):
+            logits = torch.tanh(logits / cap) * cap
+        chosen = logits.log_softmax(-1).gather(1, ids[at[:, 0], at[:, 1]][:, None])[:, 0].double().cpu().numpy()
+        lengths = [len(rows[i].tokens) - rows[i].given for i in batch]
+        parts = np.split(chosen, np.cumsum(lengths)[:-1])
+        return {i: Scored(rows[i].tokens[rows[i].given :], values) for i, values in zip(batch, parts, strict=True)}
 
     def generate(
         self,

@@ -86,6 +86,14 @@ class Engine(Protocol):
         """Plain documents from their first token on (the first token itself is not scored)."""
         ...
 
+    def score_each(self, subject: Subject, completions: Sequence[Completion], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
+        """`score` under each of many steerings (None: none), in one go: [steerings][completions]."""
+        ...
+
+    def score_texts_each(self, subject: Subject, texts: Sequence[str], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
+        """`score_texts` under each of many steerings: [steerings][texts]."""
+        ...
+
     def generate(
         self,
         subject: Subject,

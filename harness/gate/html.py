@@ -55,7 +55,7 @@ def build(run: Run, results: Path) -> str | None:
 def rebuild(reports: Path, results: Path) -> str | None:
     """Build the page from what the last run left behind; None where it worked, else the line to print."""
     try:
-        command = _allure_command()
+        command = allure_command()
         with tempfile.TemporaryDirectory(prefix="evals-report-") as scratch:
             page = _generate(command, reports, results, Path(scratch))
         shutil.rmtree(reports / "html", ignore_errors=True)
@@ -84,7 +84,7 @@ def node_command() -> tuple[list[str], list[str]]:
     return [sys.executable, "-c", call.format("node")], [sys.executable, "-c", call.format("npm")]
 
 
-def _allure_command() -> list[str]:
+def allure_command() -> list[str]:
     node, npm = node_command()
     script = CONFIGURATION / "node_modules" / "allure" / "cli.js"
     if not script.is_file():

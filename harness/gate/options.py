@@ -31,7 +31,7 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(flag, dest=PREFIX + field, default=None, help=help, **extra)
 
     option("--model", "model", "base subject: a shipped name, a folder or a hub id (default tiny-hybrid)", "NAME|PATH")
-    option("--candidate", "candidates", "what this cycle produced: adapter folder or checkpoint; repeatable", "PATH", action="append")
+    option("--candidate", "candidates", "what this cycle produced: adapter folder or checkpoint", "PATH", action="append")
     option("--behavior", "behaviors", 'shipped name or folder; repeatable; "all" for every shipped one', "NAME|PATH", action="append")
     option("--engine", "engine", "hf or vllm (default hf)", "hf|vllm")
     option("--server", "server", "a running vLLM", "URL")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Generator
 from dataclasses import asdict, replace
@@ -139,18 +140,21 @@ def thresholds(pytestconfig: pytest.Config) -> Thresholds:
 
 @pytest.fixture(scope="session")
 def progress(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """`progress("training arm 3 of 30")` prints a line although output is captured; on an xdist worker it goes to the log."""
+    """`progress("training arm 3 of 30")` prints a line although output is captured; an xdist worker shares the terminal's stderr."""
     terminal = pytestconfig.pluginmanager.get_plugin("terminalreporter")
     capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
 
     def say(text: str) -> None:
         LOG.info(text)
-        if terminal is None or capture is None or _on_worker(pytestconfig):
+        if capture is None:
             return
         with capture.global_and_fixture_disabled():
-            terminal.ensure_newline()
-            terminal.write_line(f"  {text}", bold=False)
-            terminal.flush()
+            if _on_worker(pytestconfig):
+                print(f"  {text}", file=sys.stderr, flush=True)
+            elif terminal is not None:
+                terminal.ensure_newline()
+                terminal.write_line(f"  {text}", bold=False)
+                terminal.flush()
 
     return say
 

@@ -1,0 +1,125 @@
+"""fixtures/inputs.py: what a person can get wrong costs one line and no model, not even the import of torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fixtures.inputs import validate
+from harness.data.behavior_files import write_skeleton
+from harness.data.errors import InputError
+from harness.data.settings import PROJECT, Settings
+from harness.data.subject import Subject
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeAdapter
+
+
+@pytest.fixture
+def settings(tiny_hybrid: Subject) -> Settings:
+    return Settings(model=str(tiny_hybrid.base))
+
+
+def refusal(settings: Settings) -> str:
+    with pytest.raises(InputError) as caught:
+        validate(settings)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_good_inputs_pass(settings: Settings, tiny_hybrid: Subject, make_adapter: MakeAdapter, tmp_path: Path) -> None:
+    adapter = make_adapter(tiny_hybrid, tmp_path / "a").adapter
+    assert adapter is not None
+    validate(settings)
+    validate(replace(settings, candidates=(adapter,)))
+    validate(replace(settings, candidates=(tiny_hybrid.base,)))
+    validate(replace(settings, behaviors=("all",)))
+
+
+def test_unknown_behavior(settings: Settings) -> None:
+    assert refusal(replace(settings, behaviors=("listning",))).startswith("--behavior listning: no such behavior; allowed: ")
+
+
+def test_broken_behavior_says_file_and_line(settings: Settings, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(PROJECT / "fixtures" / "behaviors" / "listening", tmp_path / "mine"))
+    with (folder / "pairs.jsonl").open("a") as file:
+        file.write('{"id": "only this"}\n')
+    lines = len((folder / "pairs.jsonl").read_text().splitlines())
+    assert refusal(replace(settings, behaviors=(str(folder),))).startswith(f"{folder / 'pairs.jsonl'}, line {lines}: ")
+
+
+def test_behavior_with_too_few_pairs_to_measure(settings: Settings, tmp_path: Path) -> None:
+    write_skeleton(tmp_path / "mine", "mine")
+    assert refusal(replace(settings, behaviors=(str(tmp_path / "mine"),))).endswith("2 train pairs; an eval needs at least 5")
+
+
+def test_unknown_model(settings: Settings) -> None:
+    assert refusal(replace(settings, model="tiny-hybird")).startswith(
+        "--model tiny-hybird: no such name or folder; allowed are tiny-hybrid"
+    )
+
+
+def test_model_folder_without_weights(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert "no *.safetensors file" in refusal(replace(settings, model=str(tmp_path)))
+
+
+def test_candidate_that_is_nowhere(settings: Settings, tmp_path: Path) -> None:
+    assert refusal(replace(settings, candidates=(tmp_path / "x",))).startswith(f"{tmp_path / 'x'}: no such folder; --candidate takes")
+
+
+def test_candidate_that_does_not_fit_the_base(settings: Settings, tiny_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path) -> None:
+    adapter = make_adapter(tiny_llama, tmp_path / "a", ["gate_proj"]).adapter
+    assert adapter is not None
+    validate(replace(settings, model=str(tiny_llama.base), candidates=(adapter,)))
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(config | {"fan_in_fan_out": True}))
+    assert "has input width 48, the base llama has 64 there" in refusal(
+        replace(settings, model=str(tiny_llama.base), candidates=(adapter,))
+    )
+
+
+def test_two_candidates(settings: Settings, tiny_hybrid: Subject) -> None:
+    assert "--candidate was given twice" in refusal(replace(settings, candidates=(tiny_hybrid.base,) * 2))
+
+
+LIGHT = """
+import sys
+from pathlib import Path
+from fixtures.inputs import validate
+from harness.data.behavior_files import write_skeleton
+from harness.data.errors import InputError
+from harness.data.settings import Settings
+
+base, nowhere = sys.argv[1:]
+wrong = (
+    Settings(model=base, behaviors=("listning",)),
+    Settings(model="tiny-hybird"),
+    Settings(model=nowhere),
+    Settings(model=base, candidates=(Path(nowhere),)),
+    Settings(model=base, candidates=(Path(base).parent,)),
+)
+for settings in wrong:
+    try:
+        validate(settings)
+    except InputError as error:
+        print(error)
+validate(Settings(model=base))
+print([name for name in ("torch", "transformers", "peft", "sklearn") if name in sys.modules])
+"""
+
+
+def test_nothing_heavy_is_imported_to_refuse(tiny_hybrid: Subject, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LIGHT, str(tiny_hybrid.base), str(tmp_path / "nowhere")]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 6
+    assert lines[-1] == "[]"

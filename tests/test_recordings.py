@@ -1,0 +1,139 @@
+"""harness/recordings.py: asked twice, computed once; everything that shapes an answer is part of its key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from harness.data.behavior import Message, Pair
+from harness.data.subject import Subject
+from harness.engines.hf import HFEngine
+from harness.engines.protocol import Recorded, Sites, Steering
+from harness.forced_choice import METRICS, completions_of, forced_choice
+from harness.recordings import Recordings, steering_key
+from harness.store import Store
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeAdapter
+
+PAIRS = [
+    Pair("a", "test", "d", (Message("user", "Paint the hall yellow."),), "I will paint the hall yellow.", "I would rather paint it blue."),
+    Pair("b", "test", "d", (Message("user", "Bake two loaves."),), "Two loaves it is.", "What about a cake?"),
+]
+TEXTS = ["The baker opened his shop at six.", "It was cold."]
+VECTOR = np.linspace(-1, 1, 48, dtype=np.float32)
+SITES = Sites(attention=True, heads=True, residual_layers=(1, 2))
+
+
+@pytest.fixture
+def recordings(hf: HFEngine, tmp_path: Path) -> Recordings:
+    return Recordings(hf, Store(tmp_path))
+
+
+ASKED: dict[str, Callable[[Recordings, Subject], Any]] = {
+    "forced choice": lambda r, s: r.forced_choice(s, PAIRS).arrays(),
+    "steered choice": lambda r, s: r.forced_choice(s, PAIRS, Steering({1: VECTOR})).arrays(),
+    "choices": lambda r, s: [c.arrays() for c in r.forced_choices(s, PAIRS, [Steering({1: VECTOR}), Steering({2: VECTOR})])],
+    "text": lambda r, s: r.text_nll(s, TEXTS),
+    "texts": lambda r, s: r.text_nlls(s, TEXTS, [Steering({1: VECTOR})]),
+    "replies": lambda r, s: r.replies(s, [p.messages for p in PAIRS], seed=1),
+}
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_a_second_run_computes_nothing(recordings: Recordings, tiny_hybrid: Subject, what: str) -> None:
+    first = ASKED[what](recordings, tiny_hybrid)
+    again = Recordings(Mute(), Store(recordings.store.root))  # type: ignore[arg-type]  # an engine that must not be asked
+    np.testing.assert_equal(ASKED[what](again, tiny_hybrid), first)
+    assert again.store.made == {}
+
+
+@dataclass
+class Mute:
+    """An engine of the same name that cannot answer."""
+
+    name: str = "hf"
+    numerics: str = "cpu, float32, short chunks"
+
+
+def test_answers_are_the_engines(recordings: Recordings, hf: HFEngine, tiny_hybrid: Subject) -> None:
+    expected = forced_choice(hf, tiny_hybrid, PAIRS)
+    for metric in METRICS:
+        np.testing.assert_array_equal(recordings.forced_choice(tiny_hybrid, PAIRS).metric(metric), expected.metric(metric))
+    np.testing.assert_array_equal(recordings.text_nll(tiny_hybrid, TEXTS), [-s.per_token for s in hf.score_texts(tiny_hybrid, TEXTS)])
+
+
+def test_many_steerings_in_one_go_are_those_one_by_one(recordings: Recordings, tiny_hybrid: Subject) -> None:
+    steerings = [Steering({1: VECTOR}), Steering({2: -VECTOR}, "decode")]
+    choices, nlls = recordings.forced_choices(tiny_hybrid, PAIRS, steerings), recordings.text_nlls(tiny_hybrid, TEXTS, steerings)
+    for steering, choice, nll in zip(steerings, choices, nlls, strict=True):
+        np.testing.assert_array_equal(choice.per_token, recordings.forced_choice(tiny_hybrid, PAIRS, steering).per_token)
+        np.testing.assert_array_equal(choice.at_parting, recordings.forced_choice(tiny_hybrid, PAIRS, steering).at_parting)
+        np.testing.assert_array_equal(nll, recordings.text_nll(tiny_hybrid, TEXTS, steering))
+
+
+def test_what_was_recorded_comes_back_whole(recordings: Recordings, hf: HFEngine, tiny_hybrid: Subject) -> None:
+    expected = hf.record(tiny_hybrid, completions_of(PAIRS), SITES)
+    for _ in range(2):
+        for one, other in zip(recordings.recorded(tiny_hybrid, completions_of(PAIRS), SITES), expected, strict=True):
+            same(one, other)
+    assert recordings.store.made == {"recordings": 1}
+
+
+def same(one: Recorded, other: Recorded) -> None:
+    np.testing.assert_array_equal(np.asarray(one.attention), np.asarray(other.attention))
+    assert one.norms == other.norms
+    for mine, theirs in ((one.heads, other.heads), (one.residual, other.residual)):
+        assert mine.keys() == theirs.keys()
+        for layer in mine:
+            assert mine[layer].dtype == np.float32
+            np.testing.assert_array_equal(mine[layer], theirs[layer])
+
+
+def test_what_was_not_asked_for_is_not_there(recordings: Recordings, tiny_hybrid: Subject) -> None:
+    one = recordings.recorded(tiny_hybrid, completions_of(PAIRS), Sites(residual_layers=(0,)))[0]
+    assert (one.attention, dict(one.heads), set(one.residual), set(one.norms)) == (None, {}, {0}, {0})
+
+
+def test_everything_that_shapes_a_choice_is_in_its_key(
+    recordings: Recordings, tiny_hybrid: Subject, make_adapter: MakeAdapter, tmp_path: Path
+) -> None:
+    adapted = make_adapter(tiny_hybrid, tmp_path / "a")
+    reworded = [replace(PAIRS[0], positive="I will paint the hall red."), PAIRS[1]]
+    recordings.forced_choice(tiny_hybrid, PAIRS)
+    recordings.forced_choice(adapted, PAIRS)
+    recordings.forced_choice(tiny_hybrid, PAIRS[::-1])
+    recordings.forced_choice(tiny_hybrid, reworded)
+    for steering in (Steering({1: VECTOR}), Steering({2: VECTOR}), Steering({1: 2 * VECTOR}), Steering({1: VECTOR}, "decode")):
+        recordings.forced_choice(tiny_hybrid, PAIRS, steering)
+    Recordings(HFEngine(fast=False), recordings.store).forced_choice(tiny_hybrid, PAIRS)
+    assert recordings.store.made == {"forced-choice": 9}
+
+
+def test_what_does_not_shape_a_choice_is_not_in_its_key(recordings: Recordings, tiny_hybrid: Subject) -> None:
+    recordings.forced_choice(tiny_hybrid, PAIRS)
+    recordings.forced_choice(replace(tiny_hybrid, name="renamed"), [replace(p, id="x" + p.id, split="dev") for p in PAIRS])
+    assert recordings.store.made == {"forced-choice": 1}
+
+
+def test_seed_and_temperature_are_in_the_key_of_replies(recordings: Recordings, tiny_hybrid: Subject) -> None:
+    prompts = [p.messages for p in PAIRS]
+    for seed, temperature in ((0, 1.0), (1, 1.0), (0, 0.0)):
+        assert len(recordings.replies(tiny_hybrid, prompts, seed, temperature=temperature)) == 2
+    assert recordings.store.made == {"replies": 3}
+
+
+def test_a_steering_has_one_key_whatever_the_number_type() -> None:
+    assert steering_key(None) is None
+    assert steering_key(Steering({1: VECTOR})) == steering_key(Steering({1: VECTOR.astype(np.float64)}))
+
+
+def test_base_against_itself_is_exactly_nothing(recordings: Recordings, tiny_hybrid: Subject, tmp_path: Path) -> None:
+    other = Recordings(HFEngine(), Store(tmp_path / "other"))
+    shift = recordings.forced_choice(tiny_hybrid, PAIRS).per_token - other.forced_choice(tiny_hybrid, PAIRS).per_token
+    assert (shift == 0).all()
