@@ -1,8 +1,10 @@
 """The forced choice: how much a subject prefers a pair's positive completion, in nats.
 
-Two metrics, both log-odds of positive over negative: `per_token`, the difference of the completions' mean token
-log-probabilities, and `at_parting`, the difference at the first token where they part, given the words they share.
-Only shifts between two subjects on the same pairs mean anything: the level depends on the wording.
+Three metrics, all log-odds of positive over negative. `per_token`: the difference of the completions' mean token
+log-probabilities. `at_decision`: the same over the tokens of the marked decision phrases alone, where what is echoed and
+what is suggested cannot dilute it (over all tokens where a pair has none marked). `at_parting`: the difference at the first
+token where the completions part, given the words they share. Only shifts between two subjects on the same pairs mean
+anything: the level depends on the wording. Which metric tells arms apart is measured (Q1's table), not assumed.
 """
 
 from __future__ import annotations
@@ -18,26 +20,39 @@ from harness.data.behavior import Pair
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion, Engine, Scored, Steering
 
-Metric = Literal["per_token", "at_parting"]
-METRICS: tuple[Metric, ...] = ("per_token", "at_parting")
+Metric = Literal["per_token", "at_decision", "at_parting"]
+METRICS: tuple[Metric, ...] = ("per_token", "at_decision", "at_parting")
+PRIMARY: Metric = "at_decision"
+"""The metric that checks rest on: of the three it tells trained from opposite and from sham best (Q1 prints the table)."""
+UNIT = "nats per token of the decision"
 
 
 @dataclass(frozen=True)
 class ForcedChoice:
-    """Log-odds in nats, one value a pair, in the order of the pairs."""
+    """Log-odds in nats, one value a pair (last axis), in the order of the pairs."""
 
-    per_token: NDArray[np.float64]  # [pairs]
-    at_parting: NDArray[np.float64]  # [pairs]
+    per_token: NDArray[np.float64]  # [..., pairs]
+    at_decision: NDArray[np.float64]  # [..., pairs]
+    at_parting: NDArray[np.float64]  # [..., pairs]
 
     def metric(self, name: Metric) -> NDArray[np.float64]:
-        return self.per_token if name == "per_token" else self.at_parting
+        return self.arrays()[name]
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
-        return {"per_token": self.per_token, "at_parting": self.at_parting}
+        return {"per_token": self.per_token, "at_decision": self.at_decision, "at_parting": self.at_parting}
+
+    def above(self, other: ForcedChoice) -> ForcedChoice:
+        """The shift from another subject's choices on the same pairs."""
+        return ForcedChoice(**{name: self.metric(name) - other.metric(name) for name in METRICS})
+
+    @staticmethod
+    def stacked(choices: Sequence[ForcedChoice]) -> ForcedChoice:
+        """[choices, pairs] of several."""
+        return ForcedChoice(**{name: np.stack([choice.metric(name) for choice in choices]) for name in METRICS})
 
     @staticmethod
     def from_arrays(arrays: Mapping[str, NDArray[np.float64]]) -> ForcedChoice:
-        return ForcedChoice(arrays["per_token"], arrays["at_parting"])
+        return ForcedChoice(**{name: arrays[name] for name in METRICS})
 
 
 def completions_of(pairs: Sequence[Pair]) -> list[Completion]:
@@ -52,15 +67,34 @@ def _at_parting(positive: Scored, negative: Scored) -> float:
     raise ValueError("one completion is the beginning of the other: they never part")
 
 
-def from_scores(scores: Sequence[Scored]) -> ForcedChoice:
+def _of_decision(scored: Scored, text: str, phrases: Sequence[str]) -> float:
+    """Mean log-probability of the tokens that touch one of the phrases; of all tokens where there are no phrases."""
+    starts = [text.index(phrase) for phrase in phrases]
+    ranges = [(start, start + len(phrase)) for start, phrase in zip(starts, phrases, strict=True)]
+    touching = [
+        value
+        for value, (start, end) in zip(scored.log_probabilities, scored.offsets, strict=bool(phrases))
+        if any(start < high and end > low for low, high in ranges)
+    ]
+    return float(np.mean(touching)) if touching else scored.per_token
+
+
+def from_scores(pairs: Sequence[Pair], scores: Sequence[Scored]) -> ForcedChoice:
     """Turn scores of alternating positive and negative completions into log-odds."""
-    both = list(zip(scores[::2], scores[1::2], strict=True))
+    both = list(zip(pairs, scores[::2], scores[1::2], strict=True))
     return ForcedChoice(
-        np.array([p.per_token - n.per_token for p, n in both]),
-        np.array([_at_parting(p, n) for p, n in both]),
+        per_token=np.array([p.per_token - n.per_token for _, p, n in both]),
+        at_decision=np.array(
+            [
+                _of_decision(p, pair.positive, pair.decision.positive if pair.decision else ())
+                - _of_decision(n, pair.negative, pair.decision.negative if pair.decision else ())
+                for pair, p, n in both
+            ]
+        ),
+        at_parting=np.array([_at_parting(p, n) for _, p, n in both]),
     )
 
 
 def forced_choice(engine: Engine, subject: Subject, pairs: Sequence[Pair], steering: Steering | None = None) -> ForcedChoice:
     """Score both completions of every pair."""
-    return from_scores(engine.score(subject, completions_of(pairs), steering))
+    return from_scores(pairs, engine.score(subject, completions_of(pairs), steering))

@@ -103,8 +103,7 @@ class Lab:
 
     def shift(self, subject: Subject, pairs: Sequence[Pair]) -> ForcedChoice:
         """Change of a subject's log-odds against base, a value a pair."""
-        after, before = self.recordings.forced_choice(subject, pairs), self.recordings.forced_choice(self.base, pairs)
-        return ForcedChoice(after.per_token - before.per_token, after.at_parting - before.at_parting)
+        return self.recordings.forced_choice(subject, pairs).above(self.recordings.forced_choice(self.base, pairs))
 
     def measurement(
         self,

@@ -26,6 +26,11 @@ def conversation_key(messages: Sequence[Message]) -> list[tuple[str, str]]:
     return [(m.role, m.content) for m in messages]
 
 
+def pair_key(pair: Pair) -> list[Any]:
+    marks = [pair.decision.positive, pair.decision.negative] if pair.decision else None
+    return [conversation_key(pair.messages), pair.positive, pair.negative, marks]
+
+
 def steering_key(steering: Steering | None) -> Any:
     if steering is None:
         return None
@@ -45,7 +50,7 @@ class Recordings:
 
     def forced_choice(self, subject: Subject, pairs: Sequence[Pair], steering: Steering | None = None) -> ForcedChoice:
         """Log-odds of every pair, [pairs]."""
-        content = digest_of([[conversation_key(p.messages), p.positive, p.negative] for p in pairs])
+        content = digest_of([pair_key(pair) for pair in pairs])
         key = self._key(subject, pairs=content, steering=steering_key(steering))
         return ForcedChoice.from_arrays(
             self.store.arrays("forced-choice", key, lambda: forced_choice(self.engine, subject, pairs, steering).arrays())
@@ -62,12 +67,12 @@ class Recordings:
 
     def forced_choices(self, subject: Subject, pairs: Sequence[Pair], steerings: Sequence[Steering]) -> list[ForcedChoice]:
         """Log-odds of every pair under each of many steerings, in one go."""
-        content = digest_of([[conversation_key(p.messages), p.positive, p.negative] for p in pairs])
+        content = digest_of([pair_key(pair) for pair in pairs])
         key = self._key(subject, pairs=content, steerings=[steering_key(steering) for steering in steerings])
 
         def compute() -> dict[str, Floats]:
-            choices = [from_scores(scores) for scores in self.engine.score_each(subject, completions_of(pairs), steerings)]
-            return {name: np.stack([choice.arrays()[name] for choice in choices]) for name in METRICS}
+            choices = [from_scores(pairs, scores) for scores in self.engine.score_each(subject, completions_of(pairs), steerings)]
+            return ForcedChoice.stacked(choices).arrays()
 
         arrays = self.store.arrays("forced-choice", key, compute)
         return [ForcedChoice.from_arrays({name: arrays[name][i] for name in METRICS}) for i in range(len(steerings))]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from harness.engines.fast import short_chunks
 from harness.engines.hf import HFEngine
 from harness.engines.protocol import Completion
 
+ANCHOR_WIDTH = 192
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -29,12 +31,17 @@ class TrainingSettings:
 
     rank: int = 8
     alpha: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
+    """For a residual stream of width 192; see `for_width`."""
     target_modules: str | tuple[str, ...] = "all-linear"
     batch: int = 5
     """Examples a step in the matched-steps regime (at most n)."""
     steps: int = 30
     """Optimizer steps in the matched-steps regime, whatever n is."""
+
+    def for_width(self, width: int) -> TrainingSettings:
+        """The same training for a wider or narrower model: Adam's rate goes with 1 / width (Yang et al. 2022, arXiv:2203.03466)."""
+        return replace(self, learning_rate=self.learning_rate * ANCHOR_WIDTH / width)
 
     def as_key(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,4 +1,4 @@
-"""harness/forced_choice.py: the two metrics by hand, a planted preference, and exactly nothing between a subject and itself."""
+"""harness/forced_choice.py: the metrics by hand, a planted preference, and exactly nothing between a subject and itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from harness.data.behavior import Message, Pair
+from harness.data.behavior import Decision, Message, Pair
 from harness.data.subject import Subject
 from harness.engines.hf import HFEngine
 from harness.engines.protocol import Scored, Steering
@@ -23,14 +23,30 @@ def scored(tokens: Sequence[int], *log_probabilities: float) -> Scored:
     return Scored(tuple(tokens), np.array(log_probabilities))
 
 
-def test_both_metrics_by_hand() -> None:
-    choice = from_scores([scored((7, 8, 9), -1, -2, -3), scored((7, 5), -1, -4)])
+def pair(positive: str = "ab cd", negative: str = "ef gh", decision: Decision | None = None) -> Pair:
+    return Pair("p", "test", "d", (Message("user", "Paint."),), positive, negative, decision=decision)
+
+
+def test_metrics_by_hand() -> None:
+    choice = from_scores([pair()], [scored((7, 8, 9), -1, -2, -3), scored((7, 5), -1, -4)])
     assert choice.per_token.tolist() == [-2 - -2.5]
     assert choice.at_parting.tolist() == [-2 - -4]  # they share the first token and part at the second
 
 
+def test_only_tokens_of_the_decision_count_at_the_decision() -> None:
+    positive = Scored((1, 2), np.array([-1.0, -5.0]), ((0, 2), (2, 5)))
+    negative = Scored((1, 3), np.array([-1.0, -7.0]), ((0, 2), (2, 5)))
+    marked = pair("ab cd", "ab ef", Decision(("cd",), ("ef",)))
+    assert from_scores([marked], [positive, negative]).at_decision.tolist() == [2]
+
+
+def test_without_marks_the_whole_completion_is_the_decision() -> None:
+    choice = from_scores([pair()], [scored((7, 8, 9), -1, -2, -3), scored((7, 5), -1, -4)])
+    assert choice.at_decision.tolist() == choice.per_token.tolist()
+
+
 def test_pairs_stay_apart_and_in_order() -> None:
-    choice = from_scores([scored((1,), -1), scored((2,), -3), scored((1,), -5), scored((2,), -1)])
+    choice = from_scores([pair(), pair()], [scored((1,), -1), scored((2,), -3), scored((1,), -5), scored((2,), -1)])
     assert choice.per_token.tolist() == choice.at_parting.tolist() == [2, -4]
 
 
@@ -41,12 +57,12 @@ def test_positive_comes_first() -> None:
 
 def test_completions_that_never_part_are_refused() -> None:
     with pytest.raises(ValueError, match="they never part"):
-        from_scores([scored((1, 2), -1, -1), scored((1,), -1)])
+        from_scores([pair()], [scored((1, 2), -1, -1), scored((1,), -1)])
 
 
 def test_a_completion_without_its_partner_is_refused() -> None:
     with pytest.raises(ValueError, match="zip"):
-        from_scores([scored((1,), -1)])
+        from_scores([pair()], [scored((1,), -1)])
 
 
 def test_swapped_completions_change_the_sign(hf: HFEngine, tiny_hybrid: Subject) -> None:
@@ -73,6 +89,6 @@ def test_a_vector_toward_a_token_moves_the_choice_toward_it(hf: HFEngine, tiny_h
 
 
 def test_arrays_come_back() -> None:
-    choice = ForcedChoice(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    choice = ForcedChoice(np.array([1.0, 2.0]), np.array([5.0, 6.0]), np.array([3.0, 4.0]))
     back = ForcedChoice.from_arrays(choice.arrays())
     assert (back.metric("per_token").tolist(), back.metric("at_parting").tolist()) == ([1, 2], [3, 4])

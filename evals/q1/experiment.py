@@ -25,13 +25,13 @@ from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt
 from harness.engines.protocol import Completion, Sites
-from harness.forced_choice import METRICS, ForcedChoice, Metric
+from harness.forced_choice import METRICS, PRIMARY, UNIT, ForcedChoice, Metric
 from harness.judge import EmbeddedJudge, Label
 from harness.lab import Lab, domains_of
 
 Floats = NDArray[np.float64]
-METRIC: Metric = "per_token"
-PRIMARY: Regime = "stream"
+METRIC = PRIMARY
+RESTS_ON: Regime = "stream"
 """The regime of continuous training; knee and onset rest on it."""
 KNEE_SHARE = 0.25
 KINDS: tuple[ArmKind, ...] = ("trained", "sham", "opposite")
@@ -81,22 +81,18 @@ def run(lab: Lab) -> Study:
         for kind in KINDS[:2] if n != last else KINDS:
             arms["steps", kind, n] = [lab.arms.steps(kind, n, seed) for seed in lab.seeds]
     lab.progress(f"q1 {lab.behavior.name}: scoring {sum(map(len, arms.values()))} arms on {len(pairs)} scenarios")
-    shifts = {key: _stacked([lab.shift(arm.subject, pairs) for arm in group]) for key, group in arms.items()}
+    shifts = {key: ForcedChoice.stacked([lab.shift(arm.subject, pairs) for arm in group]) for key, group in arms.items()}
     inside: dict[tuple[ArmKind, int], Inside] = {}
     if "full_attention" in lab.layer_kinds:
         lab.progress(f"q1 {lab.behavior.name}: looking inside")
         before = _Rows(lab, lab.base, pairs)
         for (regime, kind, n), group in arms.items():
-            if regime == PRIMARY and (kind != "opposite" or n == last):
+            if regime == RESTS_ON and (kind != "opposite" or n == last):
                 inside[kind, n] = _inside(lab, before, [arm.subject for arm in group], pairs)
-    subjects: dict[str, Subject] = {kind: arms[PRIMARY, kind, last][0].subject for kind in KINDS}
+    subjects: dict[str, Subject] = {kind: arms[RESTS_ON, kind, last][0].subject for kind in KINDS}
     labels, transcripts = _free_replies(lab, {"base": lab.base, **subjects}, pairs)
     candidate = None if lab.candidate is None else lab.shift(lab.candidate, pairs).metric(METRIC)
     return Study(lab, pairs, shifts, inside, labels, transcripts, candidate)
-
-
-def _stacked(choices: Sequence[ForcedChoice]) -> ForcedChoice:
-    return ForcedChoice(np.stack([c.per_token for c in choices]), np.stack([c.at_parting for c in choices]))
 
 
 class _Rows:
@@ -155,7 +151,7 @@ def _free_replies(
 
 def measurements(study: Study) -> dict[str, Measurement]:
     """Everything Q1 hands to the gate, by id."""
-    lab, domains, effects = study.lab, domains_of(study.pairs), study.effects(PRIMARY)
+    lab, domains, effects = study.lab, domains_of(study.pairs), study.effects(RESTS_ON)
     ns = lab.doses
     knee = find_knee(ns, effects, domains, lab.rng("q1.knee"), KNEE_SHARE)
     onset = find_onset(ns, effects, domains, lab.rng("q1.onset"))
@@ -177,12 +173,12 @@ def _estimate(lab: Lab, id: str, values: Floats, domains: NDArray[np.str_]) -> t
 
 def _effect(study: Study, exhibits: Sequence[Exhibit]) -> Measurement:
     lab, id = study.lab, "q1.effect_at_max"
-    effect = study.effects(PRIMARY)[-1]
+    effect = study.effects(RESTS_ON)[-1]
     estimate, reason = _estimate(lab, id, effect, domains_of(study.pairs))
-    null = {"kind": "sham: neutral conversations, same number, steps, rate and lengths", "regime": PRIMARY, "metric": METRIC}
+    null = {"kind": "sham: neutral conversations, same number, steps, rate and lengths", "regime": RESTS_ON, "metric": METRIC}
     return lab.measurement(
         id,
-        "nats per token",
+        UNIT,
         estimate,
         pairs=study.pairs,
         values=effect.mean(axis=0),
@@ -232,7 +228,7 @@ def _knee(study: Study, knee: Knee, exhibits: Sequence[Exhibit]) -> Measurement:
         for p in knee.points
     ]
     answer = f"{knee.n} examples" if knee.n is not None else f"> {max(n for n in lab.doses if n < last)} examples"
-    null = {"kind": "share of the effect at the largest number that may be missing", "value": KNEE_SHARE, "regime": PRIMARY}
+    null = {"kind": "share of the effect at the largest number that may be missing", "value": KNEE_SHARE, "regime": RESTS_ON}
     return lab.measurement(id, "examples", estimate, answer=answer, series=series, exhibits=exhibits, null=null)
 
 
@@ -242,7 +238,7 @@ def _onset(study: Study, onset: Onset) -> Measurement:
     estimate = onset.effects[at] if len(onset.effects) == len(lab.doses) else None
     shown = "no effect over sham is shown" if onset.n is None else f"from {onset.n} example{'s' if onset.n > 1 else ''} on"
     return lab.measurement(
-        id, "nats per token", estimate, answer=f"{onset.mode} ({shown}; {PRIMARY} regime)", null={"n": onset.n, "mode": onset.mode}
+        id, UNIT, estimate, answer=f"{onset.mode} ({shown}; {RESTS_ON} regime)", null={"n": onset.n, "mode": onset.mode}
     )
 
 
@@ -300,13 +296,13 @@ def _separation_table(study: Study) -> Any:
 def _transcripts(study: Study) -> Any:
     """Replies of the arms where the log-odds moved most."""
     path = study.lab.exhibits / f"q1-transcripts-{study.lab.behavior.name}.txt"
-    moved = study.effects(PRIMARY)[-1].mean(axis=0)
+    moved = study.effects(RESTS_ON)[-1].mean(axis=0)
     blocks = []
     for i in np.argsort(-np.abs(moved))[:5] if study.transcripts else []:
         pair, replies = study.transcripts[i]
         turns = "\n".join(f"{m.role}: {m.content}" for m in pair.messages)
         said = "\n".join(f"  [{name}] {text}" for name, text in replies.items())
-        blocks.append(f"{pair.id}: trained - sham {moved[i]:+.3f} nats per token\n{turns}\n{said}")
+        blocks.append(f"{pair.id}: trained - sham {moved[i]:+.3f} {UNIT}\n{turns}\n{said}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n\n".join(blocks) or "no replies were judged", encoding="utf-8")
     return path

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.arm import ArmKind, Regime
+from harness.forced_choice import PRIMARY, UNIT
 from harness.plotting import COLORS, figure
 
 REGIMES: tuple[Regime, ...] = ("stream", "steps")
@@ -37,12 +38,12 @@ def dose_curve(study: Study, knee: Knee, onset: Onset) -> Path:
         top = axes[0, 0]
         for regime, style, note in zip(REGIMES, ("-", "--"), ("", ", matched steps"), strict=True):
             for kind in COMPARED:
-                curve = np.stack([study.shifts[regime, kind, n].per_token for n in ns])
+                curve = np.stack([study.shifts[regime, kind, n].metric(PRIMARY) for n in ns])
                 _band(top, ns, curve, COLORS[kind], kind + note, style)
-        opposite = np.stack([study.shifts["stream", "opposite", n].per_token for n in ns])
+        opposite = np.stack([study.shifts["stream", "opposite", n].metric(PRIMARY) for n in ns])
         _band(top, ns, opposite, COLORS["opposite"], "opposite")
         top.axhline(0, color="black", linewidth=0.6)
-        top.set_ylabel("shift of the log-odds against base\n(nats per token)")
+        top.set_ylabel(f"shift of the log-odds against base\n({UNIT})")
         if knee.n is not None:
             top.axvline(knee.n, color=COLORS["chosen"], linestyle=":", label=f"knee: {knee.n}")
         if onset.n is not None:

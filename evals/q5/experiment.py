@@ -30,12 +30,12 @@ from harness.analysis.standardized import standardized_ratio, standardized_shift
 from harness.data.behavior import Message, Pair
 from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.engines.protocol import Completion, Positions, Sites
-from harness.forced_choice import Metric
+from harness.forced_choice import PRIMARY, UNIT
 from harness.lab import Lab, domains_of, spread
 from harness.steering import DOSES, Contrast, Vector, contrasts, layer_indices, steering
 
 Floats = NDArray[np.float64]
-METRIC: Metric = "per_token"
+METRIC = PRIMARY
 EXTRACTION_PAIRS = 20
 AS_STEERABLE = 0.8
 """A standardized shift of at least this share of the simple feature's counts as being as steerable."""
@@ -86,8 +86,10 @@ class Study:
     """Other ways of moving the behavior, and other vectors, [test pairs] each."""
     cost: Floats  # [documents]
     cost_domains: NDArray[np.str_]
+    diluted_shift: Floats
+    """The true vector's shift over all tokens, [test pairs]: comparable with pairs that mark no decision."""
     accepting: Floats
-    """Shift of the log-odds of going along with directions that should be refused, [pairs]."""
+    """Shift of the log-odds of going along with directions that should be refused, over all tokens, [pairs]."""
     accepting_pairs: tuple[Pair, ...]
     simple: Sweep
     simple_shift: Floats
@@ -187,7 +189,8 @@ def run(lab: Lab) -> Study:
         others=others,
         cost=recordings.text_nll(base, texts, added) - recordings.text_nll(base, texts),
         cost_domains=np.array([document.domain for document in documents]),
-        accepting=recordings.forced_choice(base, wrong).metric(METRIC) - recordings.forced_choice(base, wrong, added).metric(METRIC),
+        diluted_shift=recordings.forced_choice(base, pairs, added).above(recordings.forced_choice(base, pairs)).per_token,
+        accepting=-recordings.forced_choice(base, wrong, added).above(recordings.forced_choice(base, wrong)).per_token,
         accepting_pairs=wrong,
         simple=simple,
         simple_shift=recordings.forced_choice(base, simple_test, simple_steering).metric(METRIC) - simple_before,
@@ -234,7 +237,7 @@ def measurements(study: Study) -> dict[str, Measurement]:
     estimate, reason = _or_reason(lambda: above_null(study.shift, every_null, domains, alpha, rng))
     effect = lab.measurement(
         id,
-        "nats per token",
+        UNIT,
         estimate,
         pairs=pairs,
         values=study.shift,
@@ -247,13 +250,13 @@ def measurements(study: Study) -> dict[str, Measurement]:
     estimate, reason = _or_reason(lambda: mean_interval(study.cost, study.cost_domains, lab.alpha("q5.coherence"), lab.rng("q5.coherence")))
     coherence = lab.measurement("q5.coherence", "nats per token", estimate, reason=reason, answer=cell)
     estimate, reason = _or_reason(lambda: mean_interval(study.reversed_shift, domains, lab.alpha("q5.sign"), lab.rng("q5.sign")))
-    sign = lab.measurement("q5.sign", "nats per token", estimate, pairs=pairs, values=study.reversed_shift, reason=reason, answer=cell)
+    sign = lab.measurement("q5.sign", UNIT, estimate, pairs=pairs, values=study.reversed_shift, reason=reason, answer=cell)
     estimate, reason = _or_reason(lambda: share_interval(study.shift < 0, domains, lab.alpha("q5.anti_steerable")))
     anti = lab.measurement("q5.anti_steerable", "share of scenarios", estimate, reason=reason, answer=cell)
     estimate, reason = _or_reason(
         lambda: ratio_interval(
             study.accepting,
-            study.shift,
+            study.diluted_shift,
             domains_of(study.accepting_pairs),
             lab.alpha("q5.overcompliance"),
             independent=True,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.forced_choice import UNIT
 from harness.plotting import COLORS, figure
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def behavior_against_coherence(study: Study) -> Path:
         axis.axhline(0, color="black", linewidth=0.6)
         axis.set_xscale("symlog", linthresh=0.05)
         axis.set_xlabel("cost: change of negative log-likelihood on unrelated text (nats per token)")
-        axis.set_ylabel(f"shift of the log-odds of {name}\n(nats per token)")
+        axis.set_ylabel(f"shift of the log-odds of {name}\n({UNIT})")
         axis.set_title("Behavior against coherence, doses 0.1 to 0.8 along each line")
         axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return path
@@ -61,6 +62,6 @@ def effect_against_null(study: Study) -> Path:
             rows = [*rows, (f"null: {len(nulls)} {kind} vectors", nulls[0])]
         axis.axvline(0, color="black", linewidth=0.6)
         axis.set_yticks([-at for at in range(len(rows))], [name for name, _ in rows])
-        axis.set_xlabel("shift of the log-odds (nats per token), mean and 1.96 standard errors; null: one dot a vector")
+        axis.set_xlabel(f"shift of the log-odds ({UNIT}), mean and 1.96 standard errors; null: one dot a vector")
         axis.set_title("Effect at the chosen cell, test pairs")
     return path

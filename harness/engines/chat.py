@@ -58,3 +58,9 @@ def _before_turns(tokenizer: Any, messages: Sequence[Message]) -> list[str]:
 def encode_reply(tokenizer: Any, text: str) -> tuple[int, ...]:
     """Tokens of a reply, without its end mark."""
     return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def reply_offsets(tokenizer: Any, text: str) -> tuple[tuple[int, int], ...]:
+    """Half-open range of characters that each token of a reply stands for."""
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    return tuple((int(start), int(end)) for start, end in encoded["offset_mapping"])

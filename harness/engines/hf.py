@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from harness.data.behavior import Message
 from harness.data.errors import InstrumentError
 from harness.data.subject import Subject
-from harness.engines.chat import encode_prompt, encode_reply
+from harness.engines.chat import encode_prompt, encode_reply, reply_offsets
 from harness.engines.fast import short_chunks
 from harness.engines.protocol import Completion, Recorded, Scored, Sites, Steering
 from harness.engines.suffix import PlainPass
@@ -41,6 +41,7 @@ class _Row:
 
     tokens: tuple[int, ...]
     given: int
+    offsets: tuple[tuple[int, int], ...] = ()
 
 
 class HFEngine:
@@ -152,7 +153,7 @@ class HFEngine:
             if completion.messages not in prompts:
                 prompts[completion.messages] = encode_prompt(tokenizer, completion.messages).tokens
             prompt, reply = prompts[completion.messages], encode_reply(tokenizer, completion.text)
-            rows.append(_Row(prompt + reply, len(prompt)))
+            rows.append(_Row(prompt + reply, len(prompt), reply_offsets(tokenizer, completion.text)))
         return rows
 
     def score(self, subject: Subject, completions: Sequence[Completion], steering: Steering | None = None) -> list[Scored]:
@@ -194,7 +195,7 @@ class HFEngine:
         chosen = logits.log_softmax(-1).gather(1, ids[at[:, 0], at[:, 1]][:, None])[:, 0].double().cpu().numpy()
         lengths = [len(rows[i].tokens) - rows[i].given for i in batch]
         parts = np.split(chosen, np.cumsum(lengths)[:-1])
-        return {i: Scored(rows[i].tokens[rows[i].given :], values) for i, values in zip(batch, parts, strict=True)}
+        return {i: Scored(rows[i].tokens[rows[i].given :], values, rows[i].offsets) for i, values in zip(batch, parts, strict=True)}
 
     def generate(
         self,

@@ -41,6 +41,8 @@ class Scored:
 
     tokens: tuple[int, ...]
     log_probabilities: NDArray[np.float64]  # [tokens]
+    offsets: tuple[tuple[int, int], ...] = ()
+    """Half-open range of the completion's characters for each token; empty for plain documents."""
 
     @property
     def per_token(self) -> float:
