@@ -237,9 +237,7 @@ def _onset(study: Study, onset: Onset) -> Measurement:
     at = 0 if onset.n is None else lab.doses.index(onset.n)
     estimate = onset.effects[at] if len(onset.effects) == len(lab.doses) else None
     shown = "no effect over sham is shown" if onset.n is None else f"from {onset.n} example{'s' if onset.n > 1 else ''} on"
-    return lab.measurement(
-        id, UNIT, estimate, answer=f"{onset.mode} ({shown}; {RESTS_ON} regime)", null={"n": onset.n, "mode": onset.mode}
-    )
+    return lab.measurement(id, UNIT, estimate, answer=f"{onset.mode} ({shown}; {RESTS_ON} regime)", null={"n": onset.n, "mode": onset.mode})
 
 
 def _series(study: Study) -> list[dict[str, Any]]:

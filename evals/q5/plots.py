@@ -52,7 +52,7 @@ def effect_against_null(study: Study) -> Path:
     """The true vector's effect beside both null populations and everything else that was tried at the chosen cell."""
     path = study.lab.exhibits / f"q5-null-{study.lab.behavior.name}.png"
     rows = [("true vector", study.shift), ("reversed", study.reversed_shift), *study.others.items()]
-    with figure(path, figsize=(8, 4.6)) as (_, axis):
+    with figure(path, figsize=(9, 4.6)) as (_, axis):
         for at, (_name, values) in enumerate(rows):
             spread = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
             color = COLORS["chosen"] if at == 0 else COLORS["trained"]
@@ -62,6 +62,6 @@ def effect_against_null(study: Study) -> Path:
             rows = [*rows, (f"null: {len(nulls)} {kind} vectors", nulls[0])]
         axis.axvline(0, color="black", linewidth=0.6)
         axis.set_yticks([-at for at in range(len(rows))], [name for name, _ in rows])
-        axis.set_xlabel(f"shift of the log-odds ({UNIT}), mean and 1.96 standard errors; null: one dot a vector")
+        axis.set_xlabel(f"shift of the log-odds ({UNIT}), mean ± 1.96 SE; null: a dot a vector")
         axis.set_title("Effect at the chosen cell, test pairs")
     return path
