@@ -36,7 +36,7 @@ class TrainingSettings:
     target_modules: str | tuple[str, ...] = "all-linear"
     batch: int = 5
     """Examples a step in the matched-steps regime (at most n)."""
-    steps: int = 30
+    steps: int = 20
     """Optimizer steps in the matched-steps regime, whatever n is."""
 
     def for_width(self, width: int) -> TrainingSettings:

@@ -75,7 +75,8 @@ def run(lab: Lab) -> Study:
         lab.progress(f"q1 {lab.behavior.name}: {kind}, stream of {last} examples, {len(lab.seeds)} seeds")
         for seed in lab.seeds:
             for n, arm in lab.arms.stream(kind, seed, ns).items():
-                arms.setdefault(("stream", kind, n), []).append(arm)
+                if kind != "opposite" or n == last:
+                    arms.setdefault(("stream", kind, n), []).append(arm)
     for n in ns:
         lab.progress(f"q1 {lab.behavior.name}: matched steps, {n} examples, {len(lab.seeds)} seeds")
         for kind in KINDS[:2] if n != last else KINDS:
@@ -87,7 +88,7 @@ def run(lab: Lab) -> Study:
         lab.progress(f"q1 {lab.behavior.name}: looking inside")
         before = _Rows(lab, lab.base, pairs)
         for (regime, kind, n), group in arms.items():
-            if regime == RESTS_ON and (kind != "opposite" or n == last):
+            if regime == RESTS_ON:
                 inside[kind, n] = _inside(lab, before, [arm.subject for arm in group], pairs)
     subjects: dict[str, Subject] = {kind: arms[RESTS_ON, kind, last][0].subject for kind in KINDS}
     labels, transcripts = _free_replies(lab, {"base": lab.base, **subjects}, pairs)

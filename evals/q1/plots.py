@@ -40,8 +40,8 @@ def dose_curve(study: Study, knee: Knee, onset: Onset) -> Path:
             for kind in COMPARED:
                 curve = np.stack([study.shifts[regime, kind, n].metric(PRIMARY) for n in ns])
                 _band(top, ns, curve, COLORS[kind], kind + note, style)
-        opposite = np.stack([study.shifts["stream", "opposite", n].metric(PRIMARY) for n in ns])
-        _band(top, ns, opposite, COLORS["opposite"], "opposite")
+        opposite = study.shifts["stream", "opposite", last].metric(PRIMARY).mean(axis=1)
+        top.scatter(np.full(len(opposite), last), opposite, marker="D", s=18, color=COLORS["opposite"], label="opposite, one dot a seed")
         top.axhline(0, color="black", linewidth=0.6)
         top.set_ylabel(f"shift of the log-odds against base\n({UNIT})")
         if knee.n is not None:
