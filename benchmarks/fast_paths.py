@@ -47,7 +47,8 @@ def main() -> None:
     completions = completions_of(pairs)
     fast, plain = HFEngine(fast=True), HFEngine(fast=False)
     print(
-        f"short chunks, scoring 64 completions: {ratio(lambda: fast.score(subject, completions), lambda: plain.score(subject, completions)):.2f}"
+    chunks = ratio(lambda: fast.score(subject, completions), lambda: plain.score(subject, completions))
+    print(f"short chunks, scoring 64 completions: {chunks:.2f}")
     )
 
     examples = [Completion(pair.messages, pair.positive) for pair in pairs[:20]]
