@@ -46,10 +46,8 @@ def main() -> None:
     pairs = load_behavior(resolve_behavior("listening")).split("test")[:32]
     completions = completions_of(pairs)
     fast, plain = HFEngine(fast=True), HFEngine(fast=False)
-    print(
     chunks = ratio(lambda: fast.score(subject, completions), lambda: plain.score(subject, completions))
     print(f"short chunks, scoring 64 completions: {chunks:.2f}")
-    )
 
     examples = [Completion(pair.messages, pair.positive) for pair in pairs[:20]]
     schedule = [(i,) for i in range(20)]
