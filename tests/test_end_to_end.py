@@ -21,6 +21,8 @@ from transformers import AutoModelForCausalLM
 from fixtures.models.figures import TINY_HYBRID
 from harness.data.settings import PROJECT
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("evals/preflight", "evals/q5", "evals/q1")
 
 
