@@ -21,8 +21,6 @@ from transformers import AutoModelForCausalLM
 from fixtures.models.figures import TINY_HYBRID
 from harness.data.settings import PROJECT
 
-pytestmark = pytest.mark.slow
-
 QUICK = ("evals/preflight", "evals/q5", "evals/q1")
 
 
@@ -76,6 +74,7 @@ def plain_adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_check_of_the_three_folders_is_reported(cold: Finished) -> None:
     assert cold.gate["complete"], cold.output
     questions = {check["question"] for check in cold.gate["checks"]}
@@ -83,11 +82,13 @@ def test_every_check_of_the_three_folders_is_reported(cold: Finished) -> None:
     assert not [check for check in cold.gate["checks"] if check["verdict"] == "error"], cold.output
 
 
+@pytest.mark.slow
 def test_preflight_is_green(cold: Finished) -> None:
     verdicts = {check["id"]: check["verdict"] for check in cold.gate["checks"] if check["question"] == "preflight"}
     assert {id for id, verdict in verdicts.items() if verdict not in ("pass", "not_applicable")} == set()
 
 
+@pytest.mark.slow
 def test_trained_sham_and_opposite_are_told_apart_in_every_seed(cold: Finished) -> None:
     series = cold.check("q1.effect_at_max")["series"]
     null = cold.check("q1.effect_at_max")["null"]
@@ -100,12 +101,14 @@ def test_trained_sham_and_opposite_are_told_apart_in_every_seed(cold: Finished) 
     assert (trained > sham).all() and (sham > opposite).all()
 
 
+@pytest.mark.slow
 def test_the_true_vector_ranks_above_all_of_its_null(cold: Finished) -> None:
     null = cold.check("q5.effect")["null"]
     assert null["rank"] == 1
     assert null["size"] >= 38
 
 
+@pytest.mark.slow
 def test_a_second_run_trains_nothing_and_says_the_same(cold: Finished, store: Path, tmp_path: Path) -> None:
     before = {entry.name: entry.stat().st_mtime_ns for entry in (store / "arms").iterdir() if entry.is_dir()}
     warm = run_suite(tmp_path, store, *QUICK, "--inconclusive", "allow")
@@ -117,12 +120,13 @@ def test_a_second_run_trains_nothing_and_says_the_same(cold: Finished, store: Pa
         assert again["estimate"] == pytest.approx(check["estimate"], abs=1e-4, nan_ok=True) if check["estimate"] is not None else True
 
 
-def test_base_as_its_own_candidate_is_a_proven_no_change(cold: Finished, store: Path, tmp_path: Path) -> None:
+def test_base_as_its_own_candidate_is_a_proven_no_change(store: Path, tmp_path: Path) -> None:
     same = run_suite(tmp_path, store, "evals/preflight", "--candidate", str(TINY_HYBRID))
     assert same.code == 0, same.output
     assert same.check("preflight.adapter_is_live")["verdict"] == "not_applicable"
 
 
+@pytest.mark.slow
 def test_an_adapter_trained_by_somebody_else_is_judged(cold: Finished, store: Path, tmp_path: Path, plain_adapter: Path) -> None:
     judged = run_suite(tmp_path, store, *QUICK, "--candidate", str(plain_adapter), "--inconclusive", "allow")
     assert judged.gate["complete"], judged.output
@@ -130,6 +134,7 @@ def test_an_adapter_trained_by_somebody_else_is_judged(cold: Finished, store: Pa
     assert any(row["cell"] == "candidate against base" for row in judged.check("q1.effect_at_max")["series"])
 
 
+@pytest.mark.slow
 def test_with_shuffled_labels_neither_check_passes(tmp_path: Path, store: Path) -> None:
     """Half of all pairs have their completions exchanged, so there is nothing to learn and no direction to find."""
     folder = tmp_path / "shuffled"
