@@ -1,7 +1,8 @@
 """The reference LoRA trainer: few examples, few steps, everything seeded, adapters saved at chosen steps.
 
 The loss is the mean negative log-likelihood of a reply's tokens and its end mark, averaged over the examples of a step.
-With `fast`, on a CPU, the forward pass runs in bfloat16 autocast with short delta-rule chunks (benchmarks/).
+With `fast`, on a CPU, the forward pass runs in bfloat16 autocast with short delta-rule chunks; one example a step that was
+no gain but took 1.16 of the time (benchmarks/fast_paths.py), so the autocast is still to be weighed.
 """
 
 from __future__ import annotations
