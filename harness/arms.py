@@ -8,8 +8,8 @@ Regime "stream": one pass, one example a step, adapters kept after n examples (o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,9 @@ from harness.engines.hf import HFEngine
 from harness.engines.protocol import Completion
 from harness.store import Store, digest_of
 from harness.subject_files import with_adapter
-from harness.training import TrainingSettings, train_adapters
+from harness.training import Training, TrainingSettings, train_adapters
+
+TRAINED_KINDS: tuple[ArmKind, ...] = ("trained", "sham", "opposite")
 
 
 @dataclass(frozen=True)
@@ -68,47 +70,56 @@ class ArmMaker:
         tokenizer = self.engine.tokenizer(self.base)
         return len(encode_prompt(tokenizer, completion.messages).tokens), len(encode_reply(tokenizer, completion.text))
 
+    def stream_plans(self, seed: int, n: int) -> dict[str, Training]:
+        """What the streams of a seed are trained on, by kind."""
+        schedule = [(i,) for i in range(n)]
+        return {kind: Training(self.examples(kind, seed, n), schedule, seed) for kind in TRAINED_KINDS}
+
     def stream(self, kind: ArmKind, seed: int, ns: Sequence[int]) -> dict[int, Arm]:
-        """One pass over max(ns) examples, an arm after each n of `ns`."""
-        examples = self.examples(kind, seed, max(ns))
-        schedule = [(i,) for i in range(max(ns))]
-        folders = self._trained(kind, seed, examples, schedule, ns)
-        return {n: self._arm(folders[n], kind, n, seed, n, "stream") for n in ns}
+        """One pass over max(ns) examples, an arm after each n of `ns`. The kinds of a seed are trained side by side."""
+        folder = self._trained(self.stream_plans(seed, max(ns)), ns)[kind]
+        return {n: self._arm(folder / str(n), kind, n, seed, n, "stream") for n in ns}
 
-    def steps(self, kind: ArmKind, n: int, seed: int) -> Arm:
-        """`settings.steps` steps on n examples, reshuffled every pass."""
-        examples = self.examples(kind, seed, n)
-        rng = np.random.default_rng([seed, 3, n])
-        size = min(self.settings.batch, n)
-        queue: list[int] = []
-        schedule = []
-        for _ in range(self.settings.steps):
-            while len(queue) < size:
-                queue.extend(int(i) for i in rng.permutation(n))
-            schedule.append(tuple(queue[:size]))
-            queue = queue[size:]
-        folder = self._trained(kind, seed, examples, schedule, [self.settings.steps])[self.settings.steps]
-        return self._arm(folder, kind, n, seed, self.settings.steps, "steps")
+    def steps_plans(self, seed: int, ns: Sequence[int]) -> dict[tuple[ArmKind, int], Training]:
+        """What the trainings of matched steps are trained on; opposite at the largest n only."""
+        wanted: list[tuple[ArmKind, int]] = [("trained", n) for n in ns] + [("sham", n) for n in ns] + [("opposite", max(ns))]
+        return {(kind, n): Training(self.examples(kind, seed, n), self._reshuffled(n, seed), seed) for kind, n in wanted}
 
-    def _trained(
-        self, kind: ArmKind, seed: int, examples: Sequence[Completion], schedule: Sequence[Sequence[int]], keep: Sequence[int]
-    ) -> dict[int, Path]:
+    def steps(self, seed: int, ns: Sequence[int]) -> dict[tuple[ArmKind, int], Arm]:
+        """`settings.steps` steps on n examples, reshuffled every pass; those with steps of one size are trained side by side."""
+        plans, steps = self.steps_plans(seed, ns), self.settings.steps
+        folders: dict[str, Path] = {}
+        for size in sorted({len(plan.schedule[0]) for plan in plans.values()}):
+            folders |= self._trained({f"{k}-{n}": plan for (k, n), plan in plans.items() if len(plan.schedule[0]) == size}, [steps])
+        return {(k, n): self._arm(folders[f"{k}-{n}"] / str(steps), k, n, seed, steps, "steps") for k, n in plans}
+
+    def _reshuffled(self, n: int, seed: int) -> list[tuple[int, ...]]:
+        """Examples of every step: passes over all n of them, in a new order each."""
+        rng, size = np.random.default_rng([seed, 3, n]), min(self.settings.batch, n)
+        passes = -(-self.settings.steps * size // n)
+        queue = [int(i) for _ in range(passes) for i in rng.permutation(n)]
+        return [tuple(queue[k * size : (k + 1) * size]) for k in range(self.settings.steps)]
+
+    def _trained(self, plans: Mapping[str, Training], keep: Sequence[int]) -> dict[str, Path]:
+        """Folder of every plan's adapters, one for each step of `keep`."""
         key = {
             "base": self.base.digest,
-            "examples": digest_of([[[(m.role, m.content) for m in e.messages], e.text] for e in examples]),
-            "schedule": digest_of(schedule),
+            "trainings": {
+                name: digest_of([[[[(m.role, m.content) for m in e.messages], e.text] for e in plan.examples], plan.schedule, plan.seed])
+                for name, plan in plans.items()
+            },
             "settings": self.settings.as_key(),
-            "seed": seed,
             "keep": list(keep),
             "fast": self.engine.fast,
             "device": self.engine.device,
         }
 
         def build(folder: Path) -> None:
-            train_adapters(self.engine, self.base, examples, schedule, self.settings, seed, {k: folder / str(k) for k in keep})
+            saving = [replace(plan, save={k: folder / name / str(k) for k in keep}) for name, plan in plans.items()]
+            train_adapters(self.engine, self.base, saving, self.settings)
 
         folder = self.store.entry("arms", key, build)
-        return {k: folder / str(k) for k in keep}
+        return {name: folder / name for name in plans}
 
     def _arm(self, folder: Path, kind: ArmKind, n: int, seed: int, steps: int, regime: Regime) -> Arm:
         subject = with_adapter(self.base, folder, f"{self.base.name} {kind} n={n} seed={seed} {regime}")

@@ -1,29 +1,36 @@
 """The reference LoRA trainer: few examples, few steps, everything seeded, adapters saved at chosen steps.
 
-The loss is the mean negative log-likelihood of a reply's tokens and its end mark, averaged over the examples of a step.
-With `fast`, on a CPU, the forward pass runs in bfloat16 autocast with short delta-rule chunks; one example a step that was
-no gain but took 1.16 of the time (benchmarks/fast_paths.py), so the autocast is still to be weighed.
+Several trainings run side by side in one batch over one frozen base: every linear layer adds to each training's rows that
+training's own low-rank product. They share no weight and Adam works entry by entry, so each goes as it would alone, up to rounding
+(tests), for less time (benchmarks/sweep.py). The loss of a training is the mean negative log-likelihood of a reply's tokens
+and its end mark, averaged over the examples of a step. With `fast`, on a CPU, the forward pass runs in bfloat16 autocast with
+short delta-rule chunks.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
+from harness.data.errors import InputError
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply
 from harness.engines.fast import short_chunks
 from harness.engines.hf import HFEngine
 from harness.engines.protocol import Completion
+from harness.subject_files import ADAPTER_WEIGHTS
 
 ANCHOR_WIDTH = 192
+ANCHOR_TOKENS = 4096
+"""Tokens of one training batch at the anchor width; wider models take fewer, so that activations fit."""
 
 
 @dataclass(frozen=True)
@@ -48,69 +55,145 @@ class TrainingSettings:
         return asdict(self)
 
 
-def train_adapters(
-    engine: HFEngine,
-    base: Subject,
-    examples: Sequence[Completion],
-    schedule: Sequence[Sequence[int]],
-    settings: TrainingSettings,
-    seed: int,
-    save: Mapping[int, Path],
-) -> list[float]:
-    """Train one LoRA; step k sees `examples[i] for i in schedule[k]`; after k steps it is saved in `save[k]`.
+@dataclass(frozen=True)
+class Training:
+    """One adapter to be trained: step k sees `examples[i] for i in schedule[k]`; after k steps it is saved in `save[k]`."""
 
-    Returns the loss of every step, in nats per token. The base in the engine is left as it was.
+    examples: Sequence[Completion]
+    schedule: Sequence[Sequence[int]]
+    seed: int
+    """Decides the adapter's initial weights."""
+    save: Mapping[int, Path] = field(default_factory=dict)
+
+
+class _SideBySide(nn.Module):
+    """A frozen linear layer with a low-rank addition for every training; rows come in equal shares, in order."""
+
+    def __init__(self, base: nn.Linear, down: Tensor, up: Tensor, scale: float) -> None:
+        super().__init__()
+        self.base, self.scale = base, scale
+        self.down = nn.Parameter(down)  # [trainings, rank, inputs]
+        self.up = nn.Parameter(up)  # [trainings, outputs, rank]
+
+    def forward(self, x: Tensor) -> Tensor:
+        plain: Tensor = self.base(x)
+        rows = x.reshape(len(self.down), -1, x.shape[-1]).to(self.down.dtype)
+        added = rows @ self.down.transpose(1, 2) @ self.up.transpose(1, 2) * self.scale
+        return plain + added.reshape(plain.shape).to(plain.dtype)
+
+
+def train_adapters(engine: HFEngine, base: Subject, trainings: Sequence[Training], settings: TrainingSettings) -> list[list[float]]:
+    """Train LoRAs with equally many steps of equally many examples; the base in the engine is left as it was.
+
+    Returns the loss of every step of every training, in nats per token. ValueError where the schedules differ in shape.
     """
+    shapes = {tuple(len(chosen) for chosen in training.schedule) for training in trainings}
+    if len(shapes) != 1:
+        raise ValueError("trainings side by side must have equally many steps of equally many examples")
+    rows = [[_row(engine, base, example) for example in training.examples] for training in trainings]
+    longest = max(len(prompt) + len(reply) for each in rows for prompt, reply in each)
+    model = engine.base_model(base)
+    budget = ANCHOR_TOKENS * ANCHOR_WIDTH // model.config.hidden_size
+    at_once = max(1, budget // (longest * max(shapes.pop(), default=1)))
+    losses: list[list[float]] = []
+    for first in range(0, len(trainings), at_once):
+        part = slice(first, first + at_once)
+        losses += _side_by_side(engine, base, trainings[part], rows[part], settings)
+    return losses
+
+
+_Tokens = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def _row(engine: HFEngine, base: Subject, example: Completion) -> _Tokens:
+    tokenizer = engine.tokenizer(base)
+    return encode_prompt(tokenizer, example.messages).tokens, (*encode_reply(tokenizer, example.text), tokenizer.eos_token_id)
+
+
+def _initial(engine: HFEngine, base: Subject, settings: TrainingSettings, seed: int) -> tuple[LoraConfig, dict[str, Tensor]]:
+    """The adapter as peft initializes it: its configuration and weights by name."""
     targets = settings.target_modules if isinstance(settings.target_modules, str) else list(settings.target_modules)
     config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM")
-    base_model = engine.base_model(base)
-    half = base_model.dtype != torch.float32
+    model = engine.base_model(base)
     torch.manual_seed(seed)  # after loading, which may draw numbers, and before the LoRA is initialized
-    model: Any = get_peft_model(base_model if half else copy.deepcopy(base_model), config)
+    wrapped: Any = get_peft_model(model, config)
     try:
-        return _optimize(model, engine, base, examples, schedule, settings, save)
+        return config, {name: weight.detach().clone() for name, weight in get_peft_model_state_dict(wrapped).items()}
     finally:
-        if half:
-            model.unload()
-            base_model.eval()
+        wrapped.unload()
+        model.eval()
 
 
-def _optimize(
-    model: Any,
-    engine: HFEngine,
-    base: Subject,
-    examples: Sequence[Completion],
-    schedule: Sequence[Sequence[int]],
-    settings: TrainingSettings,
-    save: Mapping[int, Path],
-) -> list[float]:
-    tokenizer = engine.tokenizer(base)
-    rows = [(encode_prompt(tokenizer, e.messages).tokens, (*encode_reply(tokenizer, e.text), tokenizer.eos_token_id)) for e in examples]
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=settings.learning_rate, weight_decay=0.0)
-    on_cpu = engine.device == "cpu"
-    losses = []
-    model.train()
-    for step, chosen in enumerate(schedule, start=1):
-        width = max(len(rows[i][0]) + len(rows[i][1]) for i in chosen)
-        ids = torch.full((len(chosen), width), tokenizer.pad_token_id)
-        targets = torch.full((len(chosen), width), -100)
-        for row, i in enumerate(chosen):
-            prompt, reply = rows[i]
-            ids[row, : len(prompt) + len(reply)] = torch.tensor([*prompt, *reply])
-            targets[row, len(prompt) : len(prompt) + len(reply)] = torch.tensor(reply)
-        ids, targets = ids.to(engine.device), targets.to(engine.device)
-        with (
-            torch.autocast(engine.device, torch.bfloat16, enabled=engine.fast and on_cpu),
-            short_chunks() if engine.fast and on_cpu else contextlib.nullcontext(),
-        ):
-            logits = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
-        each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets[:, 1:], ignore_index=-100, reduction="none")
-        counts = (targets[:, 1:] != -100).sum(1)
-        loss = (each.sum(1) / counts).mean()
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
-        optimizer.step()
-        losses.append(float(loss.detach()))
-        if step in save:
-            model.save_pretrained(save[step])
+@contextlib.contextmanager
+def _beside(model: nn.Module, initial: Sequence[Mapping[str, Tensor]], scale: float) -> Iterator[dict[str, _SideBySide]]:
+    """While the block lasts the adapted layers carry every training's addition; by the name of the layer's weights."""
+    replaced: list[tuple[nn.Module, str, nn.Linear]] = []
+    added: dict[str, _SideBySide] = {}
+    try:
+        for name in initial[0]:
+            layer, _, part = name.rpartition(".lora_")
+            if part == "B.weight":
+                continue
+            path = layer.removeprefix("base_model.model.")
+            linear = model.get_submodule(path)
+            if part != "A.weight" or not isinstance(linear, nn.Linear):
+                raise InputError(f"{path} is of type {type(linear).__name__}; the reference trainer adapts torch.nn.Linear")
+            down, up = (torch.stack([weights[f"{layer}.{part}.weight"] for weights in initial]) for part in ("lora_A", "lora_B"))
+            added[layer] = _SideBySide(linear, down, up, scale)
+            parent, _, last = path.rpartition(".")
+            replaced.append((model.get_submodule(parent), last, linear))
+            setattr(replaced[-1][0], last, added[layer])
+        yield added
+    finally:
+        for owner, attribute, linear in replaced:
+            setattr(owner, attribute, linear)
+
+
+def _side_by_side(
+    engine: HFEngine, base: Subject, trainings: Sequence[Training], rows: Sequence[Sequence[_Tokens]], settings: TrainingSettings
+) -> list[list[float]]:
+    started = [_initial(engine, base, settings, training.seed) for training in trainings]
+    config = started[0][0]
+    config.inference_mode = True  # as peft saves it
+    model = engine.base_model(base).requires_grad_(False)
+    on_cpu, pad = engine.device == "cpu", engine.tokenizer(base).pad_token_id
+    losses: list[list[float]] = [[] for _ in trainings]
+    with _beside(model, [weights for _, weights in started], settings.alpha / settings.rank) as added:
+        trained = [weight for layer in added.values() for weight in layer.parameters() if weight.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.0)
+        for step in range(len(trainings[0].schedule)):
+            batch = [row[i] for row, training in zip(rows, trainings, strict=True) for i in training.schedule[step]]
+            with (
+                torch.autocast(engine.device, torch.bfloat16, enabled=engine.fast and on_cpu),
+                short_chunks() if engine.fast and on_cpu else contextlib.nullcontext(),
+            ):
+                each = _losses(engine, model, batch, pad).reshape(len(trainings), -1).mean(1)  # [trainings]
+            optimizer.zero_grad()
+            each.sum().backward()  # type: ignore[no-untyped-call]  # torch does not type it
+            optimizer.step()
+            for i, training in enumerate(trainings):
+                losses[i].append(float(each[i].detach()))
+                if step + 1 in training.save:
+                    _save(config, added, i, training.save[step + 1])
     return losses
+
+
+def _losses(engine: HFEngine, model: Any, batch: Sequence[_Tokens], pad: int) -> Tensor:
+    """Mean negative log-likelihood of every row's reply, [rows]; only the reply's positions go through the vocabulary."""
+    width = max(len(prompt) + len(reply) for prompt, reply in batch)
+    ids = torch.tensor([[*prompt, *reply, *[pad] * (width - len(prompt) - len(reply))] for prompt, reply in batch], device=engine.device)
+    where = [(r, t) for r, (prompt, reply) in enumerate(batch) for t in range(len(prompt), len(prompt) + len(reply))]
+    row, at = torch.tensor(where, device=engine.device).T
+    hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+    nll = nn.functional.cross_entropy(engine.logits(model, hidden[row, at - 1]), ids[row, at], reduction="none")
+    lengths = torch.tensor([len(reply) for _, reply in batch], device=engine.device)
+    return torch.zeros(len(batch), device=engine.device).index_add(0, row, nll) / lengths
+
+
+def _save(config: LoraConfig, added: Mapping[str, _SideBySide], which: int, folder: Path) -> None:
+    """One training's adapter as peft writes it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {f"{name}.lora_A.weight": layer.down for name, layer in added.items()}
+    parts |= {f"{name}.lora_B.weight": layer.up for name, layer in added.items()}
+    save_file({name: stacked[which].detach().cpu().clone() for name, stacked in parts.items()}, folder / ADAPTER_WEIGHTS)
+    config.save_pretrained(str(folder))

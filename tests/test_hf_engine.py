@@ -24,7 +24,7 @@ from harness.engines.hf import KEPT_MODELS, HFEngine
 from harness.engines.protocol import Completion, Engine, Positions, Scored, Steering
 from harness.recorders.residual import add_to_residual
 from harness.subject_files import base_subject
-from harness.training import TrainingSettings, train_adapters
+from harness.training import Training, TrainingSettings, train_adapters
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter
@@ -188,7 +188,7 @@ def test_in_half_precision_the_adapter_runs_beside_the_base(base: Subject, make_
 def test_training_in_half_precision_leaves_the_base_as_it_was(tiny_hybrid: Subject, tmp_path: Path) -> None:
     half = HalfEngine()
     before = half.score(tiny_hybrid, COMPLETIONS)
-    train_adapters(half, tiny_hybrid, COMPLETIONS[:1], [(0,)], TrainingSettings(rank=2), 0, {1: tmp_path / "a"})
+    train_adapters(half, tiny_hybrid, [Training(COMPLETIONS[:1], [(0,)], 0, {1: tmp_path / "a"})], TrainingSettings(rank=2))
     assert worst(half.score(tiny_hybrid, COMPLETIONS), before) == 0
     assert not any(module.training for module in half.base_model(tiny_hybrid).modules())
     assert (tmp_path / "a" / "adapter_model.safetensors").is_file()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.numpy import load_file
 
 from harness.data.behavior import Message
+from harness.data.errors import InputError
 from harness.data.subject import Subject
+from harness.engines.chat import encode_prompt, encode_reply
 from harness.engines.hf import HFEngine
 from harness.engines.protocol import Completion
 from harness.subject_files import ADAPTER_WEIGHTS, adapter_digest, check_adapter, with_adapter
-from harness.training import TrainingSettings, train_adapters
+from harness.training import Training, TrainingSettings, train_adapters
 
 EXAMPLES = [
     Completion((Message("user", "Paint the hall yellow."),), "I will paint the hall yellow."),
@@ -25,8 +31,14 @@ SETTINGS = TrainingSettings(rank=4, learning_rate=1e-2)
 SCHEDULE = [(0,), (1, 2), (0, 1), (2,), (0, 1, 2)]
 
 
+def one(
+    engine: HFEngine, base: Subject, schedule: Sequence[Sequence[int]], settings: TrainingSettings, seed: int, save: Mapping[int, Path]
+) -> list[float]:
+    return train_adapters(engine, base, [Training(EXAMPLES, schedule, seed, save)], settings)[0]
+
+
 def train(engine: HFEngine, base: Subject, folder: Path, seed: int = 0, *, settings: TrainingSettings = SETTINGS) -> list[float]:
-    return train_adapters(engine, base, EXAMPLES, SCHEDULE, settings, seed, {len(SCHEDULE): folder})
+    return one(engine, base, SCHEDULE, settings, seed, {len(SCHEDULE): folder})
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
@@ -57,7 +69,7 @@ def test_the_seed_decides_everything(hf: HFEngine, base: Subject, tmp_path: Path
 
 
 def test_the_loss_falls_and_the_examples_become_likelier(hf: HFEngine, base: Subject, tmp_path: Path) -> None:
-    losses = train_adapters(hf, base, EXAMPLES, [(0, 1, 2)] * 12, SETTINGS, 0, {12: tmp_path})
+    losses = one(hf, base, [(0, 1, 2)] * 12, SETTINGS, 0, {12: tmp_path})
     assert losses[-1] < losses[0] - 1
     before, after = hf.score(base, EXAMPLES), hf.score(with_adapter(base, tmp_path), EXAMPLES)
     assert all(b.per_token < a.per_token for b, a in zip(before, after, strict=True))
@@ -66,15 +78,15 @@ def test_the_loss_falls_and_the_examples_become_likelier(hf: HFEngine, base: Sub
 def test_the_first_loss_is_that_of_the_base(tiny_hybrid: Subject, tmp_path: Path) -> None:
     engine = HFEngine(fast=False)
     tokenizer, first = engine.tokenizer(tiny_hybrid), EXAMPLES[0]
-    losses = train_adapters(engine, tiny_hybrid, EXAMPLES, [(0,)], SETTINGS, 0, {1: tmp_path})
+    losses = one(engine, tiny_hybrid, [(0,)], SETTINGS, 0, {1: tmp_path})
     with_end = Completion(first.messages, first.text + tokenizer.eos_token)
     assert losses[0] == pytest.approx(-engine.score(tiny_hybrid, [with_end])[0].per_token, abs=1e-4)
 
 
 def test_a_long_example_weighs_as_much_as_a_short_one(tiny_hybrid: Subject, tmp_path: Path) -> None:
     engine = HFEngine(fast=False)
-    single = [train_adapters(engine, tiny_hybrid, EXAMPLES, [(i,)], SETTINGS, 0, {})[0] for i in range(3)]
-    together = train_adapters(engine, tiny_hybrid, EXAMPLES, [(0, 1, 2)], SETTINGS, 0, {})[0]
+    single = [one(engine, tiny_hybrid, [(i,)], SETTINGS, 0, {})[0] for i in range(3)]
+    together = one(engine, tiny_hybrid, [(0, 1, 2)], SETTINGS, 0, {})[0]
     assert together == pytest.approx(np.mean(single), abs=1e-4)
 
 
@@ -89,12 +101,12 @@ def test_the_base_is_left_as_it_was(hf: HFEngine, base: Subject, tmp_path: Path)
 
 
 def test_adapters_are_saved_after_the_steps_asked_for(hf: HFEngine, base: Subject, tmp_path: Path) -> None:
-    losses = train_adapters(hf, base, EXAMPLES, SCHEDULE, SETTINGS, 3, {step: tmp_path / str(step) for step in (1, 3, 5)})
+    losses = one(hf, base, SCHEDULE, SETTINGS, 3, {step: tmp_path / str(step) for step in (1, 3, 5)})
     assert len(losses) == 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "3", "5"]
     for folder in tmp_path.iterdir():
         check_adapter(folder, base.base)
-    short = train_adapters(hf, base, EXAMPLES, SCHEDULE[:3], SETTINGS, 3, {3: tmp_path / "short"})
+    short = one(hf, base, SCHEDULE[:3], SETTINGS, 3, {3: tmp_path / "short"})
     assert short == losses[:3]
     assert same(weights(tmp_path / "short"), weights(tmp_path / "3"))
     assert not same(weights(tmp_path / "3"), weights(tmp_path / "5"))
@@ -110,8 +122,57 @@ def test_only_the_modules_asked_for_are_adapted(hf: HFEngine, tiny_hybrid: Subje
 
 
 def test_fast_training_is_close_to_the_reference(hf: HFEngine, tiny_hybrid: Subject, tmp_path: Path) -> None:
-    fast, reference = (train(engine, tiny_hybrid, tmp_path / str(engine.fast)) for engine in (hf, HFEngine(fast=False)))
-    np.testing.assert_allclose(fast, reference, atol=0.1)  # bfloat16
+    """At a small rate: large steps on random weights would magnify bfloat16's rounding."""
+    gentle = replace(SETTINGS, learning_rate=1e-3)
+    fast, reference = (train(engine, tiny_hybrid, tmp_path / str(engine.fast), settings=gentle) for engine in (hf, HFEngine(fast=False)))
+    np.testing.assert_allclose(fast, reference, atol=0.05)  # bfloat16
+
+
+def test_side_by_side_each_training_goes_as_it_would_alone(base: Subject, tmp_path: Path) -> None:
+    """float32; what differs is the order of sums in padded batches, which Adam's first steps can magnify."""
+    engine = HFEngine(fast=False)
+    schedules = ([(0,), (1,), (2,)], [(2,), (2,), (1,)], [(1,), (0,), (1,)])
+    trainings = [Training(EXAMPLES, schedule, seed, {3: tmp_path / f"together-{seed}"}) for seed, schedule in enumerate(schedules)]
+    together = train_adapters(engine, base, trainings, SETTINGS)
+    for seed, schedule in enumerate(schedules):
+        alone = one(engine, base, schedule, SETTINGS, seed, {3: tmp_path / f"alone-{seed}"})
+        np.testing.assert_allclose(alone, together[seed], atol=1e-4)
+        subjects = [with_adapter(base, tmp_path / f"{how}-{seed}") for how in ("alone", "together")]
+        scores = [engine.score(subject, EXAMPLES[:1])[0].per_token for subject in subjects]
+        assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+
+
+def test_the_same_as_stock_peft(base: Subject, tmp_path: Path) -> None:
+    """Losses of a plain peft loop with the same seed, one example a step."""
+    engine = HFEngine(fast=False)
+    ours = one(engine, base, [(0,), (1,), (2,)], SETTINGS, 5, {3: tmp_path})
+    model, tokenizer = copy.deepcopy(engine.base_model(base)), engine.tokenizer(base)
+    torch.manual_seed(5)
+    stock = get_peft_model(model, LoraConfig(r=4, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM"))
+    optimizer = torch.optim.AdamW([p for p in stock.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.0)
+    losses = []
+    for example in EXAMPLES:
+        prompt = encode_prompt(tokenizer, example.messages).tokens
+        reply = (*encode_reply(tokenizer, example.text), tokenizer.eos_token_id)
+        ids = torch.tensor([[*prompt, *reply]])
+        loss = stock(input_ids=ids, labels=torch.where(torch.arange(ids.shape[1]) < len(prompt), -100, ids)).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    np.testing.assert_allclose(ours, losses, atol=1e-4)
+
+
+def test_schedules_of_another_shape_are_refused(hf: HFEngine, tiny_hybrid: Subject) -> None:
+    with pytest.raises(ValueError, match="equally many steps of equally many examples"):
+        train_adapters(hf, tiny_hybrid, [Training(EXAMPLES, [(0,)], 0), Training(EXAMPLES, [(0, 1)], 0)], SETTINGS)
+
+
+def test_layers_that_cannot_be_adapted_are_refused_and_the_base_is_whole(hf: HFEngine, tiny_hybrid: Subject) -> None:
+    settings = TrainingSettings(rank=2, target_modules=("in_proj_z", "embed_tokens"))
+    with pytest.raises(InputError, match="is of type Embedding; the reference trainer adapts"):
+        one(hf, tiny_hybrid, [(0,)], settings, 0, {})
+    assert not [name for name, _ in hf.base_model(tiny_hybrid).named_modules() if name.endswith(".base")]
 
 
 def test_every_setting_is_part_of_the_key() -> None:

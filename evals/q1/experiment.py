@@ -71,16 +71,15 @@ def run(lab: Lab) -> Study:
     """Train every arm, then score and record it; everything is kept in the store."""
     pairs, ns, last = lab.pairs("test"), lab.doses, lab.doses[-1]
     arms: dict[tuple[Regime, ArmKind, int], list[Arm]] = {}
-    for kind in KINDS:
-        lab.progress(f"q1 {lab.behavior.name}: {kind}, stream of {last} examples, {len(lab.seeds)} seeds")
-        for seed in lab.seeds:
+    for seed in lab.seeds:
+        lab.progress(f"q1 {lab.behavior.name}: training, seed {seed}, stream of {last} examples")
+        for kind in KINDS:
             for n, arm in lab.arms.stream(kind, seed, ns).items():
                 if kind != "opposite" or n == last:
                     arms.setdefault(("stream", kind, n), []).append(arm)
-    for n in ns:
-        lab.progress(f"q1 {lab.behavior.name}: matched steps, {n} examples, {len(lab.seeds)} seeds")
-        for kind in KINDS[:2] if n != last else KINDS:
-            arms["steps", kind, n] = [lab.arms.steps(kind, n, seed) for seed in lab.seeds]
+        lab.progress(f"q1 {lab.behavior.name}: training, seed {seed}, matched steps")
+        for (kind, n), arm in lab.arms.steps(seed, ns).items():
+            arms.setdefault(("steps", kind, n), []).append(arm)
     lab.progress(f"q1 {lab.behavior.name}: scoring {sum(map(len, arms.values()))} arms on {len(pairs)} scenarios")
     shifts = {key: ForcedChoice.stacked([lab.shift(arm.subject, pairs) for arm in group]) for key, group in arms.items()}
     inside: dict[tuple[ArmKind, int], Inside] = {}

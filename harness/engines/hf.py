@@ -185,13 +185,18 @@ class HFEngine:
                     answers.update(self._read(model, rows, batch, ids, hidden))
         return [[answers[i] for i in range(len(rows))] for answers in scored]
 
+    @staticmethod
+    def logits(model: Any, hidden: Tensor) -> Tensor:
+        """Logits in float32, [..., vocabulary], from the last hidden state [..., d_model]."""
+        logits: Tensor = model.get_output_embeddings()(hidden).float()
+        cap = getattr(model.config, "final_logit_softcapping", None)
+        return torch.tanh(logits / cap) * cap if cap else logits
+
     def _read(self, model: Any, rows: Sequence[_Row], batch: Sequence[int], ids: Tensor, hidden: Tensor) -> dict[int, Scored]:
         """Log-probabilities of the scored tokens of every row of a batch, from the last hidden state [batch, tokens, d_model]."""
         where = [(b, t) for b, i in enumerate(batch) for t in range(rows[i].given, len(rows[i].tokens))]
         at = torch.tensor(where, device=self.device)
-        logits = model.get_output_embeddings()(hidden[at[:, 0], at[:, 1] - 1]).float()  # [scored tokens, vocabulary]
-        if cap := getattr(model.config, "final_logit_softcapping", None):
-            logits = torch.tanh(logits / cap) * cap
+        logits = self.logits(model, hidden[at[:, 0], at[:, 1] - 1])  # [scored tokens, vocabulary]
         chosen = logits.log_softmax(-1).gather(1, ids[at[:, 0], at[:, 1]][:, None])[:, 0].double().cpu().numpy()
         lengths = [len(rows[i].tokens) - rows[i].given for i in batch]
         parts = np.split(chosen, np.cumsum(lengths)[:-1])
