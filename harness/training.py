@@ -29,8 +29,8 @@ from harness.engines.protocol import Completion
 from harness.subject_files import ADAPTER_WEIGHTS
 
 ANCHOR_WIDTH = 192
-ANCHOR_TOKENS = 4096
-"""Tokens of one training batch at the anchor width; wider models take fewer, so that activations fit."""
+ANCHOR_TOKENS = 2048
+"""Tokens of one training batch at the anchor width; wider models take fewer. More is slower on a CPU: activations leave its cache."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TrainingSettings:
     learning_rate: float = 3e-3
     """For a residual stream of width 192; see `for_width`."""
     target_modules: str | tuple[str, ...] = "all-linear"
-    batch: int = 5
+    batch: int = 3
     """Examples a step in the matched-steps regime (at most n)."""
     steps: int = 20
     """Optimizer steps in the matched-steps regime, whatever n is."""

@@ -75,7 +75,7 @@ def worst(scored: list[Scored], other: list[Any]) -> float:
 def test_it_is_an_engine(hf: HFEngine) -> None:
     engine: Engine = hf
     assert engine.name == "hf"
-    assert engine.numerics == "cpu, float32, short chunks"
+    assert engine.numerics == "cpu, float32, short chunks, bfloat16 products above width 512"
     assert HFEngine(fast=False).numerics != engine.numerics
 
 

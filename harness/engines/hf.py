@@ -33,6 +33,7 @@ from harness.recorders.heads import record_heads
 from harness.recorders.residual import add_to_residual, record_residual
 
 KEPT_MODELS = 3
+WIDE = 512
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,19 @@ class _Row:
 
 
 class HFEngine:
-    """`device` "cpu" or "cuda"; float32 on a CPU, the checkpoint's own type on a GPU. `batch_tokens` bounds a batch, padding included."""
+    """`device` "cpu" or "cuda"; float32 on a CPU, the checkpoint's own type on a GPU. `batch_tokens` bounds a batch, padding included.
+
+    With `fast`, on a CPU, matrix products of models wider than WIDE run in bfloat16: a third of the time for smollm2-135m, and the
+    log-odds of a pair move by .01 nats (standard deviation), where pairs differ by .4.
+    """
 
     name = "hf"
 
-    def __init__(self, device: str = "cpu", fast: bool = True, batch_tokens: int = 4096) -> None:
-        self.device, self.fast, self.batch_tokens = device, fast, batch_tokens
-        self.numerics = f"{device}, {'float32' if device == 'cpu' else 'type of the checkpoint'}{', short chunks' if fast else ''}"
+    def __init__(self, device: str = "cpu", fast: bool = True, batch_tokens: int | None = None) -> None:
+        self.device, self.fast = device, fast
+        self.batch_tokens = batch_tokens or (1024 if device == "cpu" else 16384)  # more is slower on a CPU: it leaves the cache
+        kept = "float32" if device == "cpu" else "type of the checkpoint"
+        self.numerics = f"{device}, {kept}" + (f", short chunks, bfloat16 products above width {WIDE}" if fast else "")
         self._models: OrderedDict[str, Any] = OrderedDict()
         self._tokenizers: dict[str, Any] = {}
 
@@ -93,17 +100,16 @@ class HFEngine:
     def model(self, subject: Subject) -> Iterator[Any]:
         """The subject ready for a forward pass, as a plain transformers model."""
         base = self.base_model(subject)
-        with torch.inference_mode(), short_chunks() if self.fast and self.device == "cpu" else contextlib.nullcontext():
-            if subject.adapter is None:
-                yield base
-            elif base.dtype == torch.float32:
-                yield self._kept(subject.digest, lambda: self._merged(base, subject))
-            else:
-                beside = PeftModel.from_pretrained(base, str(subject.adapter), is_trainable=False)
-                try:
-                    yield base
-                finally:
-                    beside.unload()
+        with torch.inference_mode(), contextlib.ExitStack() as stack:
+            model = base
+            if subject.adapter is not None and base.dtype == torch.float32:
+                model = self._kept(subject.digest, lambda: self._merged(base, subject))
+            elif subject.adapter is not None:
+                stack.callback(PeftModel.from_pretrained(base, str(subject.adapter), is_trainable=False).unload)
+            if self.fast and self.device == "cpu":
+                stack.enter_context(short_chunks())
+                stack.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=model.config.hidden_size > WIDE))
+            yield model
 
     def _merged(self, base: Any, subject: Subject) -> Any:
         with torch.inference_mode(False):
@@ -225,7 +231,8 @@ class HFEngine:
         def notice(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
             prefill[0] = kwargs["input_ids"].shape[1] > 1
 
-        with self.model(subject) as model, self._steered(model, steering, where), torch.random.fork_rng():
+        exact = torch.autocast(self.device, enabled=False)  # one token a step: casting the weights would cost more than it saves
+        with self.model(subject) as model, exact, self._steered(model, steering, where), torch.random.fork_rng():
             handle = model.register_forward_pre_hook(notice, with_kwargs=True)
             torch.manual_seed(seed)
             own = model.generation_config.eos_token_id
