@@ -111,19 +111,21 @@ class Recordings:
         return _unpack(arrays, len(completions))
 
 
+_BY_LAYER = ("heads", "residual", "norms", "states", "dynamics")
+
+
 def _pack(recorded: Sequence[Recorded]) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     for i, one in enumerate(recorded):
         if one.attention is not None:
             arrays[f"{i}/attention"] = one.attention
-        arrays |= {f"{i}/heads/{layer}": value for layer, value in one.heads.items()}
-        arrays |= {f"{i}/residual/{layer}": value for layer, value in one.residual.items()}
-        arrays |= {f"{i}/norms/{layer}": np.array(value) for layer, value in one.norms.items()}
+        for field in _BY_LAYER:
+            arrays |= {f"{i}/{field}/{layer}": np.asarray(value) for layer, value in getattr(one, field).items()}
     return arrays
 
 
 def _unpack(arrays: Mapping[str, NDArray[Any]], count: int) -> list[Recorded]:
-    fields: list[dict[str, dict[int, Any]]] = [{"heads": {}, "residual": {}, "norms": {}} for _ in range(count)]
+    fields: list[dict[str, dict[int, Any]]] = [{field: {} for field in _BY_LAYER} for _ in range(count)]
     attention: list[NDArray[np.float32] | None] = [None] * count
     for name, value in arrays.items():
         index, field, *layer = name.split("/")
@@ -131,4 +133,4 @@ def _unpack(arrays: Mapping[str, NDArray[Any]], count: int) -> list[Recorded]:
             attention[int(index)] = value
         else:
             fields[int(index)][field][int(layer[0])] = float(value) if field == "norms" else value
-    return [Recorded(a, f["heads"], f["residual"], f["norms"]) for a, f in zip(attention, fields, strict=True)]
+    return [Recorded(rows, **by_field) for rows, by_field in zip(attention, fields, strict=True)]

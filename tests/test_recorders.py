@@ -56,7 +56,7 @@ def test_attention_rows_are_those_of_the_eager_implementation(hf: HFEngine, base
         ids, given = tokens_of(hf, base, completion)
         with torch.inference_mode():
             attentions = model(input_ids=ids, output_attentions=True, use_cache=False).attentions
-        expected = np.stack([layer[0, :, given - 1, :given].numpy() for layer in attentions if layer is not None])
+        expected = np.stack([layer[0, :, given - 1 : given, :given].numpy() for layer in attentions if layer is not None])
         assert one.attention is not None
         np.testing.assert_allclose(one.attention, expected, atol=1e-5)  # additions in another order
         np.testing.assert_allclose(one.attention.sum(-1), 1, atol=1e-5)
@@ -111,7 +111,7 @@ def test_head_outputs_are_what_the_projection_mixes(hf: HFEngine, base: Subject)
         handle.remove()
     assert set(recorded.heads) == set(range(len(layers)))
     for index, heads in recorded.heads.items():
-        assert heads.shape[0] == layouts[index].heads == 4
+        assert heads.shape[:2] == (1, layouts[index].heads) == (1, 4)
         weight = layouts[index].projection.get_parameter("weight").detach().numpy()
         np.testing.assert_allclose(weight @ heads.ravel(), mixed[index][0, given - 1].numpy(), atol=1e-5)
 
@@ -207,3 +207,17 @@ def test_record_heads_needs_no_engine(hf: HFEngine, tiny_llama: Subject) -> None
     with torch.inference_mode(), record_heads(model.get_decoder().layers) as heads:
         model(input_ids=ids, use_cache=False)
     assert {layer: tuple(out.shape) for layer, out in heads.items()} == {i: (1, ids.shape[1], 4, 12) for i in range(3)}
+
+
+def test_rows_and_heads_of_the_whole_reply_hold_those_of_its_start(hf: HFEngine, base: Subject) -> None:
+    start, reply = (hf.record(base, COMPLETIONS, Sites(attention=True, heads=True, reply=whole)) for whole in (False, True))
+    for completion, one, other in zip(COMPLETIONS, start, reply, strict=True):
+        rows, given = len(encode_reply(hf.tokenizer(base), completion.text)), tokens_of(hf, base, completion)[1]
+        assert one.attention is not None
+        assert other.attention is not None
+        assert (one.attention.shape[2:], other.attention.shape[2:]) == ((1, given), (rows, given + rows - 1))
+        np.testing.assert_allclose(other.attention[:, :, 0, :given], one.attention[:, :, 0], atol=1e-6)
+        np.testing.assert_allclose(other.attention.sum(-1), 1, atol=1e-5)
+        for layer, heads in other.heads.items():
+            assert heads.shape[0] == rows
+            np.testing.assert_allclose(heads[:1], one.heads[layer], atol=1e-6)

@@ -58,7 +58,7 @@ class Mute:
     """An engine of the same name that cannot answer."""
 
     name: str = "hf"
-    numerics: str = "cpu, float32, short chunks"
+    numerics: str = HFEngine().numerics
 
 
 def test_answers_are_the_engines(recordings: Recordings, hf: HFEngine, tiny_hybrid: Subject) -> None:

@@ -105,7 +105,7 @@ class _Rows:
     def attention(self, i: int) -> Floats:
         rows = self.recorded[i].attention
         assert rows is not None
-        return np.asarray(rows, dtype=np.float64)  # [full-attention layers, heads, keys]
+        return np.asarray(rows[:, :, 0], dtype=np.float64)  # [full-attention layers, heads, keys]
 
 
 def _inside(lab: Lab, before: _Rows, subjects: Sequence[Subject], pairs: Sequence[Pair]) -> Inside:
@@ -118,7 +118,7 @@ def _inside(lab: Lab, before: _Rows, subjects: Sequence[Subject], pairs: Sequenc
         for i, span in enumerate(spans):
             new, old = after.attention(i), before.attention(i)
             changes = [
-                np.linalg.norm(after.recorded[i].heads[layer] - out, axis=-1) / np.linalg.norm(out, axis=-1)
+                np.linalg.norm(after.recorded[i].heads[layer][0] - out[0], axis=-1) / np.linalg.norm(out[0], axis=-1)
                 for layer, out in before.recorded[i].heads.items()
             ]
             of_pairs.append(

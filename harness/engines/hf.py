@@ -24,13 +24,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from harness.data.behavior import Message
 from harness.data.errors import InstrumentError
 from harness.data.subject import Subject
-from harness.engines.chat import encode_prompt, encode_reply, reply_offsets
+from harness.engines.chat import Prompt, encode_prompt, encode_reply, reply_offsets
 from harness.engines.fast import short_chunks
-from harness.engines.protocol import Completion, Recorded, Scored, Sites, Steering
+from harness.engines.protocol import Completion, HeadSet, Positions, Recorded, Scored, Sites, Steering
 from harness.engines.suffix import PlainPass
 from harness.recorders.attention import record_attention
-from harness.recorders.heads import record_heads
+from harness.recorders.heads import patch_heads, record_heads
 from harness.recorders.residual import add_to_residual, record_residual
+from harness.recorders.states import DeltaStates, delta_layers, tap_states
 
 KEPT_MODELS = 3
 WIDE = 512
@@ -43,6 +44,8 @@ class _Row:
     tokens: tuple[int, ...]
     given: int
     offsets: tuple[tuple[int, int], ...] = ()
+    content_end: int = 0
+    """Index of the last token of the user's content."""
 
 
 class HFEngine:
@@ -153,13 +156,14 @@ class HFEngine:
 
     def _rows(self, subject: Subject, completions: Sequence[Completion]) -> list[_Row]:
         tokenizer = self.tokenizer(subject)
-        prompts: dict[tuple[Message, ...], tuple[int, ...]] = {}
+        prompts: dict[tuple[Message, ...], Prompt] = {}
         rows = []
         for completion in completions:
             if completion.messages not in prompts:
-                prompts[completion.messages] = encode_prompt(tokenizer, completion.messages).tokens
+                prompts[completion.messages] = encode_prompt(tokenizer, completion.messages)
             prompt, reply = prompts[completion.messages], encode_reply(tokenizer, completion.text)
-            rows.append(_Row(prompt + reply, len(prompt), reply_offsets(tokenizer, completion.text)))
+            offsets = reply_offsets(tokenizer, completion.text)
+            rows.append(_Row(prompt.tokens + reply, len(prompt.tokens), offsets, prompt.content[1] - 1))
         return rows
 
     def score(self, subject: Subject, completions: Sequence[Completion], steering: Steering | None = None) -> list[Scored]:
@@ -187,7 +191,8 @@ class HFEngine:
                 given = torch.tensor([rows[i].given for i in batch], device=self.device)
                 plain = PlainPass(model.get_decoder(), ids, resumed)
                 for answers, steering, added in zip(scored, steerings, vectors, strict=True):
-                    hidden = plain.last_hidden_state if not added else plain.steered(added, _steered_positions(steering, ids, given))
+                    where = None if steering is None else _positions(steering.positions, ids, given)
+                    hidden = plain.last_hidden_state if not added else plain.steered(added, where)
                     answers.update(self._read(model, rows, batch, ids, hidden))
         return [[answers[i] for i in range(len(rows))] for answers in scored]
 
@@ -198,9 +203,15 @@ class HFEngine:
         cap = getattr(model.config, "final_logit_softcapping", None)
         return torch.tanh(logits / cap) * cap if cap else logits
 
-    def _read(self, model: Any, rows: Sequence[_Row], batch: Sequence[int], ids: Tensor, hidden: Tensor) -> dict[int, Scored]:
-        """Log-probabilities of the scored tokens of every row of a batch, from the last hidden state [batch, tokens, d_model]."""
-        where = [(b, t) for b, i in enumerate(batch) for t in range(rows[i].given, len(rows[i].tokens))]
+    def _read(
+        self, model: Any, rows: Sequence[_Row], batch: Sequence[int], ids: Tensor, hidden: Tensor, moved: Sequence[int] | None = None
+    ) -> dict[int, Scored]:
+        """Log-probabilities of the scored tokens of every row of a batch, from the last hidden state [batch, tokens, d_model].
+
+        `moved`: by how many tokens each row is padded on the left.
+        """
+        left = moved or [0] * len(batch)
+        where = [(b, left[b] + t) for b, i in enumerate(batch) for t in range(rows[i].given, len(rows[i].tokens))]
         at = torch.tensor(where, device=self.device)
         logits = self.logits(model, hidden[at[:, 0], at[:, 1] - 1])  # [scored tokens, vocabulary]
         chosen = logits.log_softmax(-1).gather(1, ids[at[:, 0], at[:, 1]][:, None])[:, 0].double().cpu().numpy()
@@ -259,6 +270,63 @@ class HFEngine:
                 handle.remove()
         return replies
 
+    def score_patched(
+        self,
+        subject: Subject,
+        donor: Subject,
+        completions: Sequence[Completion],
+        head_sets: Sequence[HeadSet],
+        positions: Positions = "both",
+    ) -> list[list[Scored]]:
+        rows = self._rows(subject, completions)
+        pad = self.tokenizer(subject).pad_token_id
+        batches = [(batch, self._padded([rows[i] for i in batch], pad)) for batch in self._batches(rows)]
+        said: list[dict[int, Tensor]] = []
+        with self.model(donor) as model, record_heads(model.get_decoder().layers) as heads:
+            for _, ids in batches:
+                model.get_decoder()(input_ids=ids, use_cache=False)
+                said.append({layer: output.cpu() for layer, output in heads.items()})
+        scored: list[dict[int, Scored]] = [{} for _ in head_sets]
+        with self.model(subject) as model:
+            decoder = model.get_decoder()
+            for (batch, ids), donated in zip(batches, said, strict=True):
+                where = _positions(positions, ids, torch.tensor([rows[i].given for i in batch], device=self.device))
+                for answers, chosen in zip(scored, head_sets, strict=True):
+                    with patch_heads(decoder.layers, donated, chosen, where):
+                        hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state
+                    answers.update(self._read(model, rows, batch, ids, hidden))
+        return [[answers[i] for i in range(len(rows))] for answers in scored]
+
+    def score_exchanged(self, subject: Subject, donor: Subject, completions: Sequence[Completion]) -> list[Scored]:
+        rows = self._rows(subject, completions)
+        pad = self.tokenizer(subject).pad_token_id
+        aligned = []  # the user's last token in one column, so that one cut serves the batch
+        for batch in self._batches(rows):
+            at = max(rows[i].content_end for i in batch)
+            moved = [at - rows[i].content_end for i in batch]
+            width = max(len(rows[i].tokens) + left for i, left in zip(batch, moved, strict=True))
+            ids = torch.full((len(batch), width), pad, device=self.device)
+            seen = torch.zeros_like(ids)
+            for b, (i, left) in enumerate(zip(batch, moved, strict=True)):
+                ids[b, left : left + len(rows[i].tokens)] = torch.tensor(rows[i].tokens, device=self.device)
+                seen[b, left:] = 1
+            aligned.append((batch, ids, seen, at, moved))
+        donated: list[dict[int, Tensor]] = []
+        with self.model(donor) as model, tap_states(model.get_decoder().layers) as tap:
+            if not delta_layers(model.get_decoder().layers):
+                raise ValueError("the model has no Gated DeltaNet layers, so no recurrent states to exchange")
+            for batch, ids, seen, at, _ in aligned:
+                tap.positions = torch.full((len(batch), 1), at, device=self.device)
+                model.get_decoder()(input_ids=ids, attention_mask=seen, use_cache=False)
+                donated.append({layer: states[:, 0] for layer, states in tap.states.items()})
+        scored: dict[int, Scored] = {}
+        with self.model(subject) as model, tap_states(model.get_decoder().layers) as tap:
+            for (batch, ids, seen, at, moved), states in zip(aligned, donated, strict=True):
+                tap.exchanged, tap.exchanged_at = states, at
+                hidden = model.get_decoder()(input_ids=ids, attention_mask=seen, use_cache=False).last_hidden_state
+                scored |= self._read(model, rows, batch, ids, hidden, moved)
+        return [scored[i] for i in range(len(rows))]
+
     def record(self, subject: Subject, completions: Sequence[Completion], sites: Sites) -> list[Recorded]:
         rows = self._rows(subject, completions)
         recorded: list[Recorded | None] = [None] * len(rows)
@@ -267,33 +335,52 @@ class HFEngine:
             attention = stack.enter_context(record_attention(model)) if sites.attention else None
             heads = stack.enter_context(record_heads(layers)) if sites.heads else {}
             residual = stack.enter_context(record_residual(layers, sites.residual_layers)) if sites.residual_layers else {}
+            delta = stack.enter_context(tap_states(layers)) if sites.state_layers else None
             for batch in self._batches(rows):
                 ids = self._padded([rows[i] for i in batch], self.tokenizer(subject).pad_token_id)
-                starts = torch.tensor([rows[i].given - 1 for i in batch], device=self.device)
+                ends = [len(rows[i].tokens) - 1 if sites.reply else rows[i].given for i in batch]
                 if attention is not None:
-                    attention.positions, attention.rows = starts[:, None], {}
+                    most = max(end - rows[i].given for i, end in zip(batch, ends, strict=True))
+                    starts = torch.tensor([rows[i].given - 1 for i in batch], device=self.device)
+                    last = torch.tensor(ends, device=self.device)[:, None] - 1
+                    asked = starts[:, None] + torch.arange(most + 1, device=self.device)
+                    attention.positions, attention.rows = asked.minimum(last.maximum(starts[:, None])), {}
+                if delta is not None:
+                    delta.positions = torch.tensor([[rows[i].content_end, rows[i].given - 1] for i in batch], device=self.device)
                 model.get_decoder()(input_ids=ids, use_cache=False)
                 for b, i in enumerate(batch):
                     given, length = rows[i].given, len(rows[i].tokens)
+                    stop = max(given, length - 1) if sites.reply else given
                     recorded[i] = Recorded(
-                        attention=_rows_of(attention.rows, b, given) if attention is not None else None,
-                        heads={layer: out[b, given - 1].float().cpu().numpy() for layer, out in heads.items()},
+                        attention=_rows_of(attention.rows, b, stop - given + 1, stop) if attention is not None else None,
+                        heads={layer: out[b, given - 1 : stop].float().cpu().numpy() for layer, out in heads.items()},
                         residual={layer: out[b, given:length].float().mean(0).cpu().numpy() for layer, out in residual.items()},
                         norms={layer: float(out[b, 1:length].float().norm(dim=-1).median()) for layer, out in residual.items()},
+                        states={layer: delta.states[layer][b].cpu().numpy() for layer in sites.state_layers} if delta else {},
+                        dynamics={layer: _dynamics(delta, layer, b, given) for layer in sites.state_layers} if delta else {},
                     )
         if any(one is None for one in recorded):
             raise InstrumentError("the engine did not record every conversation")
         return [one for one in recorded if one is not None]
 
 
-def _steered_positions(steering: Steering | None, ids: Tensor, given: Tensor) -> Tensor | None:
-    """[batch, tokens] mask of the positions to steer; None for all of them."""
-    if steering is None or steering.positions == "both":
+def _positions(mode: Positions, ids: Tensor, given: Tensor) -> Tensor | None:
+    """[batch, tokens] mask of the positions meant; None for all of them."""
+    if mode == "both":
         return None
     prompt = torch.arange(ids.shape[1], device=ids.device)[None] < given[:, None]
-    return prompt if steering.positions == "prefill" else ~prompt
+    return prompt if mode == "prefill" else ~prompt
 
 
-def _rows_of(rows: dict[int, Tensor], b: int, keys: int) -> np.ndarray:
-    """[full-attention layers, heads, keys] of one conversation."""
-    return np.stack([rows[layer][b, :, 0, :keys].cpu().numpy() for layer in sorted(rows)]) if rows else np.zeros((0, 0, keys), np.float32)
+def _rows_of(rows: dict[int, Tensor], b: int, count: int, keys: int) -> np.ndarray:
+    """[full-attention layers, heads, rows, keys] of one conversation."""
+    return (
+        np.stack([rows[layer][b, :, :count, :keys].cpu().numpy() for layer in sorted(rows)])
+        if rows
+        else np.zeros((0, 0, count, keys), np.float32)
+    )
+
+
+def _dynamics(delta: DeltaStates, layer: int, b: int, given: int) -> np.ndarray:
+    """[2, heads]: mean log decay and mean write strength of one prompt."""
+    return torch.stack([delta.decay[layer][b, :given].float().mean(0), delta.beta[layer][b, :given].float().mean(0)]).cpu().numpy()

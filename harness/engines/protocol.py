@@ -54,25 +54,37 @@ class Sites:
     """What to record in one forward pass of each completion."""
 
     attention: bool = False
-    """Attention rows of full-attention layers at the response start (the last prompt token)."""
+    """Attention rows of full-attention layers."""
     heads: bool = False
-    """Output of every head before the output projection at the response start, attention and Gated DeltaNet alike."""
+    """Output of every head before the output projection, attention and Gated DeltaNet alike."""
+    reply: bool = False
+    """Rows and heads at every token that predicts one of the reply; otherwise at the response start (the last prompt token) alone."""
     residual_layers: tuple[int, ...] = ()
     """Residual stream after these layers, averaged over the completion's tokens."""
+    state_layers: tuple[int, ...] = ()
+    """Recurrent state after these Gated DeltaNet layers' last token of the user's content, and at the end of the prompt."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """One recording a completion, in the order asked.
-
-    attention: [full-attention layers, heads, prompt tokens], rows sum to 1. heads: layer index to [heads, head width].
-    residual: layer index to [d_model]. norms: layer index to the median residual norm over all tokens but the first.
-    """
+    """One recording a completion, in the order asked. Rows: the response start, then (where asked) all reply tokens but the last."""
 
     attention: NDArray[np.float32] | None
+    """[full-attention layers, heads, rows, keys]; rows sum to 1, keys reach to the last row's token."""
     heads: Mapping[int, NDArray[np.float32]]
+    """Layer index to [rows, heads, head width]."""
     residual: Mapping[int, NDArray[np.float32]]
+    """Layer index to [d_model]."""
     norms: Mapping[int, float]
+    """Layer index to the median residual norm over all tokens but the first."""
+    states: Mapping[int, NDArray[np.float32]]
+    """Layer index to [2 positions, heads, d_k, d_v]: end of the user's content, end of the prompt."""
+    dynamics: Mapping[int, NDArray[np.float32]]
+    """Layer index to [2, heads]: mean log decay a token and mean write strength over the prompt."""
+
+
+HeadSet = Mapping[int, tuple[int, ...]]
+"""Layer index to heads of it."""
 
 
 class Engine(Protocol):
@@ -110,3 +122,18 @@ class Engine(Protocol):
         ...
 
     def record(self, subject: Subject, completions: Sequence[Completion], sites: Sites) -> list[Recorded]: ...
+
+    def score_patched(
+        self,
+        subject: Subject,
+        donor: Subject,
+        completions: Sequence[Completion],
+        head_sets: Sequence[HeadSet],
+        positions: Positions = "both",
+    ) -> list[list[Scored]]:
+        """`score` with the outputs of the named heads taken from the donor on the same tokens: [head sets][completions]."""
+        ...
+
+    def score_exchanged(self, subject: Subject, donor: Subject, completions: Sequence[Completion]) -> list[Scored]:
+        """`score` with all recurrent states exchanged for the donor's after the last token of the user's content."""
+        ...

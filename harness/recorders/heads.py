@@ -1,4 +1,4 @@
-"""Output of every head before the output projection, for attention (after its gate) and Gated DeltaNet heads alike.
+"""Output of every head before the output projection, for attention (after its gate) and Gated DeltaNet heads alike: read, or replaced.
 
 Both kinds end in a linear layer that mixes heads (`o_proj`, `out_proj`); its input, cut into heads, is what each head says.
 """
@@ -6,7 +6,7 @@ Both kinds end in a linear layer that mixes heads (`o_proj`, `out_proj`); its in
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -54,6 +54,39 @@ def record_heads(layers: nn.ModuleList) -> Iterator[dict[int, Tensor]]:
         handles.append(layout.projection.register_forward_pre_hook(hook_for(index, layout.heads)))
     try:
         yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextlib.contextmanager
+def patch_heads(
+    layers: nn.ModuleList, donor: Mapping[int, Tensor], heads: Mapping[int, Sequence[int]], where: Tensor | None
+) -> Iterator[None]:
+    """Replace what the named heads say by `donor[layer]` [batch, tokens, heads, head width].
+
+    `where` [batch, tokens] says at which tokens (None: at all). Raises ValueError for a head that the layer does not have.
+    """
+    layouts = head_layouts(layers)
+    for layer, chosen in heads.items():
+        count = layouts[layer].heads if layer in layouts else 0
+        if any(not 0 <= head < count for head in chosen):
+            raise ValueError(f"layer {layer} has {count} heads; asked for {sorted(chosen)}")
+
+    def hook_for(layer: int, chosen: Sequence[int]) -> Any:
+        def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            mixed = inputs[0].reshape(donor[layer].shape).clone()
+            picked, said = list(chosen), donor[layer].to(mixed)
+            mixed[:, :, picked] = (
+                said[:, :, picked] if where is None else mixed[:, :, picked].where(~where[..., None, None], said[:, :, picked])
+            )
+            return (mixed.reshape(inputs[0].shape), *inputs[1:])
+
+        return hook
+
+    handles = [layouts[layer].projection.register_forward_pre_hook(hook_for(layer, chosen)) for layer, chosen in heads.items() if chosen]
+    try:
+        yield
     finally:
         for handle in handles:
             handle.remove()

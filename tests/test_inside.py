@@ -1,0 +1,200 @@
+"""Recording states, patching heads and exchanging states through the engine, on hybrids of several shapes and plain attention."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import Qwen3_5ForCausalLM, Qwen3_5TextConfig
+
+from harness.data.behavior import Message
+from harness.data.subject import Subject
+from harness.engines.chat import encode_prompt
+from harness.engines.hf import HFEngine
+from harness.engines.protocol import Completion, HeadSet, Scored, Sites
+from harness.recorders.heads import head_layouts
+from harness.recorders.states import delta_layers
+from harness.subject_files import base_subject
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeAdapter
+
+COMPLETIONS = [
+    Completion((Message("user", "Paint the hall yellow."),), "I will paint it."),
+    Completion((Message("user", "Please bake two small loaves of bread for Anna before supper."),), "What about a cake?"),
+    Completion((Message("system", "Be quick."), Message("user", "Water the garden at noon.")), "At noon I water it, all of it, twice."),
+]
+SHAPES: dict[str, dict[str, Any]] = {
+    "three to one": {"layer_types": ["linear_attention"] * 3 + ["full_attention"], "linear_num_key_heads": 2, "linear_num_value_heads": 4},
+    "period two": {"layer_types": ["linear_attention", "full_attention"] * 2, "linear_num_key_heads": 4, "linear_num_value_heads": 4},
+    "one head": {"layer_types": ["linear_attention"] * 2 + ["full_attention"], "linear_num_key_heads": 1, "linear_num_value_heads": 1},
+    "grouped values": {"layer_types": ["full_attention", "linear_attention"], "linear_num_key_heads": 2, "linear_num_value_heads": 6},
+}
+INPUT_PROJECTIONS = ("in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a", "q_proj", "k_proj", "v_proj")
+
+
+@pytest.fixture(scope="module", params=list(SHAPES))
+def hybrid(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) -> Subject:
+    shape, folder = SHAPES[request.param], tmp_path_factory.mktemp("shapes") / "model"
+    torch.manual_seed(1)
+    config: Any = Qwen3_5TextConfig
+    model: Any = Qwen3_5ForCausalLM(
+        config(
+            vocab_size=len(tiny_tokenizer), hidden_size=48, intermediate_size=64, num_hidden_layers=len(shape["layer_types"]), head_dim=16,
+            num_attention_heads=4, num_key_value_heads=2, linear_key_head_dim=8, linear_value_head_dim=16, initializer_range=0.1,
+            tie_word_embeddings=True, eos_token_id=tiny_tokenizer.eos_token_id, **shape,
+        )
+    )  # fmt: skip
+    for mixer in delta_layers(model.get_decoder().layers).values():  # slow decay: the library's own start forgets within a token
+        torch.nn.init.constant_(mixer.A_log, -3.0)  # type: ignore[arg-type]  # a parameter
+    model.save_pretrained(folder)
+    tiny_tokenizer.save_pretrained(folder)
+    return base_subject("shape", folder)
+
+
+def layers_of(hf: HFEngine, base: Subject) -> Any:
+    return hf.base_model(base).get_decoder().layers
+
+
+def every_head(hf: HFEngine, base: Subject) -> HeadSet:
+    return {layer: tuple(range(layout.heads)) for layer, layout in head_layouts(layers_of(hf, base)).items()}
+
+
+def worst(one: list[Scored], other: list[Scored]) -> float:
+    return max(float(np.abs(a.log_probabilities - b.log_probabilities).max()) for a, b in zip(one, other, strict=True))
+
+
+# -- states --------------------------------------------------------------------------------------------------------
+
+
+def token_by_token(hf: HFEngine, base: Subject, tokens: tuple[int, ...]) -> dict[int, np.ndarray]:
+    """The library's cache after these tokens, fed one at a time, [heads, d_k, d_v] by layer."""
+    model, cache = hf.base_model(base), None
+    with torch.inference_mode():
+        for token in tokens:
+            out = model(input_ids=torch.tensor([[token]]), past_key_values=cache, use_cache=True)
+            cache = out.past_key_values
+    return {layer: cache.layers[layer].recurrent_states[0][0].clone().numpy() for layer in delta_layers(layers_of(hf, base))}  # type: ignore[attr-defined]  # set by the loop
+
+
+def test_recorded_states_are_those_of_the_library_token_by_token(hf: HFEngine, hybrid: Subject) -> None:
+    """Rows of several lengths in one batch, padded on the right; both named positions."""
+    chosen = tuple(delta_layers(layers_of(hf, hybrid)))
+    recorded = hf.record(hybrid, COMPLETIONS, Sites(state_layers=chosen))
+    for completion, one in zip(COMPLETIONS, recorded, strict=True):
+        prompt = encode_prompt(hf.tokenizer(hybrid), completion.messages)
+        for read, end in enumerate((prompt.content[1], len(prompt.tokens))):
+            expected = token_by_token(hf, hybrid, prompt.tokens[:end])
+            for layer in chosen:
+                np.testing.assert_allclose(one.states[layer][read], expected[layer], atol=2e-6)
+                assert np.abs(expected[layer]).max() > 1e-3
+
+
+def test_states_do_not_depend_on_the_batch(hf: HFEngine, hybrid: Subject) -> None:
+    sites = Sites(state_layers=tuple(delta_layers(layers_of(hf, hybrid))))
+    for one, other in zip(hf.record(hybrid, COMPLETIONS, sites), HFEngine(batch_tokens=1).record(hybrid, COMPLETIONS, sites), strict=True):
+        for layer in sites.state_layers:
+            np.testing.assert_allclose(one.states[layer], other.states[layer], atol=2e-6)
+
+
+def test_decay_and_write_strength_are_in_their_range(hf: HFEngine, hybrid: Subject) -> None:
+    for one in hf.record(hybrid, COMPLETIONS, Sites(state_layers=tuple(delta_layers(layers_of(hf, hybrid))))):
+        for decay, beta in one.dynamics.values():
+            assert (decay < 0).all()
+            assert ((beta > 0) & (beta < 1)).all()
+
+
+def test_recording_states_leaves_scores_and_library_as_they_were(hf: HFEngine, hybrid: Subject) -> None:
+    from transformers.models.qwen3_5 import modeling_qwen3_5
+
+    library: Any = modeling_qwen3_5
+    rule, before = library.torch_chunk_gated_delta_rule, hf.score(hybrid, COMPLETIONS)
+    hf.record(hybrid, COMPLETIONS, Sites(state_layers=tuple(delta_layers(layers_of(hf, hybrid)))))
+    assert library.torch_chunk_gated_delta_rule is rule
+    assert worst(hf.score(hybrid, COMPLETIONS), before) == 0
+
+
+def test_attention_only_adapters_leave_the_layers_before_the_first_attention_alone(
+    hf: HFEngine, make_adapter: MakeAdapter, tiny_hybrid: Subject, tmp_path: Path
+) -> None:
+    adapted = make_adapter(tiny_hybrid, tmp_path, ("q_proj", "k_proj", "v_proj", "o_proj"))
+    sites = Sites(state_layers=(0, 2))
+    for old, new in zip(*(hf.record(subject, COMPLETIONS, sites) for subject in (tiny_hybrid, adapted)), strict=True):
+        np.testing.assert_allclose(old.states[0], new.states[0], atol=1e-6)
+        assert np.abs(old.states[2] - new.states[2]).max() > 1e-3
+
+
+# -- patching heads ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["hybrid", "llama"])
+def base(request: pytest.FixtureRequest) -> Subject:
+    subject: Subject = request.getfixturevalue(f"tiny_{request.param}")
+    return subject
+
+
+def test_patching_with_ones_own_output_changes_nothing(hf: HFEngine, base: Subject) -> None:
+    plain = hf.score(base, COMPLETIONS)
+    for patched in hf.score_patched(base, base, COMPLETIONS, [every_head(hf, base), {0: (1,)}, {}]):
+        assert worst(patched, plain) <= 1e-6
+
+
+def test_all_heads_carry_an_adapter_of_the_input_projections(
+    hf: HFEngine, make_adapter: MakeAdapter, base: Subject, tmp_path: Path
+) -> None:
+    donor = make_adapter(base, tmp_path, [p for p in INPUT_PROJECTIONS if base.name == "hybrid" or p.endswith("q_proj")])
+    plain, wanted = hf.score(base, COMPLETIONS), hf.score(donor, COMPLETIONS)
+    patched = hf.score_patched(base, donor, COMPLETIONS, [every_head(hf, base)])[0]
+    assert worst(plain, wanted) > 0.05
+    assert worst(patched, wanted) <= 2e-5
+
+
+def test_heads_cannot_carry_what_output_projections_and_mlps_changed(
+    hf: HFEngine, make_adapter: MakeAdapter, base: Subject, tmp_path: Path
+) -> None:
+    donor = make_adapter(base, tmp_path)
+    patched = hf.score_patched(base, donor, COMPLETIONS, [every_head(hf, base)])[0]
+    assert worst(patched, hf.score(donor, COMPLETIONS)) > 0.05
+    assert worst(patched, hf.score(base, COMPLETIONS)) > 0.05
+
+
+def test_only_the_named_heads_and_positions_are_patched(hf: HFEngine, make_adapter: MakeAdapter, base: Subject, tmp_path: Path) -> None:
+    donor = make_adapter(base, tmp_path)
+    one, both, decode = (
+        hf.score_patched(base, donor, COMPLETIONS, [heads], positions)[0]  # type: ignore[arg-type]  # Positions
+        for heads, positions in (({0: (2,)}, "both"), ({0: (2, 3)}, "both"), ({0: (2,)}, "decode"))
+    )
+    assert worst(one, both) > 1e-4
+    assert worst(one, decode) > 1e-4
+    first = [scored.log_probabilities[0] for scored in decode]
+    assert first == pytest.approx([scored.log_probabilities[0] for scored in hf.score(base, COMPLETIONS)], abs=1e-6)
+
+
+def test_heads_that_do_not_exist_are_refused(hf: HFEngine, base: Subject) -> None:
+    with pytest.raises(ValueError, match=r"layer 0 has 4 heads; asked for \[4\]"):
+        hf.score_patched(base, base, COMPLETIONS, [{0: (4,)}])
+    with pytest.raises(ValueError, match="layer 9 has 0 heads"):
+        hf.score_patched(base, base, COMPLETIONS, [{9: (0,)}])
+
+
+# -- exchanging states ---------------------------------------------------------------------------------------------
+
+
+def test_exchanging_ones_own_states_changes_nothing(hf: HFEngine, hybrid: Subject) -> None:
+    """Left padding aligns the rows, so this covers it as well."""
+    assert worst(hf.score_exchanged(hybrid, hybrid, COMPLETIONS), hf.score(hybrid, COMPLETIONS)) <= 2e-5
+
+
+def test_another_models_states_change_the_reply(hf: HFEngine, make_adapter: MakeAdapter, hybrid: Subject, tmp_path: Path) -> None:
+    donor = make_adapter(hybrid, tmp_path)
+    exchanged = hf.score_exchanged(hybrid, donor, COMPLETIONS)
+    assert worst(exchanged, hf.score(hybrid, COMPLETIONS)) > 1e-3
+    assert worst(exchanged, hf.score(donor, COMPLETIONS)) > 1e-3
+
+
+def test_plain_attention_has_no_states_to_exchange(hf: HFEngine, tiny_llama: Subject) -> None:
+    with pytest.raises(ValueError, match="no Gated DeltaNet layers"):
+        hf.score_exchanged(tiny_llama, tiny_llama, COMPLETIONS)
