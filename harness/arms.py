@@ -77,8 +77,8 @@ class ArmMaker:
 
     def stream(self, kind: ArmKind, seed: int, ns: Sequence[int]) -> dict[int, Arm]:
         """One pass over max(ns) examples, an arm after each n of `ns`. The kinds of a seed are trained side by side."""
-        folder = self._trained(self.stream_plans(seed, max(ns)), ns)[kind]
-        return {n: self._arm(folder / str(n), kind, n, seed, n, "stream") for n in ns}
+        folder = self.trained(self.stream_plans(seed, max(ns)), ns)[kind]
+        return {n: self.arm(folder / str(n), kind, n, seed, n, "stream") for n in ns}
 
     def steps_plans(self, seed: int, ns: Sequence[int]) -> dict[tuple[ArmKind, int], Training]:
         """What the trainings of matched steps are trained on; opposite at the largest n only."""
@@ -90,8 +90,8 @@ class ArmMaker:
         plans, steps = self.steps_plans(seed, ns), self.settings.steps
         folders: dict[str, Path] = {}
         for size in sorted({len(plan.schedule[0]) for plan in plans.values()}):
-            folders |= self._trained({f"{k}-{n}": plan for (k, n), plan in plans.items() if len(plan.schedule[0]) == size}, [steps])
-        return {(k, n): self._arm(folders[f"{k}-{n}"] / str(steps), k, n, seed, steps, "steps") for k, n in plans}
+            folders |= self.trained({f"{k}-{n}": plan for (k, n), plan in plans.items() if len(plan.schedule[0]) == size}, [steps])
+        return {(k, n): self.arm(folders[f"{k}-{n}"] / str(steps), k, n, seed, steps, "steps") for k, n in plans}
 
     def _reshuffled(self, n: int, seed: int) -> list[tuple[int, ...]]:
         """Examples of every step: passes over all n of them, in a new order each."""
@@ -100,7 +100,7 @@ class ArmMaker:
         queue = [int(i) for _ in range(passes) for i in rng.permutation(n)]
         return [tuple(queue[k * size : (k + 1) * size]) for k in range(self.settings.steps)]
 
-    def _trained(self, plans: Mapping[str, Training], keep: Sequence[int]) -> dict[str, Path]:
+    def trained(self, plans: Mapping[str, Training], keep: Sequence[int]) -> dict[str, Path]:
         """Folder of every plan's adapters, one for each step of `keep`."""
         key = {
             "base": self.base.digest,
@@ -121,6 +121,6 @@ class ArmMaker:
         folder = self.store.entry("arms", key, build)
         return {name: folder / name for name in plans}
 
-    def _arm(self, folder: Path, kind: ArmKind, n: int, seed: int, steps: int, regime: Regime) -> Arm:
+    def arm(self, folder: Path, kind: ArmKind, n: int, seed: int, steps: int, regime: Regime) -> Arm:
         subject = with_adapter(self.base, folder, f"{self.base.name} {kind} n={n} seed={seed} {regime}")
         return Arm(subject, kind, n, seed, steps, regime)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from harness.data.behavior import Message, Pair
 from harness.data.subject import Subject
-from harness.engines.protocol import Completion, Engine, Recorded, Sites, Steering
+from harness.engines.protocol import Completion, Engine, HeadSet, Positions, Recorded, Sites, Steering
 from harness.forced_choice import METRICS, ForcedChoice, completions_of, forced_choice, from_scores
 from harness.store import Store, digest_of
 
@@ -76,6 +76,30 @@ class Recordings:
 
         arrays = self.store.arrays("forced-choice", key, compute)
         return [ForcedChoice.from_arrays({name: arrays[name][i] for name in METRICS}) for i in range(len(steerings))]
+
+    def patched(
+        self, subject: Subject, donor: Subject, pairs: Sequence[Pair], head_sets: Sequence[HeadSet], positions: Positions = "both"
+    ) -> list[ForcedChoice]:
+        """Log-odds of every pair with the outputs of the named heads taken from the donor, one for each head set."""
+        named = [{str(layer): list(heads) for layer, heads in chosen.items()} for chosen in head_sets]
+        content = digest_of([pair_key(pair) for pair in pairs])
+        key = self._key(subject, donor=donor.digest, pairs=content, heads=digest_of(named), positions=positions)
+
+        def compute() -> dict[str, Floats]:
+            scored = self.engine.score_patched(subject, donor, completions_of(pairs), head_sets, positions)
+            return ForcedChoice.stacked([from_scores(pairs, scores) for scores in scored]).arrays()
+
+        arrays = self.store.arrays("patched", key, compute)
+        return [ForcedChoice.from_arrays({name: arrays[name][i] for name in METRICS}) for i in range(len(head_sets))]
+
+    def exchanged(self, subject: Subject, donor: Subject, pairs: Sequence[Pair]) -> ForcedChoice:
+        """Log-odds of every pair with the recurrent states after the user's content exchanged for the donor's."""
+        key = self._key(subject, states_of=donor.digest, pairs=digest_of([pair_key(pair) for pair in pairs]))
+
+        def compute() -> dict[str, Floats]:
+            return from_scores(pairs, self.engine.score_exchanged(subject, donor, completions_of(pairs))).arrays()
+
+        return ForcedChoice.from_arrays(self.store.arrays("exchanged", key, compute))
 
     def text_nlls(self, subject: Subject, texts: Sequence[str], steerings: Sequence[Steering]) -> Floats:
         """Negative log-likelihood of plain documents under each of many steerings, nats a token, [steerings, texts]."""

@@ -32,14 +32,14 @@ def everything() -> dict[str, str]:
 
 def test_sizes() -> None:
     assert len(corpora.neutral()) == 130
-    assert len(corpora.general()) == len(corpora.reports()) == 60
+    assert (len(corpora.general()), len(corpora.reports())) == (60, 128)
     assert Counter(pair.difficulty for pair in corpora.directions_not_to_take()) == {"wrong": 24, "harmful": 24}
     assert set(Counter(document.domain for document in corpora.prose()).values()) == {14}
     assert len({document.domain for document in corpora.prose()}) == 6
 
 
 def test_ids_are_unique_over_all_corpora() -> None:
-    assert len(everything()) == 130 + 60 + 60 + 48 + 60 + 84
+    assert len(everything()) == 130 + 60 + 128 + 48 + 60 + 84
 
 
 def test_every_word_is_in_the_vocabulary() -> None:
@@ -84,7 +84,21 @@ def test_no_near_duplicates_within_or_across_corpora_and_behaviors() -> None:
         texts |= {pair.id: f"{said(pair.messages)} {pair.positive} {pair.negative}" for pair in load_behavior(resolve_behavior(name)).pairs}
     bags = {name: stems(text) for name, text in texts.items()}
     near = [(a, b) for a, b in combinations(bags, 2) if len(bags[a] & bags[b]) >= 0.6 * len(bags[a] | bags[b])]
-    assert near == []
+    about = {report.id: report.about for report in corpora.reports()}
+    assert [pair for pair in near if about.get(pair[0]) != pair[1]] == []  # a report is meant to be near the pair it is about
+
+
+def test_reports_share_words_turns_and_length_with_what_they_are_about() -> None:
+    pairs = {pair.id: pair for name in ("listening", "not-rushing") for pair in load_behavior(resolve_behavior(name)).split("test")}
+    shares = []
+    for report in corpora.reports():
+        asked = pairs[report.about or ""].messages
+        assert [message.role for message in report.messages] == [message.role for message in asked]
+        assert abs(len(words(report.messages[-1].content)) - len(words(asked[-1].content))) <= 4, report.id
+        assert "?" not in report.messages[-1].content and "please" not in report.messages[-1].content.lower(), report.id
+        direction = stems(asked[-1].content)
+        shares.append(len(direction & stems(report.messages[-1].content)) / len(direction))
+    assert sum(shares) / len(shares) >= 0.6
 
 
 def test_a_bad_line_is_refused_by_file_and_line(tmp_path: Path) -> None:

@@ -317,7 +317,7 @@ class HFEngine:
                 raise ValueError("the model has no Gated DeltaNet layers, so no recurrent states to exchange")
             for batch, ids, seen, at, _ in aligned:
                 tap.positions = torch.full((len(batch), 1), at, device=self.device)
-                model.get_decoder()(input_ids=ids, attention_mask=seen, use_cache=False)
+                model.get_decoder()(input_ids=ids[:, : at + 1], attention_mask=seen[:, : at + 1], use_cache=False)
                 donated.append({layer: states[:, 0] for layer, states in tap.states.items()})
         scored: dict[int, Scored] = {}
         with self.model(subject) as model, tap_states(model.get_decoder().layers) as tap:

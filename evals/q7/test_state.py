@@ -1,0 +1,25 @@
+"""Q7's findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from harness.data.measurement import Measurement
+from harness.gate.judging import Gate
+
+
+@pytest.mark.finding("q7.separation")
+def test_do_directions_stand_apart_in_the_state(gate: Gate, q7: Mapping[str, Measurement]) -> None:
+    gate.judge(q7["q7.separation"])
+
+
+@pytest.mark.finding("q7.state_swap")
+def test_does_the_state_carry_what_was_learned(gate: Gate, q7: Mapping[str, Measurement]) -> None:
+    gate.judge(q7["q7.state_swap"])
+
+
+@pytest.mark.finding("q7.disposition")
+def test_is_the_state_direction_shaped(gate: Gate, q7: Mapping[str, Measurement]) -> None:
+    gate.judge(q7["q7.disposition"])

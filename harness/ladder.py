@@ -1,0 +1,82 @@
+"""The sham ladder: neutral trainings of growing length, and the rung whose change is as large as another subject's.
+
+The size of a change follows the number of optimizer steps, whatever is learned; so what a trained model is compared with
+must have moved as far. A ladder depends on the base and the adapter's shape alone, not on behavior or candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.arms import ArmMaker
+from harness.data.arm import Arm
+from harness.data.subject import Subject
+from harness.subject_files import ADAPTER_CONFIG, read_json
+from harness.training import Training, TrainingSettings
+
+RUNGS = (4, 5, 6, 7, 9, 11, 13, 16, 19, 23, 28, 33, 40, 48, 57, 69, 82, 99, 119)
+"""Steps of one neutral example each; the change grows about with the root, so neighbors differ by a tenth."""
+TOLERANCE = 0.10
+
+
+@dataclass(frozen=True)
+class Rung:
+    """The rung found for one seed. `size` and `wanted` are in the unit of the size asked for."""
+
+    arm: Arm
+    size: float
+    wanted: float
+
+    @property
+    def matched(self) -> bool:
+        return abs(self.size - self.wanted) <= TOLERANCE * self.wanted
+
+
+def ladders(maker: ArmMaker, seeds: Sequence[int]) -> dict[int, Mapping[int, Arm]]:
+    """By seed, the arm after each number of steps; the seeds are trained side by side."""
+    plans = {str(seed): _plan(maker, seed) for seed in seeds}
+    folders = maker.trained(plans, RUNGS)
+    return {seed: {n: maker.arm(folders[str(seed)] / str(n), "sham", n, seed, n, "stream") for n in RUNGS} for seed in seeds}
+
+
+def _plan(maker: ArmMaker, seed: int) -> Training:
+    """Passes over the neutral corpus, each in a new order."""
+    rng, count = np.random.default_rng([seed, 4]), len(maker.neutral)
+    order = [int(i) for _ in range(-(-RUNGS[-1] // count)) for i in rng.permutation(count)][: RUNGS[-1]]
+    return Training(maker.neutral, [(i,) for i in order], seed)
+
+
+def sham_sized(ladder: Mapping[int, Arm], wanted: float, size: Callable[[Subject], float]) -> Rung:
+    """The rung whose size is nearest to `wanted`, by bisection over a size that grows with the steps."""
+    steps, sizes = sorted(ladder), {}
+
+    def measured(at: int) -> float:
+        if at not in sizes:
+            sizes[at] = size(ladder[steps[at]].subject)
+        return sizes[at]
+
+    low, high = 0, len(steps) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if measured(middle) < wanted else (low, middle)
+    nearest = min((low, high), key=lambda at: abs(measured(at) - wanted))
+    return Rung(ladder[steps[nearest]], measured(nearest), wanted)
+
+
+def in_shape_of(maker: ArmMaker, candidate: Subject | None) -> tuple[ArmMaker, str]:
+    """The maker with the rank and modules of a candidate's adapter, and how its shape compares, in words."""
+    if candidate is None or candidate.adapter is None:
+        full = candidate is not None and candidate.digest != maker.base.digest
+        return maker, "LoRA ladder for full weights" if full else "the suite's own shape"
+    config = read_json(candidate.adapter / ADAPTER_CONFIG)
+    modules = config["target_modules"]
+    settings: TrainingSettings = replace(
+        maker.settings,
+        rank=int(config["r"]),
+        alpha=int(config["lora_alpha"]),
+        target_modules=modules if isinstance(modules, str) else tuple(sorted(modules)),
+    )
+    return replace(maker, settings=settings), "the candidate's rank and modules"
