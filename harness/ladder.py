@@ -66,6 +66,18 @@ def sham_sized(ladder: Mapping[int, Arm], wanted: float, size: Callable[[Subject
     return Rung(ladder[steps[nearest]], measured(nearest), wanted)
 
 
+def unmatched(rungs: Sequence[Rung]) -> str | None:
+    """Why sham and trained cannot be compared, where a ladder has no rung of the right size."""
+    off = [rung for rung in rungs if not rung.matched]
+    if not off:
+        return None
+    worst = max(off, key=lambda rung: abs(rung.size - rung.wanted))
+    return (
+        f"{len(off)} of {len(rungs)} sham ladders have no rung within 10 % of the trained change "
+        f"(the worst: {worst.size:.3g} for {worst.wanted:.3g})"
+    )
+
+
 def in_shape_of(maker: ArmMaker, candidate: Subject | None) -> tuple[ArmMaker, str]:
     """The maker with the rank and modules of a candidate's adapter, and how its shape compares, in words."""
     if candidate is None or candidate.adapter is None:

@@ -19,7 +19,7 @@ from harness.data.behavior import Pair
 from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.forced_choice import PRIMARY, UNIT
 from harness.lab import Lab, domains_of, spread
-from harness.ladder import Rung, in_shape_of, ladders, sham_sized
+from harness.ladder import Rung, in_shape_of, ladders, sham_sized, unmatched
 from harness.state_geometry import POSITIONS, Conversation, Geometry, StateSpace
 
 Floats = NDArray[np.float64]
@@ -160,18 +160,6 @@ def measurements(study: Study) -> dict[str, Measurement]:
     return {measurement.id: measurement for measurement in found}
 
 
-def _unmatched(study: Study) -> str | None:
-    """Why sham and trained cannot be compared, if they cannot."""
-    off = [rung for rung in study.rungs if not rung.matched]
-    if not off:
-        return None
-    worst = max(off, key=lambda rung: abs(rung.size / rung.wanted - 1) if rung.wanted else np.inf)
-    return (
-        f"{len(off)} of {len(study.rungs)} sham ladders have no rung within 10 % of the trained change "
-        f"(the worst: {worst.size:.3g} for {worst.wanted:.3g})"
-    )
-
-
 def _in_words(estimate: Estimate | None, above: str, below: str, none: str | None = None, smallest: float = 0.0) -> str | None:
     if estimate is None:
         return None
@@ -184,7 +172,7 @@ def _in_words(estimate: Estimate | None, above: str, below: str, none: str | Non
 
 def _separation(study: Study) -> Measurement:
     lab, id = study.lab, "q7.separation"
-    estimate, reason = None, _unmatched(study)
+    estimate, reason = None, unmatched(study.rungs)
     if reason is None and len(study.geometries["trained"]) < 2:
         reason = "descriptive: one given candidate has no replicate"
     if reason is None:
@@ -227,7 +215,7 @@ def _mean_separation(study: Study, kind: str) -> float:
 def _state_swap(study: Study) -> Measurement:
     lab, id = study.lab, "q7.state_swap"
     lost = study.swaps["trained"] - study.swaps["sham"]
-    estimate, reason = None, _unmatched(study)
+    estimate, reason = None, unmatched(study.rungs)
     if reason is None:
         try:
             estimate = replicated_interval(lost, domains_of(study.pairs), lab.alpha(id), lab.rng(id))

@@ -1,0 +1,17 @@
+"""Gathers Q3's data once a behavior."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from evals.q3 import experiment
+from harness.data.measurement import Measurement
+from harness.lab import Lab
+
+
+@pytest.fixture(scope="session")
+def q3(lab: Lab) -> Mapping[str, Measurement]:
+    """Q3's measurements by id."""
+    return experiment.measurements(experiment.run(lab))

@@ -1,0 +1,82 @@
+"""Rankings of heads: how far halves of the scenarios agree on the top ones, and which layer comes first.
+
+Agreement is the share of the top tenth that two random halves of the clusters have in common, averaged over splits. A ranking mostly
+says which heads *can* move, so agreement means something only beside that of a training that moved as far and learned nothing;
+the interval of the difference is a jackknife over clusters (Efron and Tibshirani 1993, chapter 11).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from harness.analysis.sample import Clusters, DegenerateSample, Floats, check_alpha, cluster, finite
+from harness.data.measurement import Estimate
+
+TOP = 0.10
+
+
+def top(scores: Floats, count: int) -> np.ndarray:
+    """Indices of the `count` largest, largest first; ties by index."""
+    return np.argsort(-scores, kind="stable")[:count]
+
+
+def agreement(distances: ArrayLike, clusters: ArrayLike, rng: np.random.Generator, splits: int = 100) -> float:
+    """Overlap of the top tenth of heads between random halves of the clusters, 0 to 1; `distances` [n, heads]."""
+    array = finite(distances, "distances", 2)
+    return _agreement(array, cluster(clusters, len(array)), rng, splits)
+
+
+def _agreement(distances: Floats, groups: Clusters, rng: np.random.Generator, splits: int) -> float:
+    count = max(1, round(TOP * distances.shape[1]))
+    sums = groups.sums(distances.T).T  # [clusters, heads]
+    shared = 0
+    for _ in range(splits):
+        half = rng.permutation(groups.count) < groups.count // 2
+        means = [sums[part].sum(0) / groups.sizes[part].sum() for part in (half, ~half)]
+        shared += len(set(top(means[0], count)) & set(top(means[1], count)))
+    return float(shared / (splits * count))
+
+
+def agreement_gain(
+    trained: ArrayLike, shams: ArrayLike, clusters: ArrayLike, alpha: float, rng: np.random.Generator, splits: int = 100
+) -> Estimate:
+    """Agreement of `trained` [n, heads] minus the mean agreement of `shams` [seeds, n, heads]. DegenerateSample where it cannot vary."""
+    one, others, alpha = finite(trained, "trained", 2), finite(shams, "shams", 3), check_alpha(alpha)
+    groups = cluster(clusters, len(one))
+    if groups.count < 4:
+        raise DegenerateSample(f"{groups.count} domains cannot be split into halves of two")
+    seed = int(rng.integers(2**32))
+
+    def gain(keep: np.ndarray) -> float:
+        labels = np.asarray(clusters)[keep]
+
+        def of(distances: Floats) -> float:  # the same splits for all
+            return agreement(distances[keep], labels, np.random.default_rng(seed), splits)
+
+        return of(one) - float(np.mean([of(sham) for sham in others]))
+
+    value = gain(np.ones(len(one), dtype=bool))
+    left_out = np.array([gain(groups.codes != code) for code in range(groups.count)])
+    error = math.sqrt((groups.count - 1) / groups.count * float(((left_out - left_out.mean()) ** 2).sum()))
+    if error <= 1e-12:
+        raise DegenerateSample("no variance: leaving a domain out never changes the agreement")
+
+    def ends(level: float) -> tuple[float, float]:
+        half = float(stats.t.isf(level / 2, groups.count - 1)) * error
+        return value - half, value + half
+
+    return Estimate(value, *ends(0.05), *ends(alpha), alpha, n=len(one), clusters=groups.count)
+
+
+def first_place(effects: ArrayLike, clusters: ArrayLike, rng: np.random.Generator, resamples: int = 2000) -> tuple[list[int], float]:
+    """Rows of `effects` [rows, n] by mean, largest first, and the share of resamples of clusters in which the same one is first."""
+    array = finite(effects, "effects", 2)
+    groups = cluster(clusters, array.shape[1])
+    weights = rng.multinomial(groups.count, np.full(groups.count, 1 / groups.count), size=resamples)
+    order = [int(i) for i in top(array.mean(axis=1), len(array))]
+    firsts = (weights @ groups.sums(array).T).argmax(axis=1)
+    return order, float((firsts == order[0]).mean())
