@@ -338,7 +338,8 @@ def _rank(study: Study) -> Measurement:
         "stable rank, range": [float(ranks.min()), float(ranks.max())] if len(ranks) else None,
         "largest changes": [study.weights[i].name for i in np.argsort(-norms)[:5]],
     }
-    answer, reason = None, f"no rank below {lab.arms.settings.rank} is shown to reach {SUFFICES:.0%} of its effect, or to miss it"
+    answer: str | None = None
+    reason: str | None = f"no rank below {lab.arms.settings.rank} is shown to reach {SUFFICES:.0%} of its effect, or to miss it"
     if enough:
         answer, reason = f"rank {min(enough)} suffices", None
     elif set(too_low) == set(RANKS[lab.settings.profile]):

@@ -1,0 +1,75 @@
+"""harness/ladder.py: the rung of the right size is found with few looks, and what is out of reach is said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.arms import ArmMaker
+from harness.data.arm import Arm
+from harness.data.behavior import Behavior, Message
+from harness.data.subject import Subject
+from harness.engines.hf import HFEngine
+from harness.engines.protocol import Completion
+from harness.ladder import RUNGS, in_shape_of, ladders, sham_sized, unmatched
+from harness.store import Store
+from harness.training import TrainingSettings
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeAdapter
+
+BASE = Subject("base", Path("base"), "digest", None, None, False)
+LADDER = {n: Arm(replace(BASE, name=str(n)), "sham", n, 0, n, "stream") for n in RUNGS}
+
+
+def root_of_steps(looks: list[str]) -> object:
+    def size(subject: Subject) -> float:
+        looks.append(subject.name)
+        return float(int(subject.name) ** 0.5)
+
+    return size
+
+
+@pytest.mark.parametrize("wanted", [2.1, 3.0, 5.5, 9.9])
+def test_every_size_in_reach_is_matched_with_few_looks(wanted: float) -> None:
+    looks: list[str] = []
+    rung = sham_sized(LADDER, wanted, root_of_steps(looks))  # type: ignore[arg-type]  # a size
+    assert rung.matched
+    assert len(looks) <= 6
+    assert unmatched([rung]) is None
+
+
+@pytest.mark.parametrize(("wanted", "nearest"), [(0.5, RUNGS[0]), (40.0, RUNGS[-1])])
+def test_sizes_out_of_reach_are_said(wanted: float, nearest: int) -> None:
+    rung = sham_sized(LADDER, wanted, root_of_steps([]))  # type: ignore[arg-type]  # a size
+    assert (rung.arm.n, rung.matched) == (nearest, False)
+    assert "1 of 1 sham ladders have no rung within 10 %" in str(unmatched([rung]))
+
+
+@pytest.fixture
+def maker(hf: HFEngine, tiny_hybrid: Subject, tmp_path: Path) -> ArmMaker:
+    neutral = tuple(Completion((Message("user", f"Is it {word} today?"),), f"It is {word}.") for word in ("cold", "warm", "dark"))
+    behavior = Behavior("none", "", "pattern-x", (), "d", Path())
+    return ArmMaker(hf, Store(tmp_path), tiny_hybrid, behavior, neutral, TrainingSettings(rank=2))
+
+
+def test_a_ladder_is_trained_once_and_knows_no_behavior(maker: ArmMaker) -> None:
+    first = ladders(maker, (0, 1))
+    assert {tuple(ladder) for ladder in first.values()} == {RUNGS}
+    assert len({arm.subject.digest for ladder in first.values() for arm in ladder.values()}) == 2 * len(RUNGS)
+    other = replace(maker, behavior=replace(maker.behavior, name="other"), store=Store(maker.store.root))
+    assert ladders(other, (0, 1)) == first
+    assert other.store.made == {}
+
+
+def test_the_ladder_takes_a_candidates_shape(maker: ArmMaker, make_adapter: MakeAdapter, tiny_hybrid: Subject, tmp_path: Path) -> None:
+    candidate = make_adapter(tiny_hybrid, tmp_path / "candidate", ["q_proj", "v_proj"])
+    shaped, words = in_shape_of(maker, candidate)
+    assert (shaped.settings.rank, shaped.settings.target_modules) == (2, ("q_proj", "v_proj"))
+    assert words == "the candidate's rank and modules"
+    full = replace(tiny_hybrid, base_digest="another")
+    assert in_shape_of(maker, full) == (maker, "LoRA ladder for full weights")
+    assert in_shape_of(maker, None) == (maker, "the suite's own shape")
