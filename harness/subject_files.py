@@ -30,6 +30,7 @@ BASE_PATTERNS = (
     "merges.txt",
     "*.py",
 )
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_IGNORED = ("base_model_name_or_path", "revision", "inference_mode", "peft_version")
@@ -98,6 +99,11 @@ def check_base(folder: Path) -> None:
     read_json(folder / "config.json")
     if not list(folder.glob("*.safetensors")):
         raise InputError(f"{folder}: no *.safetensors file; other weight formats are not loaded")
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise InputError(f"{folder}: no tokenizer; allowed: {' or '.join(TOKENIZER_FILES)} beside the weights")
+    settings = folder / "tokenizer_config.json"
+    if not (folder / "chat_template.jinja").is_file() and not (settings.is_file() and read_json(settings).get("chat_template")):
+        raise InputError(f"{folder}: no chat template; allowed: chat_template.jinja, or chat_template in tokenizer_config.json")
 
 
 def _base_modules(folder: Path) -> dict[str, tuple[int, ...]]:

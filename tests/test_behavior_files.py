@@ -104,6 +104,7 @@ def test_digest_depends_on_every_word(folder: Path) -> None:
         (lambda rows: rows[0].update(positive=7), "line 1: positive is 7; allowed: input should be a valid string"),
         (lambda rows: rows[0].update(domain="The Kitchen"), "line 1: domain is 'The Kitchen'; allowed: lower-case words"),
         (lambda rows: rows[0].update(negative=rows[0]["positive"], decision=None), "line 1: positive and negative are equal; allowed: two"),
+        (lambda rows: rows[0].update(negative=rows[0]["positive"] + " Or not.", decision=None), "line 1: one completion is the beginning"),
         (
             lambda rows: rows[0]["messages"].append({"role": "assistant", "content": "Well."}),
             "line 1: the last message is from 'assistant'; allowed: 'user'",

@@ -116,6 +116,15 @@ def test_good_ones_pass(tiny_hybrid: Subject, adapter: Path, checkpoint: Path) -
     check_candidate(checkpoint, tiny_hybrid.base)
 
 
+def test_a_base_without_tokenizer_or_chat_template_is_refused(checkpoint: Path) -> None:
+    (checkpoint / "chat_template.jinja").unlink()
+    with pytest.raises(InputError, match="no chat template; allowed: chat_template.jinja, or chat_template in tokenizer_config.json"):
+        check_base(checkpoint)
+    (checkpoint / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match="no tokenizer; allowed: tokenizer.json or"):
+        check_base(checkpoint)
+
+
 def test_an_adapter_for_every_linear_layer_fits(tiny_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path) -> None:
     adapter = make_adapter(tiny_llama, tmp_path / "all").adapter
     assert adapter is not None

@@ -148,6 +148,8 @@ def _check_row(file: Path, line: int, row: PairRow) -> None:
             _refuse(file, line, f"{after.role!r} follows {before.role!r}", "an optional system message, then user and assistant in turn")
     if row.positive == row.negative:
         _refuse(file, line, "positive and negative are equal", "two different completions")
+    if row.positive.startswith(row.negative) or row.negative.startswith(row.positive):
+        _refuse(file, line, "one completion is the beginning of the other", "completions that part somewhere")
     if row.decision is None:
         return
     for side, completion in (("positive", row.positive), ("negative", row.negative)):

@@ -127,6 +127,8 @@ def optional_module(name: str) -> Any | None:
 def _refuse_what_is_not_there(given: dict[str, Any]) -> None:
     if given.get("engine") == "vllm":
         raise pytest.UsageError("--engine vllm: not yet; allowed for now: hf")
+    if "baseline" in given:
+        raise pytest.UsageError("--baseline: not yet; leave it out, a candidate is judged against its base")
     if "server" in given:
         raise pytest.UsageError("--server: not yet; leave it out, the hf engine loads the model itself")
     for name in ("tensor_parallel", "pipeline_parallel"):
