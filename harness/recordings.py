@@ -127,11 +127,11 @@ class Recordings:
         )
         return replies
 
-    def recorded(self, subject: Subject, completions: Sequence[Completion], sites: Sites) -> list[Recorded]:
+    def recorded(self, subject: Subject, completions: Sequence[Completion], sites: Sites, fed_by: Subject | None = None) -> list[Recorded]:
         """Attention rows, head outputs and residual streams of every completion, in order."""
         content = digest_of([[conversation_key(c.messages), c.text] for c in completions])
-        key = self._key(subject, completions=content, sites=asdict(sites))
-        arrays = self.store.arrays("recordings", key, lambda: _pack(self.engine.record(subject, completions, sites)))
+        key = self._key(subject, completions=content, sites=asdict(sites), fed_by=fed_by and fed_by.digest)
+        arrays = self.store.arrays("recordings", key, lambda: _pack(self.engine.record(subject, completions, sites, fed_by)))
         return _unpack(arrays, len(completions))
 
 

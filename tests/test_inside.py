@@ -198,3 +198,28 @@ def test_another_models_states_change_the_reply(hf: HFEngine, make_adapter: Make
 def test_plain_attention_has_no_states_to_exchange(hf: HFEngine, tiny_llama: Subject) -> None:
     with pytest.raises(ValueError, match="no Gated DeltaNet layers"):
         hf.score_exchanged(tiny_llama, tiny_llama, COMPLETIONS)
+
+
+# -- what a layer's own weights change -----------------------------------------------------------------------------
+
+
+def test_fed_by_itself_a_subject_says_what_it_says(hf: HFEngine, base: Subject) -> None:
+    plain, fed = (hf.record(base, COMPLETIONS, Sites(heads=True), fed_by) for fed_by in (None, base))
+    for one, other in zip(plain, fed, strict=True):
+        for layer in one.heads:
+            np.testing.assert_allclose(one.heads[layer], other.heads[layer], atol=1e-5)
+
+
+def test_fed_by_base_only_adapted_layers_change(hf: HFEngine, make_adapter: MakeAdapter, tiny_hybrid: Subject, tmp_path: Path) -> None:
+    """The Gated DeltaNet layers of an attention-only adapter change in the plain pass and not in the fed one."""
+    adapted = make_adapter(tiny_hybrid, tmp_path, ("q_proj", "k_proj", "v_proj"))
+    base, plain, fed = (
+        hf.record(subject, COMPLETIONS, Sites(heads=True), fed_by)
+        for subject, fed_by in ((tiny_hybrid, None), (adapted, None), (adapted, tiny_hybrid))
+    )
+    for one, whole, own in zip(base, plain, fed, strict=True):
+        assert np.abs(whole.heads[2] - one.heads[2]).max() > 1e-3
+        for layer in (0, 2):
+            np.testing.assert_allclose(own.heads[layer], one.heads[layer], atol=1e-5)
+        for layer in (1, 3):
+            assert np.abs(own.heads[layer] - one.heads[layer]).max() > 1e-3

@@ -27,9 +27,9 @@ from harness.weight_change import MatrixChange, weight_changes
 
 Floats = NDArray[np.float64]
 CONVERSATIONS = 40
-SHARES = (0.02, 0.03, 0.05, 0.1, 0.2, 0.35, 0.6)
+SHARES = (0.03, 0.05, 0.1, 0.2, 0.35, 0.6)
 """Shares of all heads that are patched, beside one head and all of them."""
-DRAWS = 3
+DRAWS = 2
 """Random sets, and as many drawn layer by layer alike, for each share."""
 RANKS = {"quick": (1, 2), "full": (1, 2, 4)}
 """Ranks trained beside the full one."""
@@ -70,6 +70,7 @@ class Study:
     pairs: tuple[Pair, ...]
     heads: tuple[Head, ...]
     distances: Floats  # [pairs, heads], relative change of what a head says
+    own: Floats  # [pairs, heads], the same where every layer gets base's residual stream: what the layer's own weights changed
     rows: Mapping[str, Floats]
     """Distances of attention rows, [pairs, attention heads], each with and without the sink column."""
     effect: Floats  # [pairs], trained minus base
@@ -77,7 +78,7 @@ class Study:
     by_layer: Floats  # [layers, pairs], all heads of one layer put into base
     layers: tuple[int, ...]
     rungs: Sequence[Rung]
-    sham_distances: Sequence[Floats]
+    sham_own: Sequence[Floats]
     weights: Sequence[MatrixChange]
     ranks: Mapping[int, Floats]
     """Trained minus sham at each rank, [seeds, pairs]."""
@@ -92,9 +93,10 @@ def run(lab: Lab) -> Study:
     before, after = _recorded(lab, lab.base, pairs), _recorded(lab, subject, pairs)
     heads = _heads_of(lab, before[0])
     distances = _distances(before, after, heads)
+    own = _distances(before, _recorded(lab, subject, pairs, own=True), heads)
     effect = lab.shift(subject, pairs).metric(PRIMARY)
     lab.progress(f"q3 {lab.behavior.name}: patching")
-    patching = _patch(lab, subject, pairs, heads, distances)
+    patching = _patch(lab, subject, pairs, heads, own)
     layers = tuple(sorted({head.layer for head in heads}))
     plain = lab.recordings.forced_choice(lab.base, pairs)
     sets = [_as_set([head for head in heads if head.layer == layer]) for layer in layers]
@@ -113,15 +115,17 @@ def run(lab: Lab) -> Study:
     wanted = float(distances.mean())
     rungs = [sham_sized(ladder[seed], wanted, lambda one: float(sham(one).mean())) for seed in seeds[: lab.sizes.seeds]]
     lab.progress(f"q3 {lab.behavior.name}: ranks")
+    sham_own = [_distances(before, _recorded(lab, rung.arm.subject, pairs, own=True), heads) for rung in rungs]
     return Study(
-        lab, subject, pairs, heads, distances, _rows(before, after), effect, patching, by_layer, layers, rungs,
-        [sham(rung.arm.subject) for rung in rungs], weight_changes(lab.base, subject), _rank_sweep(lab, pairs), shape,
+        lab, subject, pairs, heads, distances, own, _rows(before, after), effect, patching, by_layer, layers, rungs, sham_own,
+        weight_changes(lab.base, subject), _rank_sweep(lab, pairs), shape,
     )  # fmt: skip
 
 
-def _recorded(lab: Lab, subject: Subject, pairs: Sequence[Pair]) -> list[Recorded]:
+def _recorded(lab: Lab, subject: Subject, pairs: Sequence[Pair], own: bool = False) -> list[Recorded]:
     completions = [Completion(pair.messages, pair.positive) for pair in pairs]
-    return lab.recordings.recorded(subject, completions, Sites(attention="full_attention" in lab.layer_kinds, heads=True, reply=True))
+    sites = Sites(attention="full_attention" in lab.layer_kinds and not own, heads=True, reply=True)
+    return lab.recordings.recorded(subject, completions, sites, lab.base if own else None)
 
 
 def _heads_of(lab: Lab, one: Recorded) -> tuple[Head, ...]:
@@ -236,7 +240,7 @@ def _localization(study: Study) -> Measurement:
     except DegenerateSample as error:
         reason = error.reason
     answer: str | None = found.extent if found else None
-    named = [study.heads[i] for i in top(study.distances.mean(axis=0), 10)]
+    named = [study.heads[i] for i in top(study.own.mean(axis=0), 10)]
     if found and answer is None:
         answer, reason = "inconclusive", f"k50 lies between {found.k50.low:.0%} and {found.k50.high:.0%} of the heads"
     elif answer == "localized":
@@ -273,15 +277,15 @@ def _stability(study: Study) -> Measurement:
         "kind": f"sham trainings that change the heads as much ({study.shape})",
         "change of the heads": float(study.distances.mean()),
         "change in sham": [rung.size for rung in study.rungs],
-        "overlap": agreement(study.distances, domains, lab.rng(id, "own")),
-        "overlap in sham": [agreement(values, domains, lab.rng(id, "own")) for values in study.sham_distances],
-        "rank correlation with sham": [_rank_correlation(study.distances, values) for values in study.sham_distances],
+        "overlap": agreement(study.own, domains, lab.rng(id, "own")),
+        "overlap in sham": [agreement(values, domains, lab.rng(id, "own")) for values in study.sham_own],
+        "rank correlation with sham": [_rank_correlation(study.own, values) for values in study.sham_own],
     }
     reason = unmatched(study.rungs)
     if reason is not None:
         return lab.measurement(id, unit, reason=reason, null=null)
     try:
-        estimate = agreement_gain(study.distances, np.stack(study.sham_distances), domains, lab.alpha(id), lab.rng(id))
+        estimate = agreement_gain(study.own, np.stack(study.sham_own), domains, lab.alpha(id), lab.rng(id))
     except DegenerateSample as error:
         return lab.measurement(id, unit, reason=error.reason, null=null)
     return lab.measurement(id, unit, estimate, null=null)
@@ -357,10 +361,11 @@ def _series(study: Study, found: Localization | None) -> list[dict[str, Any]]:
         rows.append(row)
         lost = float(patching.into_trained[i].mean()) / float(patching.into_trained[-1].mean())
         rows.append({"cell": "base's heads into the trained model", "heads": size, "estimate": lost})
-    means = study.distances.mean(axis=0)
-    for i in top(means, len(study.heads)):
+    own, total = study.own.mean(axis=0), study.distances.mean(axis=0)
+    for i in top(own, len(study.heads)):
         head = study.heads[i]
-        rows.append({"cell": "distance", "layer": head.layer, "head": head.index, "kind": head.kind, "estimate": float(means[i])})
+        place = {"layer": head.layer, "head": head.index, "kind": head.kind}
+        rows.append({"cell": "change by the layer's own weights", **place, "estimate": float(own[i]), "whole change": float(total[i])})
     for name, values in study.rows.items():
         rows.append({"cell": f"attention rows, {name}", "estimate": float(values.mean())})
     return rows

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def map_and_recovery(study: Study, found: Localization | None) -> Path:
-    """Left: relative change of every head by layer. Right: how much of what all heads bring the top ones recover."""
+    """Left: what each layer's own weights changed of every head. Right: how much of what all heads bring the top ones recover."""
     path = study.lab.exhibits / f"q3-heads-{study.lab.behavior.name}.png"
-    means, widest = study.distances.mean(axis=0), max(head.index for head in study.heads) + 1
+    means, widest = study.own.mean(axis=0), max(head.index for head in study.heads) + 1
     table = np.full((len(study.layers), widest), np.nan)
     for head, value in zip(study.heads, means, strict=True):
         table[study.layers.index(head.layer), head.index] = value
@@ -27,7 +27,7 @@ def map_and_recovery(study: Study, found: Localization | None) -> Path:
         left.set_yticks(range(len(study.layers)), [f"{layer} {kind}" for layer, kind in zip(study.layers, kinds, strict=True)])
         left.set_xlabel("head")
         left.set_ylabel("layer")
-        left.set_title(f"{study.lab.behavior.name}: relative change of what each head says")
+        left.set_title(f"{study.lab.behavior.name}: change of each head by its layer's own weights")
         fig.colorbar(image, ax=left)
         patching = study.patching
         shares, whole = 100 * np.array(patching.sizes) / len(study.heads), patching.into_base[-1].mean()
@@ -56,13 +56,13 @@ def distances(study: Study) -> Path:
     """Mean distance of every head, trained against sham trainings that moved as far."""
     path = study.lab.exhibits / f"q3-distances-{study.lab.behavior.name}.png"
     with figure(path, figsize=(8, 3.8)) as (_, axis):
-        everything = [study.distances, *study.sham_distances]
+        everything = [study.own, *study.sham_own]
         bins = np.linspace(0, max(float(values.mean(axis=0).max()) for values in everything), 40)
-        axis.hist(study.distances.mean(axis=0), bins=bins, color=COLORS["trained"], alpha=0.7, label="trained")
-        for i, values in enumerate(study.sham_distances):
+        axis.hist(study.own.mean(axis=0), bins=bins, color=COLORS["trained"], alpha=0.7, label="trained")
+        for i, values in enumerate(study.sham_own):
             label = "sham of the same size" if i == 0 else None
             axis.hist(values.mean(axis=0), bins=bins, histtype="step", color=COLORS["sham"], label=label)
-        axis.set_xlabel("relative change of what a head says, mean over conversations")
+        axis.set_xlabel("relative change of what a head says by its layer's own weights, mean over conversations")
         axis.set_ylabel("heads")
         axis.set_title(f"{study.lab.behavior.name}: distribution over the {len(study.heads)} heads")
         axis.legend(fontsize=8)

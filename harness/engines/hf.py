@@ -30,7 +30,7 @@ from harness.engines.protocol import Completion, HeadSet, Positions, Recorded, S
 from harness.engines.suffix import PlainPass
 from harness.recorders.attention import record_attention
 from harness.recorders.heads import patch_heads, record_heads
-from harness.recorders.residual import add_to_residual, record_residual
+from harness.recorders.residual import add_to_residual, feed_layers, record_residual
 from harness.recorders.states import DeltaStates, delta_layers, tap_states
 
 KEPT_MODELS = 3
@@ -327,17 +327,34 @@ class HFEngine:
                 scored |= self._read(model, rows, batch, ids, hidden, moved)
         return [scored[i] for i in range(len(rows))]
 
-    def record(self, subject: Subject, completions: Sequence[Completion], sites: Sites) -> list[Recorded]:
+    def _layer_inputs(self, subject: Subject, batches: Sequence[Tensor]) -> list[dict[int, Tensor]]:
+        """The residual stream before every layer [batch, tokens, d_model], for each batch."""
+        with self.model(subject) as model:
+            layers = model.get_decoder().layers
+            inputs = []
+            with record_residual(layers, range(len(layers) - 1)) as streams:
+                for ids in batches:
+                    model.get_decoder()(input_ids=ids, use_cache=False)
+                    inputs.append({0: model.get_input_embeddings()(ids).cpu(), **{i + 1: stream.cpu() for i, stream in streams.items()}})
+        return inputs
+
+    def record(self, subject: Subject, completions: Sequence[Completion], sites: Sites, fed_by: Subject | None = None) -> list[Recorded]:
         rows = self._rows(subject, completions)
         recorded: list[Recorded | None] = [None] * len(rows)
+        pad = self.tokenizer(subject).pad_token_id
+        batches = [(batch, self._padded([rows[i] for i in batch], pad)) for batch in self._batches(rows)]
+        fed = None if fed_by is None else self._layer_inputs(fed_by, [ids for _, ids in batches])
         with self.model(subject) as model, contextlib.ExitStack() as stack:
             layers = model.get_decoder().layers
+            streams: dict[int, Tensor] = {}
+            if fed is not None:
+                stack.enter_context(feed_layers(layers, streams))
             attention = stack.enter_context(record_attention(model)) if sites.attention else None
             heads = stack.enter_context(record_heads(layers)) if sites.heads else {}
             residual = stack.enter_context(record_residual(layers, sites.residual_layers)) if sites.residual_layers else {}
             delta = stack.enter_context(tap_states(layers)) if sites.state_layers else None
-            for batch in self._batches(rows):
-                ids = self._padded([rows[i] for i in batch], self.tokenizer(subject).pad_token_id)
+            for k, (batch, ids) in enumerate(batches):
+                streams.update(fed[k] if fed is not None else {})
                 ends = [len(rows[i].tokens) - 1 if sites.reply else rows[i].given for i in batch]
                 if attention is not None:
                     most = max(end - rows[i].given for i, end in zip(batch, ends, strict=True))

@@ -121,7 +121,10 @@ class Engine(Protocol):
         """One reply a prompt; temperature 0 is greedy."""
         ...
 
-    def record(self, subject: Subject, completions: Sequence[Completion], sites: Sites) -> list[Recorded]: ...
+    def record(self, subject: Subject, completions: Sequence[Completion], sites: Sites, fed_by: Subject | None = None) -> list[Recorded]:
+        """One pass over every completion. With `fed_by`, each layer gets that subject's residual stream as its input, so that
+        what is recorded differs from it by the layer's own weights alone, and by nothing that earlier layers passed on."""
+        ...
 
     def score_patched(
         self,

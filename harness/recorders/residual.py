@@ -58,3 +58,24 @@ def add_to_residual(layers: nn.ModuleList, vectors: Mapping[int, Tensor], where:
         yield
     finally:
         remove()
+
+
+@contextlib.contextmanager
+def feed_layers(layers: nn.ModuleList, streams: Mapping[int, Tensor]) -> Iterator[None]:
+    """Give every layer `streams[layer]` [batch, tokens, d_model], as it is when the layer runs, instead of what the layers before made."""
+
+    def hook_for(index: int) -> Any:
+        def hook(_module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            stream = streams[index]
+            if "hidden_states" in named:
+                return inputs, named | {"hidden_states": stream.to(named["hidden_states"])}
+            return (stream.to(inputs[0]), *inputs[1:]), named
+
+        return hook
+
+    handles = [layer.register_forward_pre_hook(hook_for(index), with_kwargs=True) for index, layer in enumerate(layers)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

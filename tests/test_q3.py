@@ -1,0 +1,125 @@
+"""evals/q3 on planted adapters of the shipped model: three heads are found and named, an adapter on everything is not localized."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from evals.q3 import experiment
+from evals.q3.experiment import Head, Patching
+from fixtures.arms import make_lab
+from fixtures.behaviors import resolve_behavior
+from fixtures.models.figures import TINY_HYBRID
+from fixtures.subjects import model_layer_kinds
+from harness.analysis.head_ranking import top
+from harness.analysis.localization import Localization, localize
+from harness.data.behavior import Pair
+from harness.data.behavior_files import load_behavior
+from harness.data.settings import PROJECT, Settings
+from harness.data.subject import Subject
+from harness.engines.chat import encode_prompt, encode_reply
+from harness.engines.hf import HFEngine
+from harness.gate.thresholds import load_thresholds
+from harness.lab import Lab, domains_of, spread
+from harness.store import Store
+from harness.subject_files import base_subject, with_adapter
+
+PLANTED = (Head(2, 5, "linear_attention"), Head(6, 8, "linear_attention"), Head(7, 3, "full_attention"))
+
+
+@pytest.fixture(scope="module")
+def lab(hf: HFEngine, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    folder = tmp_path_factory.mktemp("q3")
+    return make_lab(
+        Settings(store=folder / "store", reports=folder / "reports"),
+        load_behavior(resolve_behavior("listening")),
+        base_subject("tiny-hybrid", TINY_HYBRID),
+        None,
+        model_layer_kinds(TINY_HYBRID),
+        hf,
+        Store(folder / "store"),
+        load_thresholds(PROJECT / "thresholds.toml"),
+        lambda _: None,
+    )
+
+
+def rows_of(head: Head, config: Any) -> dict[str, slice]:
+    """Output rows of the input projections that belong to this head alone."""
+    if head.kind == "full_attention":
+        width = 2 * config.head_dim  # query and gate
+        return {"q_proj": slice(head.index * width, (head.index + 1) * width)}
+    width, keys = config.linear_value_head_dim, config.linear_num_key_heads * config.linear_key_head_dim
+    own = slice(head.index * width, (head.index + 1) * width)
+    return {"in_proj_z": own, "in_proj_qkv": slice(2 * keys + own.start, 2 * keys + own.stop)}
+
+
+@pytest.fixture(scope="module")
+def planted(lab: Lab, hf: HFEngine, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """A LoRA that raises the behavior and whose only non-zero rows are those of three heads."""
+    model, tokenizer = copy.deepcopy(hf.base_model(lab.base)), hf.tokenizer(lab.base)
+    rows = {(head.layer, name): part for head in PLANTED for name, part in rows_of(head, model.config).items()}
+    targets = [f"model.layers.{layer}.{'self_attn' if name == 'q_proj' else 'linear_attn'}.{name}" for layer, name in rows]
+    torch.manual_seed(0)
+    adapted: Any = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, target_modules=targets, task_type="CAUSAL_LM"))
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            layer, module = int(name.split("layers.")[1].split(".")[0]), name.split(".lora_B")[0].split(".")[-1]
+            mask = torch.zeros_like(weight)
+            mask[rows[layer, module]] = 1
+            weight.register_hook(lambda gradient, mask=mask: gradient * mask)
+    optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.0)
+    pairs = spread(lab.pairs("test"), experiment.CONVERSATIONS)  # a plant: it only has to move what will be measured
+    for step in range(50):
+        chosen = [pairs[(3 * step + i) % len(pairs)] for i in range(3)]
+        odds = [_nll(adapted, tokenizer, pair, pair.positive) - _nll(adapted, tokenizer, pair, pair.negative) for pair in chosen]
+        torch.nn.functional.softplus(torch.stack(odds)).mean().backward()  # prefer the positive completion
+        optimizer.step()
+        optimizer.zero_grad()
+    folder = tmp_path_factory.mktemp("planted")
+    adapted.save_pretrained(folder)
+    return with_adapter(lab.base, folder)
+
+
+def _nll(model: Any, tokenizer: Any, pair: Pair, text: str) -> torch.Tensor:
+    prompt, reply = encode_prompt(tokenizer, pair.messages).tokens, encode_reply(tokenizer, text)
+    ids = torch.tensor([[*prompt, *reply]])
+    loss: torch.Tensor = model(input_ids=ids, labels=torch.where(torch.arange(ids.shape[1]) < len(prompt), -100, ids)).loss
+    return loss
+
+
+def looked_inside(lab: Lab, subject: Subject) -> tuple[list[Head], np.ndarray, Patching, Localization]:
+    """Heads by their own change, that change, patching and k50."""
+    pairs = spread(lab.pairs("test"), experiment.CONVERSATIONS)
+    before = experiment._recorded(lab, lab.base, pairs)
+    heads = experiment._heads_of(lab, before[0])
+    own = experiment._distances(before, experiment._recorded(lab, subject, pairs, own=True), heads)
+    patching = experiment._patch(lab, subject, pairs, heads, own)
+    shares = np.array(patching.sizes) / len(heads)
+    found = localize(shares, patching.into_base, patching.into_base[-1], domains_of(pairs), 0.05, lab.rng("test"))
+    order = top(own.mean(axis=0), len(heads))
+    return [heads[i] for i in order], own.mean(axis=0)[order], patching, found
+
+
+def test_three_planted_heads_are_localized_and_named(lab: Lab, planted: Subject) -> None:
+    ranked, own, patching, found = looked_inside(lab, planted)
+    assert set(ranked[:3]) == set(PLANTED)
+    assert own[3:].max() <= 1e-5  # no other head was touched
+    assert found.extent == "localized", found.k50
+    at_three = list(patching.sizes).index(3)
+    assert patching.into_base[at_three].mean() / patching.into_base[-1].mean() > 0.8
+
+
+def test_an_adapter_on_everything_is_not_localized(lab: Lab) -> None:
+    _, _, _, found = looked_inside(lab, lab.trained_arm().subject)
+    assert found.extent != "localized", found.k50
+
+
+def test_base_against_itself_shows_no_change(lab: Lab) -> None:
+    pairs = spread(lab.pairs("test"), 6)
+    recorded = experiment._recorded(lab, lab.base, pairs)
+    assert experiment._distances(recorded, recorded, experiment._heads_of(lab, recorded[0])).max() == 0
