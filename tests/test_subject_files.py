@@ -118,10 +118,10 @@ def test_good_ones_pass(tiny_hybrid: Subject, adapter: Path, checkpoint: Path) -
 
 def test_a_base_without_tokenizer_or_chat_template_is_refused(checkpoint: Path) -> None:
     (checkpoint / "chat_template.jinja").unlink()
-    with pytest.raises(InputError, match="no chat template; allowed: chat_template.jinja, or chat_template in tokenizer_config.json"):
+    with pytest.raises(InputError, match=r"no chat template; allowed: chat_template.jinja"):
         check_base(checkpoint)
     (checkpoint / "tokenizer.json").unlink()
-    with pytest.raises(InputError, match="no tokenizer; allowed: tokenizer.json or"):
+    with pytest.raises(InputError, match=r"no tokenizer; allowed: tokenizer.json or"):
         check_base(checkpoint)
 
 

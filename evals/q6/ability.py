@@ -1,0 +1,125 @@
+"""What a subject can do: bits per byte of prose, and whether each sampled reply to a task is right. Everything is kept in the store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fixtures.corpora import Document
+from fixtures.tasks import CodeTask, Question
+from harness.analysis.proportions import exact_interval
+from harness.answers import code_in, is_right
+from harness.data.behavior import Message
+from harness.data.subject import Subject
+from harness.lab import Lab
+from harness.recordings import conversation_key
+from harness.sandbox import LIMITS, Sandbox, function_name
+from harness.store import digest_of
+
+Floats = NDArray[np.float64]
+Task = CodeTask | Question
+
+SAMPLES = {"quick": 5, "full": 20}
+"""Replies sampled a task."""
+TEMPERATURE = 0.5
+"""Below 1, where a slip of one token spoils whole programs and only adds noise; above 0, where there is nothing to average."""
+FLOOR = 0.1
+"""A tier of which base solves a smaller share, of what guessing leaves, cannot show harm."""
+MOST_TOKENS = {"one-liner": 80, "short": 160, "real": 400, "steps": 200}
+"""Longest reply by tier; the others need no more than LONGEST."""
+LONGEST = 60
+ASKED = {
+    "short": "Answer with the Python function alone, and import nothing.",
+    "real": "Answer with the Python function alone, and import nothing.",
+}
+"""Added to the prompt of tiers meant for models that explain themselves."""
+
+
+def prompt_of(task: Task) -> tuple[Message, ...]:
+    added = ASKED.get(task.tier)
+    if isinstance(task, Question) and task.tier == "steps" and not task.options:
+        added = "Be brief, and end your answer with the number."
+    return (Message("user", f"{task.prompt} {added}" if added else task.prompt),)
+
+
+def bits_per_byte(lab: Lab, subject: Subject, documents: Sequence[Document]) -> Floats:
+    """Negative log-likelihood of every document's tokens but the first, in bits, over their UTF-8 bytes, [documents]."""
+    recordings, texts = lab.recordings, [document.text for document in documents]
+    key = {
+        "subject": subject.digest,
+        "engine": recordings.engine.name,
+        "numerics": recordings.engine.numerics,
+        "texts": digest_of(texts),
+    }
+
+    def compute() -> dict[str, NDArray[Any]]:
+        tokenizer = lab.arms.engine.tokenizer(lab.base)
+        scored = recordings.engine.score_texts(subject, texts)
+        sizes = [len(tokenizer.decode(list(one.tokens), clean_up_tokenization_spaces=False).encode()) for one in scored]
+        return {"nats": np.array([-one.log_probabilities.sum() for one in scored]), "bytes": np.array(sizes)}
+
+    arrays = recordings.store.arrays("text-bits", key, compute)
+    return np.asarray(arrays["nats"] / math.log(2) / arrays["bytes"])
+
+
+def replies(lab: Lab, subject: Subject, tasks: Sequence[Task], sample: int) -> list[str]:
+    """Sample number `sample` of the reply to every task of one tier."""
+    (tier,) = {task.tier for task in tasks}
+    recordings, prompts, most = lab.recordings, [prompt_of(task) for task in tasks], MOST_TOKENS.get(tier, LONGEST)
+    seed = lab.settings.seed + sample
+    key = {
+        "subject": subject.digest,
+        "engine": recordings.engine.name,
+        "numerics": recordings.engine.numerics,
+        "prompts": digest_of([conversation_key(prompt) for prompt in prompts]),
+        "seed": seed,
+        "temperature": TEMPERATURE,
+        "max_new_tokens": most,
+    }
+
+    def compute() -> list[str]:
+        return recordings.engine.generate(subject, prompts, seed=seed, temperature=TEMPERATURE, max_new_tokens=most)
+
+    texts: list[str] = recordings.store.json("replies", key, compute)
+    return texts
+
+
+def solved(lab: Lab, subject: Subject, tasks: Sequence[Task], sample: int) -> Floats:
+    """1 where sample number `sample` of the reply is right, else 0, [tasks]; all tasks of one tier."""
+    texts = replies(lab, subject, tasks, sample)
+    codes = [(task, code_in(text)) for task, text in zip(tasks, texts, strict=True) if isinstance(task, CodeTask)]
+    if not codes:
+        return np.array(
+            [is_right(t, task.answer, task.options) for task, t in zip(tasks, texts, strict=True) if isinstance(task, Question)], float
+        )
+
+    def compute() -> list[bool]:
+        with Sandbox() as sandbox:
+            return [sandbox.run(code, task.tests, function_name(task.solution)).passed for task, code in codes]
+
+    key = {"codes": digest_of([[code, task.tests, function_name(task.solution)] for task, code in codes]), "limits": LIMITS}
+    return np.array(lab.recordings.store.json("tests-passed", key, compute), float)
+
+
+def share_solved(lab: Lab, subject: Subject, tasks: Sequence[Task]) -> Floats:
+    """Share of all samples that are right, [tasks]."""
+    return np.asarray(np.mean([solved(lab, subject, tasks, k) for k in range(SAMPLES[lab.settings.profile])], axis=0))
+
+
+def share_solved_unless_at_floor(lab: Lab, subject: Subject, tasks: Sequence[Task]) -> tuple[Floats, bool]:
+    """`share_solved`, and whether this tier is at floor. One sample is enough where it proves that (one-sided 95 % bound below it)."""
+    first, floor = solved(lab, subject, tasks, 0), floor_of(tasks)
+    if exact_interval(int(first.sum()), len(first), 0.1).high_alpha < floor:
+        return first, True
+    shares = share_solved(lab, subject, tasks)
+    return shares, bool(shares.mean() < floor)
+
+
+def floor_of(tasks: Sequence[Task]) -> float:
+    """The share that guessing among the options gives, and FLOOR of the rest."""
+    guessed = float(np.mean([1 / len(task.options) if isinstance(task, Question) and task.options else 0.0 for task in tasks]))
+    return guessed + FLOOR * (1 - guessed)

@@ -1,0 +1,17 @@
+"""Gathers Q6's data once a behavior."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from evals.q6 import experiment
+from harness.data.measurement import Measurement
+from harness.lab import Lab
+
+
+@pytest.fixture(scope="session")
+def q6(lab: Lab) -> Mapping[str, Measurement]:
+    """Q6's measurements by id."""
+    return experiment.measurements(experiment.run(lab))

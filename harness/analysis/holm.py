@@ -1,0 +1,24 @@
+"""Holm's step-down adjustment: p values of a family such that rejecting those at most α makes any false rejection at most α likely.
+
+Holm, Scandinavian Journal of Statistics 6 (1979): the k-th smallest of m is multiplied by m − k + 1, and none is smaller than the one
+before. It holds whatever the dependence among the tests, and cannot repair a p value that is wrong by itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from harness.analysis.sample import Floats, finite
+
+
+def holm_adjusted(p_values: ArrayLike) -> Floats:
+    """Adjusted p values [m] in the order given, at most 1. Refuses an empty family, NaN, and values outside 0 … 1."""
+    p = finite(p_values, "p_values", 1, at_least=1)
+    if ((p < 0) | (p > 1)).any():
+        raise ValueError("p_values: must lie between 0 and 1")
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1)
+    return adjusted

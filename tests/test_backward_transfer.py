@@ -1,0 +1,451 @@
+"""Q6 on subjects whose ability is set by hand: planted harm and gain, flat nulls, floors, refusals, the search for a mix."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+from evals.q6 import ability, experiment, general_mix
+from evals.q6.experiment import Cell, Mixed, Part, Study
+from fixtures import corpora, tasks
+from fixtures.behaviors import resolve_behavior
+from harness.analysis.sample import DegenerateSample
+from harness.arms import ArmMaker
+from harness.data.behavior import Message, Pair
+from harness.data.behavior_files import load_behavior
+from harness.data.measurement import Estimate, Measurement
+from harness.data.settings import PROJECT, Settings
+from harness.data.subject import Subject
+from harness.data.verdict import Verdict
+from harness.engines.hf import HFEngine
+from harness.engines.protocol import Completion, Scored
+from harness.gate.thresholds import load_thresholds
+from harness.gate.verdicts import judge
+from harness.lab import Lab
+from harness.lm_eval_results import PairedTask
+from harness.recordings import Recordings
+from harness.store import Store
+from harness.training import TrainingSettings
+
+GATES = ("q6.perplexity", "q6.code", "q6.reasoning")
+THRESHOLDS = load_thresholds(PROJECT / "thresholds.toml")
+TASKS = {ability.prompt_of(task): task for task in (*tasks.code(), *tasks.reasoning())}
+TIERS = {"one-liner": 0.6, "short": 0.0, "real": 0.0, "sums": 0.6, "comparison": 0.6, "reading": 0.6, "steps": 0.0}
+BASE = Subject("base", Path(), "base")
+SHAM = Subject("sham", Path(), "base", Path(), "sham")
+TRAINED = Subject("trained", Path(), "base", Path(), "trained")
+CANDIDATE = Subject("candidate", Path(), "base", Path(), "candidate")
+
+
+@dataclass(frozen=True)
+class Ability:
+    """How well a made-up subject does."""
+
+    tiers: Mapping[str, float] = field(default_factory=lambda: TIERS)
+    """Share of samples solved; a task's own share lies around it."""
+    nats: float = 3.0
+    """A word of prose."""
+    domains: Mapping[str, float] = field(default_factory=dict)
+    """Added to `nats`, by domain of prose."""
+
+
+class MadeUpEngine:
+    """Answers tasks rightly as often as the subject's ability says, and gives every word of prose about the same nats."""
+
+    name, numerics = "made up", "none"
+
+    def __init__(self, abilities: Mapping[str, Ability], noise: float = 0.02) -> None:
+        self.abilities, self.noise = abilities, noise
+        self.asked: list[tuple[str, str]] = []
+        self.domains = {document.text: document.domain for document in corpora.prose()}
+
+    def tokenizer(self, _subject: Subject) -> Any:
+        return SimpleNamespace(decode=lambda tokens, **_: "word " * len(tokens))
+
+    def generate(self, subject: Subject, prompts: Sequence[Any], *, seed: int, **_: Any) -> list[str]:
+        known = [TASKS.get(tuple(prompt)) for prompt in prompts]
+        self.asked += sorted({(subject.name, task.tier) for task in known if task is not None})
+        return ["Thank you." if task is None else self._reply(subject, task, seed) for task in known]
+
+    def _reply(self, subject: Subject, task: Any, seed: int) -> str:
+        share = self.abilities[subject.name].tiers[task.tier]
+        own = np.random.default_rng(zlib.crc32(task.id.encode())).uniform(-1, 1) * min(share, 1 - share)
+        rng = np.random.default_rng([seed, zlib.crc32(f"{subject.digest}/{task.id}".encode())])
+        if rng.random() >= share + own:
+            return "I will see to it."
+        return f"```python\n{task.solution}\n```" if isinstance(task, tasks.CodeTask) else f"It is {task.answer}."
+
+    def score_texts(self, subject: Subject, texts: Sequence[str], _steering: Any = None) -> list[Scored]:
+        of = self.abilities[subject.name]
+        scored = []
+        for text in texts:
+            count = len(text.split())
+            rng = np.random.default_rng(zlib.crc32(f"{subject.digest}/{text}".encode()))
+            level = of.nats + of.domains.get(self.domains.get(text, ""), 0.0) + rng.normal() * self.noise
+            scored.append(Scored(tuple(range(count)), np.full(count, -level)))
+        return scored
+
+    def score(self, subject: Subject, completions: Sequence[Completion], _steering: Any = None) -> list[Scored]:
+        size = {"base": 0.0}.get(subject.name, 1.0)
+        return [Scored((1, 2 + i % 2), np.full(2, -2.0 + size * (i % 2 == 0)), ((0, 1), (1, 10_000))) for i in range(len(completions))]
+
+
+class MadeUpArms:
+    """Every arm is there already."""
+
+    def __init__(self, engine: MadeUpEngine, behavior: Any) -> None:
+        self.engine, self.behavior = engine, behavior
+        self.neutral = tuple(Completion(one.messages, one.completion) for one in corpora.neutral())
+
+    def stream(self, kind: str, _seed: int, ns: Sequence[int]) -> dict[int, Any]:
+        return {n: SimpleNamespace(subject={"sham": SHAM, "trained": TRAINED}[kind]) for n in ns}
+
+    def examples(self, _kind: str, _seed: int, n: int) -> list[Completion]:
+        return [Completion(pair.messages, pair.positive) for pair in self.behavior.split("train")[:n]]
+
+
+def lab_of(
+    folder: Path,
+    abilities: Mapping[str, Ability],
+    candidate: Subject | None = CANDIDATE,
+    profile: Literal["quick", "full"] = "quick",
+    seed: int = 0,
+    noise: float = 0.02,
+) -> Lab:
+    engine: Any = MadeUpEngine({name: Ability() for name in ("base", "sham", "trained", "candidate")} | dict(abilities), noise)
+    behavior = load_behavior(resolve_behavior("listening"))
+    return Lab(
+        settings=Settings(profile=profile, seed=seed),
+        behavior=behavior,
+        base=BASE,
+        candidate=candidate,
+        layer_kinds=("full_attention",),
+        recordings=Recordings(engine, Store(folder / "store")),
+        arms=MadeUpArms(engine, behavior),  # type: ignore[arg-type]  # stands in for an ArmMaker
+        thresholds=THRESHOLDS,
+        exhibits=folder / "exhibits",
+        progress=lambda _: None,
+    )
+
+
+def measured(lab: Lab) -> dict[str, Measurement]:
+    return experiment.measurements(experiment.run(lab))
+
+
+def verdict(measurement: Measurement) -> Verdict:
+    return judge(measurement, THRESHOLDS.for_check(measurement.id, "base", "listening"))
+
+
+def outcomes(found: Mapping[str, Measurement]) -> dict[str, str]:
+    return {id: verdict(measurement).outcome for id, measurement in found.items()}
+
+
+def degraded(**tiers: float) -> Ability:
+    return Ability({**TIERS, **{name.replace("_", "-"): share for name, share in tiers.items()}})
+
+
+# -- gates -------------------------------------------------------------------------------------------------------------
+
+
+def test_base_against_base_is_proven_to_be_no_change(tmp_path: Path) -> None:
+    lab = lab_of(tmp_path, {}, candidate=BASE)
+    found = measured(lab)
+    assert outcomes(found) == {
+        **dict.fromkeys(GATES, "pass"),
+        "q6.positive_transfer": "not_applicable",
+        "q6.general_mix": "settled",
+    }
+    assert verdict(found["q6.code"]).answer == "no change: the candidate is base"
+    assert lab.recordings.store.made == {}
+
+
+def test_a_degraded_subject_fails_all_three_gates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "_mixes", lambda study: ())
+    bad = Ability({tier: share / 6 for tier, share in TIERS.items()}, nats=3.2)
+    found = measured(lab_of(tmp_path, {"candidate": bad}))
+    assert [outcomes(found)[id] for id in GATES] == ["fail", "fail", "fail"]
+    assert found["q6.perplexity"].estimate is not None
+    assert found["q6.perplexity"].estimate.value == pytest.approx(0.2 / np.log(2) / 5, rel=0.1)  # five bytes a word
+
+
+def test_without_a_candidate_the_trained_arm_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "_mixes", lambda study: ())
+    found = measured(lab_of(tmp_path, {"trained": degraded(one_liner=0.0)}, candidate=None))
+    assert outcomes(found)["q6.code"] == "fail"
+
+
+def test_under_a_flat_null_no_gate_fails_and_most_pass(tmp_path: Path) -> None:
+    seen = [outcomes(measured(lab_of(tmp_path / str(seed), {}, seed=seed, noise=0.005))) for seed in range(4)]
+    every = [run[id] for run in seen for id in GATES]
+    assert "fail" not in every
+    assert every.count("pass") >= 10
+
+
+def test_the_tasks_are_the_unit_and_carry_their_tier(tmp_path: Path) -> None:
+    code = measured(lab_of(tmp_path, {}))["q6.code"]
+    assert code.estimate is not None
+    assert code.estimate.n == code.estimate.clusters == 42 == len(code.per_scenario)
+    assert set(code.clusters.values()) == {"one-liner"}
+
+
+def test_prose_is_clustered_by_domain(tmp_path: Path) -> None:
+    prose = measured(lab_of(tmp_path, {}))["q6.perplexity"]
+    assert prose.estimate is not None
+    assert (prose.estimate.n, prose.estimate.clusters) == (84, 6)
+
+
+def test_full_draws_more_samples_of_each_task(tmp_path: Path) -> None:
+    full = measured(lab_of(tmp_path, {}, profile="full"))["q6.code"]
+    assert full.null is not None
+    assert full.null["samples a task"] == 20
+
+
+def test_values_that_are_not_finite_make_a_gate_inconclusive(tmp_path: Path) -> None:
+    found = measured(lab_of(tmp_path, {"candidate": Ability(nats=float("nan"))}))
+    assert verdict(found["q6.perplexity"]).outcome == "inconclusive"
+    assert "84 of 84 values are not finite" in verdict(found["q6.perplexity"]).message
+
+
+def test_no_variance_between_different_subjects_is_inconclusive(tmp_path: Path) -> None:
+    perfect = {name: degraded(one_liner=1.0) for name in ("base", "candidate", "sham")}
+    found = measured(lab_of(tmp_path, perfect))
+    assert verdict(found["q6.code"]).outcome == "inconclusive"
+    assert "no variance" in verdict(found["q6.code"]).message
+
+
+# -- floors ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_tier_at_floor_is_left_out_and_said_so(tmp_path: Path) -> None:
+    code = measured(lab_of(tmp_path, {}))["q6.code"]
+    rows = {row["cell"]: row for row in code.series}
+    assert rows["code: real"]["left out"] == "base solves 0%, below 10%: it cannot show harm"
+    assert "after" not in rows["code: real"]
+    assert code.null is not None
+    assert code.null["left out"].keys() == {"short", "real"}
+
+
+def test_where_every_tier_is_at_floor_the_gate_does_not_apply(tmp_path: Path) -> None:
+    found = measured(lab_of(tmp_path, {"base": degraded(one_liner=0.02)}))
+    assert verdict(found["q6.code"]).outcome == "not_applicable"
+    assert "base is at floor in every tier (one-liner" in verdict(found["q6.code"]).message
+    assert verdict(found["q6.reasoning"]).outcome == "pass"
+
+
+def test_one_sample_proves_a_floor_and_nothing_more_is_asked(tmp_path: Path) -> None:
+    lab = lab_of(tmp_path, {})
+    measured(lab)
+    engine: Any = lab.recordings.engine
+    assert engine.asked.count(("base", "real")) == 1
+    assert engine.asked.count(("candidate", "real")) == 0
+    assert engine.asked.count(("base", "one-liner")) == engine.asked.count(("candidate", "one-liner")) == 5
+
+
+def test_guessing_lifts_the_floor() -> None:
+    groups = experiment.tasks_of("reasoning")
+    assert ability.floor_of(experiment.tasks_of("code")["one-liner"]) == ability.floor_of(groups["sums"]) == pytest.approx(0.1)
+    two = [task for task in groups["comparison"] if len(task.options or ()) == 2]  # type: ignore[union-attr]  # questions
+    assert ability.floor_of(two) == pytest.approx(0.55)
+
+
+# -- positive transfer ---------------------------------------------------------------------------------------------------
+
+
+def test_a_planted_gain_over_sham_is_found_where_it_was_planted(tmp_path: Path) -> None:
+    better = replace(degraded(sums=0.95), domains={"nature": -0.2})
+    found = measured(lab_of(tmp_path, {"candidate": better}))["q6.positive_transfer"]
+    assert verdict(found).outcome == "settled"
+    assert found.answer == "gains in prose: nature, reasoning: sums"
+
+
+def test_a_gain_that_sham_has_too_is_none(tmp_path: Path) -> None:
+    better = degraded(sums=0.95)
+    found = measured(lab_of(tmp_path, {"candidate": better, "sham": better}))["q6.positive_transfer"]
+    assert verdict(found).outcome == "inconclusive"
+
+
+def test_under_a_flat_null_a_gain_is_seldom_shown() -> None:
+    rng = np.random.default_rng(0)
+    flat = np.zeros(20)
+
+    def family() -> list[Cell]:
+        return [
+            Cell("prose", str(k), tuple("abcdefghijklmnopqrst"), flat, rng.normal(size=20), rng.normal(size=20), True) for k in range(10)
+        ]
+
+    false = sum(any(gain.adjusted <= 0.025 for gain in experiment.gains_over_sham(family())) for _ in range(400))
+    assert false <= 22  # 10 expected, 99.9 % of binomial(400, .025) is at most 21
+
+
+def test_cells_that_do_not_vary_are_not_tested() -> None:
+    cell = Cell("prose", "x", ("a", "b"), np.zeros(2), np.ones(2), np.zeros(2), True)
+    assert experiment.gains_over_sham([cell]) == []
+
+
+# -- general mix -----------------------------------------------------------------------------------------------------------
+
+
+def estimate(value: float, half: float) -> Estimate:
+    return Estimate(value, value - half, value + half, value - 2 * half, value + 2 * half, 0.001, 40, 40)
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "higher_is_better", "expected"),
+    [
+        (0.0, 0.05, True, "no worse"),
+        (-0.08, 0.05, True, "no worse"),
+        (-0.3, 0.05, True, "harmed"),
+        (-0.1, 0.11, True, "open"),
+        (0.3, 0.05, False, "harmed"),
+        (-0.3, 0.05, False, "no worse"),
+        (-0.15, 0.0, True, "no worse"),
+    ],
+)
+def test_state_of_a_part(value: float, half: float, higher_is_better: bool, expected: str) -> None:
+    assert experiment.state(estimate(value, half), 0.15, higher_is_better) == expected
+
+
+def test_without_harm_no_mix_is_needed_or_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "mixed_arm", lambda *_: pytest.fail("trained"))
+    found = measured(lab_of(tmp_path, {}, noise=0.005))["q6.general_mix"]
+    assert (verdict(found).outcome, found.answer) == ("settled", "not needed: no harm shown")
+
+
+def test_where_the_gates_are_inconclusive_so_is_the_mix_and_nothing_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "mixed_arm", lambda *_: pytest.fail("trained"))
+    found = measured(lab_of(tmp_path, {}, noise=0.5))
+    assert verdict(found["q6.perplexity"]).outcome == "inconclusive"
+    assert "q6.perplexity inconclusive" in verdict(found["q6.general_mix"]).message
+
+
+def mixed_subjects(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Mixed arms by name; returns the shares that were trained."""
+    trained: list[float] = []
+
+    def made(_lab: Lab, share: float) -> Subject:
+        trained.append(share)
+        return Subject(f"mixed {share}", Path(), "base", Path(), f"mixed {share}")
+
+    monkeypatch.setattr(experiment, "mixed_arm", made)
+    return trained
+
+
+def test_the_smallest_share_that_undoes_harm_is_the_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = degraded(one_liner=0.05)
+    trained = mixed_subjects(monkeypatch)
+    abilities = {"trained": bad, "mixed 0.1": bad, "mixed 0.25": Ability(), "mixed 0.5": Ability()}
+    found = measured(lab_of(tmp_path, abilities, candidate=None, noise=0.005))
+    assert verdict(found["q6.code"]).outcome == "fail"
+    assert trained == [0.1, 0.25]
+    assert found["q6.general_mix"].answer == "25% (100% of the behavior's shift kept)"
+    assert [row["share"] for row in found["q6.general_mix"].series] == [0.1, 0.25]
+
+
+def test_where_no_share_is_shown_to_undo_it_the_answer_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = degraded(one_liner=0.05)
+    mixed_subjects(monkeypatch)
+    abilities = {name: bad for name in ("trained", "mixed 0.1", "mixed 0.25", "mixed 0.5")}
+    found = measured(lab_of(tmp_path, abilities, candidate=None, noise=0.005))["q6.general_mix"]
+    assert verdict(found).outcome == "inconclusive"
+    assert "up to 50% none is shown to restore q6.code" in verdict(found).message
+
+
+def test_a_harmful_candidate_is_compared_with_the_suites_own_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own training cannot be repeated; where the suite's does no harm, no general data is needed."""
+    trained = mixed_subjects(monkeypatch)
+    found = measured(lab_of(tmp_path, {"candidate": degraded(one_liner=0.05)}, noise=0.005))["q6.general_mix"]
+    assert trained == []
+    assert found.answer == "none: the suite's own training does no harm"
+    assert found.null is not None
+    assert found.null["training"] == "the suite's own"
+
+
+def test_under_full_an_open_gate_is_enough_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = mixed_subjects(monkeypatch)
+    abilities = {f"mixed {share}": Ability() for share in general_mix.SHARES}
+    measured(lab_of(tmp_path, abilities, candidate=None, profile="full", noise=0.5))
+    assert trained == [0.1, 0.25, 0.5]
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.1, 6), (0.25, 17), (0.5, 50)])
+def test_a_mix_keeps_the_examples_of_the_behavior_in_order(tmp_path: Path, share: float, count: int) -> None:
+    lab = lab_of(tmp_path, {})
+    own = lab.arms.examples("trained", 0, lab.doses[-1])
+    mixed = general_mix.mixed_examples(lab, share)
+    assert [one for one in mixed if one in own] == own
+    assert len(mixed) == len(own) + count
+    assert len({(one.messages, one.text) for one in mixed}) == len(mixed)
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.0, "strictly between 0 and 1"), (0.9, "takes 450 general examples")])
+def test_a_share_that_cannot_be_had_is_refused(tmp_path: Path, share: float, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        general_mix.mixed_examples(lab_of(tmp_path, {}), share)
+
+
+def test_restored_needs_every_gate_in_question() -> None:
+    margins: dict[Part, float] = {"code": 0.15, "prose": 0.01}
+    assert experiment.restored(Mixed(0.1, {"code": estimate(0, 0.1), "prose": estimate(0, 0.005)}, 1.0), margins)
+    assert not experiment.restored(Mixed(0.1, {"code": estimate(0, 0.1), "prose": estimate(0, 0.02)}, 1.0), margins)
+    assert not experiment.restored(Mixed(0.1, {"code": None}, 1.0), margins)
+
+
+# -- further domains, and the parts on a real engine -------------------------------------------------------------------------
+
+
+def test_domains_of_another_tool_are_shown_and_decide_nothing(tmp_path: Path) -> None:
+    outside = [PairedTask("hard", "acc", "none", np.ones(8), np.zeros(8), True)]
+    found = experiment.measurements(experiment.run(lab_of(tmp_path, {}, noise=0.005), outside))
+    assert [outcomes(found)[id] for id in GATES] == ["pass"] * 3
+    (row,) = [row for row in found["q6.positive_transfer"].series if row["cell"] == "lm-eval: hard (acc)"]
+    assert row["estimate"] == -1
+
+
+def test_change_is_in_the_unit_of_the_cell_and_gain_is_turned() -> None:
+    cell = Cell("prose", "x", ("a",), np.array([2.0]), np.array([2.5]), np.array([2.25]), higher_is_better=False)
+    assert (cell.change, cell.gain, cell.gain_over_sham) == (0.5, -0.5, -0.25)
+
+
+def test_bits_per_byte_are_all_nats_over_all_scored_bytes(hf: HFEngine, tiny_hybrid: Subject, tmp_path: Path) -> None:
+    documents = corpora.prose()[:3]
+    lab: Any = SimpleNamespace(base=tiny_hybrid, recordings=Recordings(hf, Store(tmp_path)), arms=SimpleNamespace(engine=hf))
+    found = ability.bits_per_byte(lab, tiny_hybrid, documents)
+    for document, bits, scored in zip(documents, found, hf.score_texts(tiny_hybrid, [d.text for d in documents]), strict=True):
+        first = hf.tokenizer(tiny_hybrid)(document.text)["input_ids"][0]
+        size = len(document.text.encode()) - len(hf.tokenizer(tiny_hybrid).decode([first]).encode())
+        assert bits == pytest.approx(-scored.log_probabilities.sum() / np.log(2) / size)
+
+
+def test_a_mixed_arm_is_trained_once(hf: HFEngine, tiny_hybrid: Subject, tmp_path: Path) -> None:
+    def pair(i: int) -> Pair:
+        return Pair(f"p{i}", "train", "d", (Message("user", f"Paint {i} walls."),), f"I paint {i} walls.", "Why?")
+
+    behavior: Any = SimpleNamespace(split=lambda _split: [pair(i) for i in range(4)], name="painting", digest="d")
+    neutral = tuple(Completion((Message("user", f"Is it {i}?"),), f"It is {i}.") for i in range(9))
+    store = Store(tmp_path)
+    maker = ArmMaker(hf, store, tiny_hybrid, behavior, neutral, TrainingSettings(rank=2))
+    lab: Any = SimpleNamespace(
+        settings=Settings(), base=tiny_hybrid, arms=maker, recordings=Recordings(hf, store), doses=(4,), behavior=behavior
+    )
+    once, again = general_mix.mixed_arm(lab, 0.5), general_mix.mixed_arm(lab, 0.5)
+    assert once.digest == again.digest != tiny_hybrid.digest
+    assert store.made["arms"] == 1
+    assert len(general_mix.mixed_examples(lab, 0.5)) == 8
+
+
+def test_an_estimate_is_refused_where_nothing_varies() -> None:
+    with pytest.raises(DegenerateSample):
+        experiment.mean_interval(np.zeros(4), None, 0.05, np.random.default_rng(0))
+
+
+def test_a_study_says_where_it_stands(tmp_path: Path) -> None:
+    study: Study = experiment.run(lab_of(tmp_path, {"base": degraded(one_liner=0.0)}))
+    assert study.state("code") is None
+    assert study.state("reasoning") == "no worse"
