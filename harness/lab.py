@@ -83,6 +83,11 @@ class Lab:
         available = len(self.behavior.split("train"))
         return tuple(n for n in DOSES_OF_EXAMPLES if n < available) + ((available,) if available <= DOSES_OF_EXAMPLES[-1] else ())
 
+    @property
+    def identical(self) -> bool:
+        """Whether the candidate is base itself: then every paired difference is zero, a proven "no change"."""
+        return self.candidate is not None and self.candidate.digest == self.base.digest
+
     def rng(self, *purpose: str) -> np.random.Generator:
         """A generator that depends on the run's seed, the behavior and the purpose, on nothing else that ran."""
         return np.random.default_rng([self.settings.seed, zlib.crc32("/".join((self.behavior.name, *purpose)).encode())])

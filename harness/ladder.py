@@ -17,8 +17,12 @@ from harness.data.subject import Subject
 from harness.subject_files import ADAPTER_CONFIG, read_json
 from harness.training import Training, TrainingSettings
 
-RUNGS = (4, 5, 6, 7, 9, 11, 13, 16, 19, 23, 28, 33, 40, 48, 57, 69, 82, 99, 119)
-"""Steps of one neutral example each; the change grows about with the root, so neighbors differ by a tenth."""
+RUNGS = (
+    4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 23, 26, 29, 32, 36, 40, 44, 48, 53, 58, 64, 70, 77, 85, 94, 103, 113, 124, 137,
+)  # fmt: skip
+"""Steps of one neutral example each. The change grows about with the root of the steps, by fits and starts."""
+NEIGHBORS = 3
+"""Rungs looked at on each side of where bisection ends, because growth is not steady."""
 TOLERANCE = 0.10
 
 
@@ -50,8 +54,8 @@ def _plan(maker: ArmMaker, seed: int) -> Training:
 
 
 def sham_sized(ladder: Mapping[int, Arm], wanted: float, size: Callable[[Subject], float]) -> Rung:
-    """The rung whose size is nearest to `wanted`, by bisection over a size that grows with the steps."""
-    steps, sizes = sorted(ladder), {}
+    """The rung whose size is nearest to `wanted`: by bisection over a size that grows with the steps, then among the neighbors."""
+    steps, sizes = sorted(ladder), dict[int, float]()
 
     def measured(at: int) -> float:
         if at not in sizes:
@@ -62,7 +66,13 @@ def sham_sized(ladder: Mapping[int, Arm], wanted: float, size: Callable[[Subject
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if measured(middle) < wanted else (low, middle)
-    nearest = min((low, high), key=lambda at: abs(measured(at) - wanted))
+    near = [
+        at for at in (low, high, *(o + d * s for d in range(1, NEIGHBORS + 1) for o, s in ((low, -1), (high, 1)))) if 0 <= at < len(steps)
+    ]
+    for at in near:
+        if abs(measured(at) - wanted) <= TOLERANCE * wanted:
+            break
+    nearest = min(sizes, key=lambda at: abs(sizes[at] - wanted))
     return Rung(ladder[steps[nearest]], measured(nearest), wanted)
 
 

@@ -38,8 +38,14 @@ def test_every_size_in_reach_is_matched_with_few_looks(wanted: float) -> None:
     looks: list[str] = []
     rung = sham_sized(LADDER, wanted, root_of_steps(looks))  # type: ignore[arg-type]  # a size
     assert rung.matched
-    assert len(looks) <= 6
+    assert len(looks) <= 7
     assert unmatched([rung]) is None
+
+
+def test_growth_by_fits_and_starts_is_matched_too() -> None:
+    """The size falls back where bisection would turn the wrong way."""
+    sizes = {n: n**0.5 * (0.8 if 50 < n < 80 else 1.0) for n in RUNGS}
+    assert sham_sized(LADDER, 6.6, lambda one: sizes[int(one.name)]).matched
 
 
 @pytest.mark.parametrize(("wanted", "nearest"), [(0.5, RUNGS[0]), (40.0, RUNGS[-1])])

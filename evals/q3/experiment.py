@@ -122,6 +122,13 @@ def run(lab: Lab) -> Study:
     )  # fmt: skip
 
 
+def no_change(lab: Lab) -> dict[str, Measurement]:
+    """Of a candidate that is base itself."""
+    same = "the candidate is base itself, so no head differs"
+    found = {id: lab.measurement(id, "", answer="no change", reason=same) for id in ("q3.localization", "q3.layers", "q3.rank")}
+    return found | {"q3.stability": lab.measurement("q3.stability", "", reason=same, not_applicable=True)}
+
+
 def _recorded(lab: Lab, subject: Subject, pairs: Sequence[Pair], own: bool = False) -> list[Recorded]:
     completions = [Completion(pair.messages, pair.positive) for pair in pairs]
     sites = Sites(attention="full_attention" in lab.layer_kinds and not own, heads=True, reply=True)

@@ -16,4 +16,6 @@ def q7(lab: Lab) -> Mapping[str, Measurement]:
     """Q7's measurements by id."""
     if "linear_attention" not in lab.layer_kinds:
         return experiment.not_applicable(lab)
+    if lab.identical:
+        return experiment.no_change(lab)
     return experiment.measurements(experiment.run(lab))

@@ -14,9 +14,10 @@ from fixtures import corpora
 from harness.analysis.replicates import replicated_interval
 from harness.analysis.sample import DegenerateSample
 from harness.analysis.separation import separation, separation_gain
-from harness.data.arm import Arm
+from harness.data.arm import ArmKind
 from harness.data.behavior import Pair
 from harness.data.measurement import Estimate, Exhibit, Measurement
+from harness.data.subject import Subject
 from harness.forced_choice import PRIMARY, UNIT
 from harness.lab import Lab, domains_of, spread
 from harness.ladder import Rung, in_shape_of, ladders, sham_sized, unmatched
@@ -26,6 +27,9 @@ Floats = NDArray[np.float64]
 IDS = ("q7.separation", "q7.state_swap", "q7.disposition")
 ADAPTERS = 5
 """Trainings of each kind under the quick profile; the seeds of the profile where they are more."""
+RANKED = 19
+"""Sham trainings that a given candidate is ranked among under the full profile: the first of 20 places has probability .05."""
+COMPARED: tuple[ArmKind, ...] = ("trained", "opposite")
 DIRECTIONS = 40
 SIZED_ON = 20
 """Conversations on which the size of a change is read."""
@@ -78,6 +82,13 @@ def not_applicable(lab: Lab) -> dict[str, Measurement]:
     return {id: lab.measurement(id, "", reason=reason, not_applicable=True) for id in IDS}
 
 
+def no_change(lab: Lab) -> dict[str, Measurement]:
+    """Of a candidate that is base itself."""
+    same = "the candidate is base itself, so its states are base's"
+    answers = dict.fromkeys(IDS[:2], "no change") | {IDS[2]: "unchanged"}
+    return {id: lab.measurement(id, "", answer=answer, reason=same) for id, answer in answers.items()}
+
+
 def gather(lab: Lab, size: int = DIRECTIONS) -> Conversations:
     """The three groups; reports about the very pairs where the corpus has them. Raises ValueError without enough of them."""
     pairs = spread(lab.behavior.split("test"), size)
@@ -112,28 +123,27 @@ def run(lab: Lab) -> Study:
     layers = tuple(i for i, kind in enumerate(lab.layer_kinds) if kind == "linear_attention")
     neutral = tuple(one.messages for one in corpora.neutral()[:DIRECTIONS])
     space = StateSpace(lab.recordings, lab.base, neutral, layers)
-    seeds = range(lab.settings.seed, lab.settings.seed + max(ADAPTERS, lab.sizes.seeds))
+    adapters = RANKED if lab.candidate and lab.settings.profile == "full" else max(ADAPTERS, lab.sizes.seeds)
+    seeds = range(lab.settings.seed, lab.settings.seed + adapters)
     maker, shape = in_shape_of(lab.arms, lab.candidate)
-    last = lab.doses[-1]
-    trained: dict[str, list[Arm]] = {}
-    for seed in seeds:
-        lab.progress(f"q7 {lab.behavior.name}: training, seed {seed}")
-        for kind in ("trained", "opposite"):
-            trained.setdefault(kind, []).append(maker.stream(kind, seed, lab.doses)[last])
-    subjects = {kind: [arm.subject for arm in arms] for kind, arms in trained.items()}
+    subjects: dict[str, list[Subject]] = {"base": [lab.base]}
     if lab.candidate is not None:
         subjects["trained"] = [lab.candidate]
+    else:
+        for seed in seeds:
+            lab.progress(f"q7 {lab.behavior.name}: training, seed {seed}")
+            for kind in COMPARED:
+                subjects.setdefault(kind, []).append(maker.stream(kind, seed, lab.doses)[lab.doses[-1]].subject)
     lab.progress(f"q7 {lab.behavior.name}: the sham ladder, {len(seeds)} seeds")
     ladder = ladders(maker, tuple(seeds))
     sized_on = conversations.texts[:SIZED_ON]
-    changes = {kind: [space.change(subject, sized_on) for subject in group] for kind, group in subjects.items()}
+    changes = {kind: [space.change(subject, sized_on) for subject in group] for kind, group in subjects.items() if kind != "base"}
     rungs = [
         sham_sized(ladder[seed], changes["trained"][min(i, len(changes["trained"]) - 1)], lambda one: space.change(one, sized_on))
         for i, seed in enumerate(seeds)
     ]
     subjects["sham"] = [rung.arm.subject for rung in rungs]
     changes["sham"] = [rung.size for rung in rungs]
-    subjects["base"] = [lab.base]
     lab.progress(f"q7 {lab.behavior.name}: states of {sum(map(len, subjects.values()))} models in {len(conversations.texts)} conversations")
     geometries = {kind: [space.geometry(subject, conversations.texts) for subject in group] for kind, group in subjects.items()}
     pairs = spread(lab.pairs("test"), DIRECTIONS)
@@ -172,10 +182,10 @@ def _in_words(estimate: Estimate | None, above: str, below: str, none: str | Non
 
 def _separation(study: Study) -> Measurement:
     lab, id = study.lab, "q7.separation"
-    estimate, reason = None, unmatched(study.rungs)
-    if reason is None and len(study.geometries["trained"]) < 2:
-        reason = "descriptive: one given candidate has no replicate"
-    if reason is None:
+    estimate, answer, reason = None, None, unmatched(study.rungs)
+    if reason is None and lab.candidate is not None:
+        answer, reason = _rank_among_sham(study)
+    elif reason is None:
         try:
             estimate = separation_gain(
                 cosines_of(study, "trained"),
@@ -187,16 +197,11 @@ def _separation(study: Study) -> Measurement:
             )
         except DegenerateSample as error:
             reason = error.reason
-    answer = _in_words(
-        estimate,
-        "further apart than after sham",
-        "closer together than after sham",
-        "no further apart than after sham",
-        SMALLEST_SEPARATION,
-    )
-    if estimate is not None and answer is None:
-        answer = "inconclusive"
-        reason = f"the interval holds 0 and {SMALLEST_SEPARATION} both"
+    if estimate is not None:
+        above, below, none = (f"{words} than after sham" for words in ("further apart", "closer together", "no further apart"))
+        answer = _in_words(estimate, above, below, none, SMALLEST_SEPARATION)
+        if answer is None:
+            answer, reason = "inconclusive", f"the interval holds 0 and {SMALLEST_SEPARATION} both"
     null = {
         "kind": f"sham trainings that change the states as much ({study.shape})",
         "change of the states": {kind: [round(c, 4) for c in changes] for kind, changes in study.changes.items()},
@@ -206,6 +211,19 @@ def _separation(study: Study) -> Measurement:
     return lab.measurement(
         id, UNIT_OF_SEPARATION, estimate, answer=answer, reason=reason, null=null, series=_series(study), exhibits=exhibits
     )
+
+
+def _rank_among_sham(study: Study) -> tuple[str | None, str]:
+    """One given candidate has no replicate, so it is ranked; too few sham trainings only describe."""
+    inside = study.conversations.inside
+    (own,) = separation(cosines_of(study, "trained"), inside)
+    shams = separation(cosines_of(study, "sham"), inside)
+    rank = 1 + int((shams >= own).sum())
+    words = f"separation {own:.3f}, rank {rank} among {len(shams)} sham trainings of the same size"
+    if len(shams) < RANKED:
+        return None, f"descriptive: {words}; --profile full ranks among {RANKED}"
+    places = {1: "further apart than after any sham", len(shams) + 1: "closer together than after any sham"}
+    return places.get(rank, "within the range of sham"), words
 
 
 def _mean_separation(study: Study, kind: str) -> float:

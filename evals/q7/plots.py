@@ -22,7 +22,7 @@ def separation_by_layer(study: Study) -> Path:
     path = study.lab.exhibits / f"q7-separation-{study.lab.behavior.name}.png"
     with figure(path, figsize=(9, 4.5)) as (_, axis):
         places = np.arange(len(study.layers))
-        for shift, kind in enumerate(KINDS):
+        for shift, kind in enumerate(kind for kind in KINDS if kind in study.geometries):
             by_layer = np.stack([separation(geometry.cosines[0], study.conversations.inside) for geometry in study.geometries[kind]])
             label = {"sham": "sham of the same size"}.get(kind, kind)
             axis.plot(places, by_layer.mean(axis=0), marker="o", markersize=4, color=COLORS[kind], label=label)
@@ -48,7 +48,7 @@ def confounds(study: Study) -> Path:
         names = ("direction", "report", "general")
         left.boxplot([lengths[kinds == kind] for kind in names], tick_labels=names)
         left.set_title("words in a conversation")
-        for kind in KINDS:
+        for kind in (kind for kind in KINDS if kind in study.geometries):
             geometries = study.geometries[kind]
             half_life = np.mean([np.median(geometry.half_life, axis=1) for geometry in geometries], axis=0)
             middle.plot(half_life, marker="o", markersize=4, color=COLORS[kind], label=kind)
