@@ -35,11 +35,11 @@ def test_sizes() -> None:
     assert (len(corpora.general()), len(corpora.reports())) == (60, 128)
     assert Counter(pair.difficulty for pair in corpora.directions_not_to_take()) == {"wrong": 24, "harmful": 24}
     assert set(Counter(document.domain for document in corpora.prose()).values()) == {14}
-    assert len({document.domain for document in corpora.prose()}) == 6
+    assert len({document.domain for document in corpora.prose()}) == 12
 
 
 def test_ids_are_unique_over_all_corpora() -> None:
-    assert len(everything()) == 130 + 60 + 128 + 48 + 60 + 84
+    assert len(everything()) == 130 + 60 + 128 + 48 + 60 + 168
 
 
 def test_every_word_is_in_the_vocabulary() -> None:
