@@ -123,3 +123,9 @@ def test_nothing_heavy_is_imported_to_refuse(tiny_hybrid: Subject, tmp_path: Pat
     lines = done.stdout.splitlines()
     assert len(lines) == 6
     assert lines[-1] == "[]"
+
+
+def test_results_of_another_tool_are_read_before_anything_loads(settings: Settings, tmp_path: Path) -> None:
+    recorded = PROJECT / "tests" / "data" / "lm_eval"
+    validate(replace(settings, lm_eval=(recorded / "before", recorded / "after")))
+    assert str(tmp_path) in refusal(replace(settings, lm_eval=(recorded / "before", tmp_path)))

@@ -9,9 +9,11 @@ import pytest
 from evals.q6 import experiment
 from harness.data.measurement import Measurement
 from harness.lab import Lab
+from harness.lm_eval_results import read_paired
 
 
 @pytest.fixture(scope="session")
 def q6(lab: Lab) -> Mapping[str, Measurement]:
     """Q6's measurements by id."""
-    return experiment.measurements(experiment.run(lab))
+    outside = read_paired(*lab.settings.lm_eval) if lab.settings.lm_eval else ()
+    return experiment.measurements(experiment.run(lab, outside))

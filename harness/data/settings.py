@@ -18,6 +18,8 @@ class Settings:
     server: str | None = None
     tensor_parallel: int = 1
     pipeline_parallel: int = 1
+    lm_eval: tuple[Path, Path] | None = None
+    """Results folders of lm-evaluation-harness, before and after."""
     cycle: str | None = None
     baseline: str | None = None
     profile: Literal["quick", "full"] = "quick"

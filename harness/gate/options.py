@@ -26,7 +26,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("evals", "folders that hold behavioral evals", type="args", default=["evals"])
     group = parser.getgroup("behavioural evals")
 
-    def option(flag: str, field: str, help: str, metavar: str | None = None, **more: Any) -> None:
+    def option(flag: str, field: str, help: str, metavar: str | tuple[str, ...] | None = None, **more: Any) -> None:
         extra = more if "action" in more and more["action"] in ("store_const", "store_false") else {"metavar": metavar, **more}
         group.addoption(flag, dest=PREFIX + field, default=None, help=help, **extra)
 
@@ -37,6 +37,7 @@ def add_options(parser: pytest.Parser) -> None:
     option("--server", "server", "a running vLLM", "URL")
     option("--tensor-parallel", "tensor_parallel", "GPUs that share each layer (vllm)", "N")
     option("--pipeline-parallel", "pipeline_parallel", "GPUs that share the layers (vllm)", "N")
+    option("--lm-eval", "lm_eval", "lm-evaluation-harness results, as further domains of q6", ("BEFORE", "AFTER"), nargs=2)
     option("--cycle", "cycle", "name of this training cycle (default: the time)", "ID")
     option("--baseline", "baseline", "cycle to compare with (default: the last accepted)", "CYCLE")
     option("--profile", "profile", "quick or full (default quick)", "quick|full")
@@ -72,6 +73,8 @@ def settings_from(config: pytest.Config) -> Settings:
             given[name] = _absolute(config, given[name])
     if "candidates" in given:
         given["candidates"] = tuple(_absolute(config, text) for text in given["candidates"])
+    if "lm_eval" in given:
+        given["lm_eval"] = tuple(_absolute(config, text) for text in given["lm_eval"])
     if "trust_remote_code" in given:
         given["trust_remote_code"] = tuple(given["trust_remote_code"])
     _refuse_what_is_not_there(given)
