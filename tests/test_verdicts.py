@@ -201,3 +201,9 @@ def test_messages_say_number_interval_bound_and_what_to_do() -> None:
         "q1.x is -0.5 [-0.7, -0.3] nats, [-0.7, -0.3] at alpha 0.002, but should be no more than 0.25 lower than before: "
         "keep the last accepted cycle and look at the scenarios that moved most."
     )
+
+
+def test_what_moves_in_steps_names_no_number_of_scenarios() -> None:
+    verdict = judge(measured(50, 20, 50, stepwise=True), bound(at_most=20))
+    assert (verdict.outcome, verdict.n_to_resolve) == ("inconclusive", None)
+    assert "how many cannot be said" in verdict.message

@@ -229,7 +229,7 @@ def _knee(study: Study, knee: Knee, exhibits: Sequence[Exhibit]) -> Measurement:
     ]
     answer = f"{knee.n} examples" if knee.n is not None else f"> {max(n for n in lab.doses if n < last)} examples"
     null = {"kind": "share of the effect at the largest number that may be missing", "value": KNEE_SHARE, "regime": RESTS_ON}
-    return lab.measurement(id, "examples", estimate, answer=answer, series=series, exhibits=exhibits, null=null)
+    return lab.measurement(id, "examples", estimate, answer=answer, series=series, exhibits=exhibits, null=null, stepwise=True)
 
 
 def _onset(study: Study, onset: Onset) -> Measurement:

@@ -58,3 +58,5 @@ class Measurement:
     reason: str | None = None
     """Why there is no estimate (inconclusive), or why the question does not apply."""
     not_applicable: bool = False
+    stepwise: bool = False
+    """Whether the estimate moves in steps (numbers of examples), so that no number of scenarios follows from its interval."""

@@ -126,8 +126,12 @@ def _compared(measurement: Measurement, estimate: Estimate, threshold: Threshold
             else "find out why, then write what is expected of this subject, with the reason, into thresholds.toml"
         )
         return Verdict("fail", answer, f"{number}, {at_alpha}, but should be {wanted}: {todo}.")
-    needed = rising.n_to_resolve(estimate.n)
-    todo = f"about {needed} scenarios would settle it (now {estimate.n})" if needed else "more scenarios alone will hardly settle it"
+    needed = None if measurement.stepwise else rising.n_to_resolve(estimate.n)
+    todo = "more scenarios alone will hardly settle it"
+    if needed:
+        todo = f"about {needed} scenarios would settle it (now {estimate.n})"
+    elif measurement.stepwise:
+        todo = f"more scenarios or seeds would narrow it, how many cannot be said (now {estimate.n} scenarios)"
     return Verdict("inconclusive", answer, f"{number}, shown neither to be {wanted} nor the contrary: {todo}.", needed)
 
 
