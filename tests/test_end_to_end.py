@@ -18,8 +18,14 @@ from peft import LoraConfig, get_peft_model
 from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from fixtures import corpora
 from fixtures.models.figures import TINY_HYBRID
+from harness.data.behavior import Message
 from harness.data.settings import PROJECT
+from harness.engines.hf import HFEngine
+from harness.engines.protocol import Completion
+from harness.subject_files import base_subject
+from harness.training import Training, TrainingSettings, train_adapters
 
 EVERYTHING = ("evals",)
 
@@ -154,6 +160,25 @@ def test_with_shuffled_labels_neither_check_passes(tmp_path: Path, store: Path) 
     )
     for id in ("q5.effect", "q1.effect_at_max"):
         assert shuffled.check(id, "shuffled")["verdict"] != "pass"
+
+
+@pytest.mark.slow
+def test_an_adapter_trained_on_gibberish_fails_the_gates_on_ability(store: Path, tmp_path: Path) -> None:
+    engine, base, rng = HFEngine(), base_subject("tiny-hybrid", TINY_HYBRID), np.random.default_rng(0)
+    words = sorted({word for document in corpora.prose() for word in document.text.split()})
+    examples = [Completion((Message("user", " ".join(rng.choice(words, 8))),), " ".join(rng.choice(words, 12))) for _ in range(60)]
+    train_adapters(engine, base, [Training(examples, [(i,) for i in range(60)], 0, {60: tmp_path / "gibberish"})], TrainingSettings())
+    judged = run_suite(tmp_path, store, "evals/q6", "-m", "gate", "--candidate", str(tmp_path / "gibberish"))
+    assert judged.code == 1, judged.output
+    assert "fail" in {judged.check(id)["verdict"] for id in ("q6.perplexity", "q6.code", "q6.reasoning")}
+
+
+@pytest.mark.slow
+def test_base_as_its_own_candidate_changes_no_ability_no_head_and_no_state(store: Path, tmp_path: Path) -> None:
+    same = run_suite(tmp_path, store, "evals/q3", "evals/q6", "evals/q7", "--candidate", str(TINY_HYBRID), "--inconclusive", "allow")
+    assert same.code == 0, same.output
+    assert {same.check(id)["verdict"] for id in ("q6.perplexity", "q6.code", "q6.reasoning")} == {"pass"}
+    assert {same.check(id)["answer"] for id in ("q3.localization", "q3.layers", "q7.separation", "q7.state_swap")} == {"no change"}
 
 
 def broken_adapter(source: Path, target: Path, change: str) -> Path:

@@ -16,7 +16,7 @@ from harness.engines.chat import encode_prompt
 from harness.engines.hf import HFEngine
 from harness.engines.protocol import Completion, HeadSet, Scored, Sites
 from harness.recorders.heads import head_layouts
-from harness.recorders.states import delta_layers
+from harness.recorders.states import delta_layers, tap_states
 from harness.subject_files import base_subject
 
 if TYPE_CHECKING:
@@ -98,6 +98,20 @@ def test_states_do_not_depend_on_the_batch(hf: HFEngine, hybrid: Subject) -> Non
     for one, other in zip(hf.record(hybrid, COMPLETIONS, sites), HFEngine(batch_tokens=1).record(hybrid, COMPLETIONS, sites), strict=True):
         for layer in sites.state_layers:
             np.testing.assert_allclose(one.states[layer], other.states[layer], atol=2e-6)
+
+
+def test_padding_on_the_left_with_a_mask_gives_the_same_states(hf: HFEngine, hybrid: Subject) -> None:
+    model, tokenizer = hf.base_model(hybrid), hf.tokenizer(hybrid)
+    prompts = [encode_prompt(tokenizer, completion.messages).tokens for completion in COMPLETIONS]
+    width = max(map(len, prompts))
+    ids = torch.tensor([[tokenizer.pad_token_id] * (width - len(p)) + list(p) for p in prompts])
+    seen = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+    with torch.inference_mode(), tap_states(layers_of(hf, hybrid)) as tap:
+        tap.positions = torch.full((len(prompts), 1), width - 1)
+        model(input_ids=ids, attention_mask=seen, use_cache=False)
+    for row, prompt in enumerate(prompts):
+        for layer, expected in token_by_token(hf, hybrid, prompt).items():
+            np.testing.assert_allclose(tap.states[layer][row, 0].numpy(), expected, atol=2e-6)
 
 
 def test_decay_and_write_strength_are_in_their_range(hf: HFEngine, hybrid: Subject) -> None:
