@@ -98,8 +98,12 @@ class Study:
 
 def _prose(lab: Lab, part: int) -> list[Any]:
     """Unrelated documents: part 0 for choosing the cell, part 1 for measuring."""
-    documents = corpora.prose()[part::2]
-    return list(documents[: lab.sizes.prose])
+    by_domain: dict[str, list[corpora.Document]] = {}
+    for document in corpora.prose():
+        by_domain.setdefault(document.domain, []).append(document)
+    halves = [group[part::2] for group in by_domain.values()]
+    turns = [half[i] for i in range(max(map(len, halves))) for half in halves if i < len(half)]  # every domain in turn
+    return turns[: lab.sizes.prose]
 
 
 def sweep(lab: Lab, train: Sequence[Pair], dev: Sequence[Pair], doses: Sequence[float], most_cost: float, what: str) -> Sweep:

@@ -20,7 +20,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Decision:
-    """The substrings that carry the decision, each occurring once in its completion. Used by data checks only."""
+    """The substrings that carry the decision, each occurring once in its completion: the primary metric reads them."""
 
     positive: tuple[str, ...]
     negative: tuple[str, ...]
