@@ -198,7 +198,7 @@ def test_the_tasks_are_the_unit_and_carry_their_tier(tmp_path: Path) -> None:
 def test_prose_is_clustered_by_domain(tmp_path: Path) -> None:
     prose = measured(lab_of(tmp_path, {}))["q6.perplexity"]
     assert prose.estimate is not None
-    assert (prose.estimate.n, prose.estimate.clusters) == (84, 6)
+    assert (prose.estimate.n, prose.estimate.clusters) == (168, 12)
 
 
 def test_full_draws_more_samples_of_each_task(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_full_draws_more_samples_of_each_task(tmp_path: Path) -> None:
 def test_values_that_are_not_finite_make_a_gate_inconclusive(tmp_path: Path) -> None:
     found = measured(lab_of(tmp_path, {"candidate": Ability(nats=float("nan"))}))
     assert verdict(found["q6.perplexity"]).outcome == "inconclusive"
-    assert "84 of 84 values are not finite" in verdict(found["q6.perplexity"]).message
+    assert "168 of 168 values are not finite" in verdict(found["q6.perplexity"]).message
 
 
 def test_no_variance_between_different_subjects_is_inconclusive(tmp_path: Path) -> None:
