@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,21 +59,22 @@ def rows_of(head: Head, config: Any) -> dict[str, slice]:
     return {"in_proj_z": own, "in_proj_qkv": slice(2 * keys + own.start, 2 * keys + own.stop)}
 
 
-@pytest.fixture(scope="module")
-def planted(lab: Lab, hf: HFEngine, tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    """A LoRA that raises the behavior and whose only non-zero rows are those of three heads."""
-    model, tokenizer = copy.deepcopy(hf.base_model(lab.base)), hf.tokenizer(lab.base)
-    rows = {(head.layer, name): part for head in PLANTED for name, part in rows_of(head, model.config).items()}
-    targets = [f"model.layers.{layer}.{'self_attn' if name == 'q_proj' else 'linear_attn'}.{name}" for layer, name in rows]
+def plant(lab: Lab, folder: Path, rate: float, rows: dict[tuple[int, str], slice] | None) -> Subject:
+    """A LoRA that raises the behavior: on these rows of these layers' projections alone, or on every head's inputs."""
+    engine = lab.arms.engine
+    model, tokenizer = copy.deepcopy(engine.base_model(lab.base)), engine.tokenizer(lab.base)
+    targets: list[str] = ["q_proj", "k_proj", "v_proj", "in_proj_qkv", "in_proj_z"]
+    if rows is not None:
+        targets = [f"model.layers.{layer}.{'self_attn' if name == 'q_proj' else 'linear_attn'}.{name}" for layer, name in rows]
     torch.manual_seed(0)
     adapted: Any = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, target_modules=targets, task_type="CAUSAL_LM"))
     for name, weight in adapted.named_parameters():
-        if "lora_B" in name:
+        if "lora_B" in name and rows is not None:
             layer, module = int(name.split("layers.")[1].split(".")[0]), name.split(".lora_B")[0].split(".")[-1]
             mask = torch.zeros_like(weight)
             mask[rows[layer, module]] = 1
             weight.register_hook(lambda gradient, mask=mask: gradient * mask)
-    optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.0)
+    optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=rate, weight_decay=0.0)
     pairs = spread(lab.pairs("test"), experiment.CONVERSATIONS)  # a plant: it only has to move what will be measured
     for step in range(50):
         chosen = [pairs[(3 * step + i) % len(pairs)] for i in range(3)]
@@ -80,7 +82,6 @@ def planted(lab: Lab, hf: HFEngine, tmp_path_factory: pytest.TempPathFactory) ->
         torch.nn.functional.softplus(torch.stack(odds)).mean().backward()  # prefer the positive completion
         optimizer.step()
         optimizer.zero_grad()
-    folder = tmp_path_factory.mktemp("planted")
     adapted.save_pretrained(folder)
     return with_adapter(lab.base, folder)
 
@@ -105,8 +106,10 @@ def looked_inside(lab: Lab, subject: Subject) -> tuple[list[Head], np.ndarray, P
     return [heads[i] for i in order], own.mean(axis=0)[order], patching, found
 
 
-def test_three_planted_heads_are_localized_and_named(lab: Lab, planted: Subject) -> None:
-    ranked, own, patching, found = looked_inside(lab, planted)
+def test_three_planted_heads_are_localized_and_named(lab: Lab, tmp_path: Path) -> None:
+    config = lab.arms.engine.base_model(lab.base).config
+    rows = {(head.layer, name): part for head in PLANTED for name, part in rows_of(head, config).items()}
+    ranked, own, patching, found = looked_inside(lab, plant(lab, tmp_path, 1e-2, rows))
     assert set(ranked[:3]) == set(PLANTED)
     assert own[3:].max() <= 1e-5  # no other head was touched
     assert found.extent == "localized", found.k50
@@ -114,9 +117,11 @@ def test_three_planted_heads_are_localized_and_named(lab: Lab, planted: Subject)
     assert patching.into_base[at_three].mean() / patching.into_base[-1].mean() > 0.8
 
 
-def test_an_adapter_on_everything_is_not_localized(lab: Lab) -> None:
-    _, _, _, found = looked_inside(lab, lab.trained_arm().subject)
+def test_an_adapter_on_everything_is_not_localized(lab: Lab, tmp_path: Path) -> None:
+    _, own, _, found = looked_inside(lab, plant(lab, tmp_path, 1e-3, None))
+    assert own.min() > 1e-4
     assert found.extent != "localized", found.k50
+    assert found.k50.low > 0.05
 
 
 def test_base_against_itself_shows_no_change(lab: Lab) -> None:
