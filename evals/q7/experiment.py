@@ -35,7 +35,7 @@ SIZED_ON = 20
 """Conversations on which the size of a change is read."""
 UNIT_OF_SEPARATION = "cosine"
 SMALLEST_SEPARATION = 0.02
-"""A gain shown to lie below this is called none. Two per cent of a cosine: sham trainings of two seeds differ by as much."""
+"""A gain shown to lie below this is called none. A judgment, not a measurement: two per cent of a cosine."""
 UNCHANGED = 0.01
 """A relative change of the states below this is called none."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from transformers.models.qwen3_5 import modeling_qwen3_5
 
-CHUNK = 16
+from harness.engines.delta_rule import CHUNK
 
 
 @contextlib.contextmanager
