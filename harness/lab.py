@@ -42,7 +42,7 @@ class Sizes:
 
 
 PROFILES = {
-    "quick": Sizes(test=64, dev=24, seeds=3, nulls=19, prose=24),
+    "quick": Sizes(test=64, dev=70, seeds=3, nulls=19, prose=24),
     "full": Sizes(test=10_000, dev=10_000, seeds=8, nulls=39, prose=10_000),
 }
 

@@ -21,7 +21,7 @@ from harness.recordings import Recordings
 
 DEPTHS = (0.25, 0.375, 0.5, 0.625, 0.75)
 """Relative depths of the sweep: layers 16 24 32 40 48 of 64."""
-DOSES = (0.1, 0.2, 0.4, 0.8)
+DOSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 Vector = NDArray[np.float64]
 

@@ -108,7 +108,6 @@ def test_trained_sham_and_opposite_are_told_apart_in_every_seed(cold: Finished) 
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="open: on the shipped weights it ranks third of 39 at the largest dose that keeps the language")
 def test_the_true_vector_ranks_above_all_of_its_null(cold: Finished) -> None:
     null = cold.check("q5.effect")["null"]
     assert null["rank"] == 1

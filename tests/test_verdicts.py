@@ -170,6 +170,11 @@ def test_a_number_without_a_threshold_is_a_settled_finding() -> None:
     assert (verdict.outcome, verdict.answer) == ("settled", "0.3 nats")
 
 
+def test_a_number_beside_a_reason_for_no_answer_settles_nothing() -> None:
+    verdict = judge(replace(measured(0.3, 0.2, 0.4), reason="there is nothing to compare with"), None)
+    assert verdict.outcome == "inconclusive" and "nothing to compare with" in verdict.message
+
+
 def test_inconclusive_names_the_scenarios_that_would_settle_it() -> None:
     verdict = judge(measured(0.3, 0.0, 0.6), bound(at_least=0.1))
     assert verdict.n_to_resolve == math.ceil(40 * (0.3 / 0.2) ** 2) and "about 90 scenarios would settle it (now 40)" in verdict.message

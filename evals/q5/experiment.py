@@ -1,4 +1,9 @@
-"""Q5's measurements: extract, choose a cell on dev pairs, then measure on test pairs against the null at that cell."""
+"""Q5's measurements: extract, choose a cell on dev pairs, then measure on test pairs against the null at that cell.
+
+The cell: at each layer the strongest dose that keeps the language; of these, the one whose shift stands highest above what random and
+label-shuffled vectors of its length do there, in their standard deviations, all on dev pairs. The largest shift itself would favor
+layers at which any vector moves the choice.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +36,15 @@ from harness.data.behavior import Message, Pair
 from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.engines.protocol import Completion, Positions, Sites
 from harness.forced_choice import PRIMARY, UNIT
-from harness.lab import Lab, domains_of, spread
+from harness.lab import Lab, domains_of
 from harness.steering import DOSES, Contrast, Vector, contrasts, layer_indices, steering
 
 Floats = NDArray[np.float64]
 METRIC = PRIMARY
-EXTRACTION_PAIRS = 20
+FEW = 20
+"""Pairs that Rimsky-style vectors are often said to need; the vector of all train pairs is measured beside that of these."""
+DEV_NULLS = 5
+"""Random vectors a layer that the cell is chosen against, and as many label-shuffled ones."""
 AS_STEERABLE = 0.8
 """A standardized shift of at least this share of the simple feature's counts as being as steerable."""
 
@@ -52,6 +60,8 @@ class Cell:
     """Mean shift of the log-odds, nats a token."""
     cost: float
     """Mean change of the negative log-likelihood of unrelated text, nats a token."""
+    standing: float | None = None
+    """Shift in standard deviations of the shifts of null vectors there; known at each layer's strongest usable dose only."""
 
 
 @dataclass(frozen=True)
@@ -106,26 +116,43 @@ def _prose(lab: Lab, part: int) -> list[Any]:
     return turns[: lab.sizes.prose]
 
 
-def sweep(lab: Lab, train: Sequence[Pair], dev: Sequence[Pair], doses: Sequence[float], most_cost: float, what: str) -> Sweep:
-    """Extract a vector per layer and try every layer and dose on dev pairs; the strongest cell that keeps the language is chosen."""
+def sweep(lab: Lab, train: Sequence[Pair], dev: Sequence[Pair], most_cost: float, what: str) -> Sweep:
+    """Extract a vector per layer, try every layer and dose on dev pairs, and choose a cell as the module says.
+
+    Reversed vectors are tried at the chosen layer. Without a dose that keeps the language (cost below `most_cost` nats a token), the
+    cheapest cell is chosen.
+    """
     recordings, base = lab.recordings, lab.base
     extracted = contrasts(recordings, base, train, layer_indices(lab.layer_kinds))
     before = recordings.forced_choice(base, dev).metric(METRIC)
     texts = [document.text for document in _prose(lab, 0)]
     plain = recordings.text_nll(base, texts)
-    cells = []
-    for layer, contrast in extracted.items():
-        lab.progress(f"q5 {what}: layer {layer}, {len(doses)} doses")
+
+    def cells_of(layer: int, doses: Sequence[float]) -> list[Cell]:
+        contrast = extracted[layer]
+        lab.progress(f"q5 {what}: layer {layer}, doses {' '.join(f'{dose:g}' for dose in doses)}")
         vector = difference_of_means(contrast.positive, contrast.negative)
         added = [steering(vector, layer, dose, contrast.norm) for dose in doses]
         shifts = [choice.metric(METRIC) - before for choice in recordings.forced_choices(base, dev, added)]
         costs = recordings.text_nlls(base, texts, added) - plain
-        cells += [
-            Cell(layer, dose, float(shift.mean()), float(cost.mean())) for dose, shift, cost in zip(doses, shifts, costs, strict=True)
-        ]
-    usable = [cell for cell in cells if cell.dose > 0 and cell.cost < most_cost]
-    chosen = max(usable, key=lambda c: c.shift) if usable else min((c for c in cells if c.dose > 0), key=lambda c: c.cost)
-    return Sweep(extracted, tuple(cells), chosen)
+        return [Cell(layer, dose, float(shift.mean()), float(cost.mean())) for dose, shift, cost in zip(doses, shifts, costs, strict=True)]
+
+    def with_standing(cell: Cell) -> Cell:
+        contrast, rng = extracted[cell.layer], lab.rng("q5", what, "standing", str(cell.layer))
+        lab.progress(f"q5 {what}: layer {cell.layer}, {2 * DEV_NULLS} null vectors at dose {cell.dose:g}")
+        nulls = [random_direction(contrast.positive.shape[1], rng) for _ in range(DEV_NULLS)]
+        nulls += [shuffled_difference(contrast.positive, contrast.negative, rng) for _ in range(DEV_NULLS)]
+        added = [steering(null, cell.layer, cell.dose, contrast.norm) for null in nulls]
+        shifts = [choice.metric(METRIC).mean() - before.mean() for choice in recordings.forced_choices(base, dev, added)]
+        return replace(cell, standing=cell.shift / float(np.std(shifts, ddof=1)))
+
+    cells = [cell for layer in extracted for cell in cells_of(layer, DOSES)]
+    usable = [cell for cell in cells if cell.cost < most_cost]
+    strongest = [max((c for c in usable if c.layer == layer), key=lambda c: c.shift) for layer in sorted({c.layer for c in usable})]
+    standing = [with_standing(cell) for cell in strongest]
+    chosen = max(standing, key=lambda c: c.standing or 0.0) if standing else min(cells, key=lambda c: c.cost)
+    cells = [next((s for s in standing if (s.layer, s.dose) == (c.layer, c.dose)), c) for c in cells]
+    return Sweep(extracted, (*cells, *cells_of(chosen.layer, [-dose for dose in DOSES])), chosen)
 
 
 def run(lab: Lab) -> Study:
@@ -133,9 +160,8 @@ def run(lab: Lab) -> Study:
     recordings, base = lab.recordings, lab.base
     threshold = lab.thresholds.for_check("q5.coherence", base.name, lab.behavior.name)
     most_cost = threshold.at_most if threshold and threshold.at_most is not None else 0.05
-    train = spread(lab.behavior.split("train"), EXTRACTION_PAIRS)
-    signed = [sign * dose for dose in DOSES for sign in (1, -1)]
-    found = sweep(lab, train, lab.pairs("dev"), signed, most_cost, lab.behavior.name)
+    train = lab.pairs("train")
+    found = sweep(lab, train, lab.pairs("dev"), most_cost, lab.behavior.name)
     pairs, cell, norm, vector = lab.pairs("test"), found.chosen, found.contrast.norm, found.vector
     before = recordings.forced_choice(base, pairs).metric(METRIC)
 
@@ -154,9 +180,8 @@ def run(lab: Lab) -> Study:
     simple_pairs = corpora.sentiment().pairs
     simple = sweep(
         lab,
-        spread([p for p in simple_pairs if p.split == "train"], EXTRACTION_PAIRS),
+        [p for p in simple_pairs if p.split == "train"],
         [p for p in simple_pairs if p.split == "dev"],
-        DOSES,
         most_cost,
         "sentiment",
     )
@@ -169,6 +194,7 @@ def run(lab: Lab) -> Study:
     vectors = {
         "first component": first_component(positive, negative),
         "logistic probe": logistic_probe(positive, negative),
+        f"vector of {FEW} pairs": difference_of_means(positive[:FEW], negative[:FEW]),
         "length vector": _length_vector(lab, cell.layer),
         "sentiment vector": difference_of_means(at_cell.positive, at_cell.negative),
     }
@@ -205,7 +231,7 @@ def run(lab: Lab) -> Study:
 def _length_vector(lab: Lab, layer: int) -> Vector:
     """Long against short neutral replies: what a vector that only knew about length would do."""
     ordered = sorted(lab.arms.neutral, key=lambda c: (len(c.text.split()), c.text))
-    short, long = ordered[:EXTRACTION_PAIRS], ordered[-EXTRACTION_PAIRS:]
+    short, long = ordered[:FEW], ordered[-FEW:]
     recorded = lab.recordings.recorded(lab.base, [Completion(c.messages, c.text) for c in (*long, *short)], Sites(residual_layers=(layer,)))
     rows = np.stack([one.residual[layer] for one in recorded]).astype(np.float64)
     return difference_of_means(rows[: len(long)], rows[len(long) :])
@@ -316,7 +342,10 @@ def _viability(study: Study, effect: Measurement) -> Measurement:
 
 
 def _series(study: Study) -> list[dict[str, Any]]:
-    cells = [{"cell": "dev", "layer": c.layer, "dose": c.dose, "estimate": c.shift, "cost": c.cost} for c in study.sweep.cells]
+    cells = [
+        {"cell": "dev", "layer": c.layer, "dose": c.dose, "estimate": c.shift, "cost": c.cost, "standing": c.standing}
+        for c in study.sweep.cells
+    ]
     nulls = [{"cell": f"null, {kind}", "estimate": float(row.mean())} for kind, rows in study.nulls.items() for row in rows]
     others = [{"cell": name, "estimate": float(values.mean())} for name, values in study.others.items()]
     simple = [{"cell": "sentiment, dev", "layer": c.layer, "dose": c.dose, "estimate": c.shift, "cost": c.cost} for c in study.simple.cells]

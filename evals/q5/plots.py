@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.forced_choice import UNIT
 from harness.plotting import COLORS, figure
+from harness.steering import DOSES
 
 if TYPE_CHECKING:
     from evals.q5.experiment import Study
@@ -43,7 +44,7 @@ def behavior_against_coherence(study: Study) -> Path:
         axis.set_xscale("symlog", linthresh=0.05)
         axis.set_xlabel("cost: change of negative log-likelihood on unrelated text (nats per token)")
         axis.set_ylabel(f"shift of the log-odds of {name}\n({UNIT})")
-        axis.set_title("Behavior against coherence, doses 0.1 to 0.8 along each line")
+        axis.set_title(f"Behavior against coherence, doses {DOSES[0]:g} to {DOSES[-1]:g} along each line")
         axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return path
 

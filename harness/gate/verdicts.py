@@ -145,7 +145,7 @@ def _wanted(threshold: Threshold) -> str:
 
 def _finding(measurement: Measurement, threshold: Threshold | None) -> Verdict:
     answer = answer_of(measurement)
-    unsettled = measurement.answer is None and measurement.estimate is None
+    unsettled = measurement.answer is None and (measurement.estimate is None or measurement.reason is not None)
     if unsettled or answer.startswith("inconclusive"):
         return replace(_unmeasured(measurement, measurement.reason or "the data do not tell the answers apart"), answer=answer)
     expected = None if threshold is None else threshold.expect
