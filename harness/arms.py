@@ -20,8 +20,8 @@ from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply
 from harness.engines.hf import HFEngine
 from harness.engines.protocol import Completion
-from harness.store import Store, digest_of
-from harness.subject_files import with_adapter
+from harness.store import Store, digest_of, digest_of_file
+from harness.subject_files import ADAPTER_WEIGHTS, with_adapter
 from harness.training import Training, TrainingSettings, train_adapters
 
 TRAINED_KINDS: tuple[ArmKind, ...] = ("trained", "sham", "opposite")
@@ -113,6 +113,8 @@ class ArmMaker:
             "fast": self.engine.fast,
             "device": self.engine.device,
         }
+        if any(plan.start for plan in plans.values()):
+            key["starts"] = {name: plan.start and digest_of_file(plan.start / ADAPTER_WEIGHTS) for name, plan in plans.items()}
 
         def build(folder: Path) -> None:
             saving = [replace(plan, save={k: folder / name / str(k) for k in keep}) for name, plan in plans.items()]

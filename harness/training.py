@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from harness.data.errors import InputError
@@ -64,6 +64,8 @@ class Training:
     seed: int
     """Decides the adapter's initial weights."""
     save: Mapping[int, Path] = field(default_factory=dict)
+    start: Path | None = None
+    """Folder of an adapter of the same shape to go on from; the optimizer starts anew, as in the next cycle of a real training."""
 
 
 class _SideBySide(nn.Module):
@@ -110,18 +112,26 @@ def _row(engine: HFEngine, base: Subject, example: Completion) -> _Tokens:
     return encode_prompt(tokenizer, example.messages).tokens, (*encode_reply(tokenizer, example.text), tokenizer.eos_token_id)
 
 
-def _initial(engine: HFEngine, base: Subject, settings: TrainingSettings, seed: int) -> tuple[LoraConfig, dict[str, Tensor]]:
-    """The adapter as peft initializes it: its configuration and weights by name."""
+def _initial(engine: HFEngine, base: Subject, settings: TrainingSettings, training: Training) -> tuple[LoraConfig, dict[str, Tensor]]:
+    """The adapter as peft initializes it, or the one to go on from: its configuration and weights by name."""
     targets = settings.target_modules if isinstance(settings.target_modules, str) else list(settings.target_modules)
     config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM")
     model = engine.base_model(base)
-    torch.manual_seed(seed)  # after loading, which may draw numbers, and before the LoRA is initialized
+    torch.manual_seed(training.seed)  # after loading, which may draw numbers, and before the LoRA is initialized
     wrapped: Any = get_peft_model(model, config)
     try:
-        return config, {name: weight.detach().clone() for name, weight in get_peft_model_state_dict(wrapped).items()}
+        fresh = {name: weight.detach().clone() for name, weight in get_peft_model_state_dict(wrapped).items()}
+        return config, fresh if training.start is None else _going_on(training.start, fresh)
     finally:
         wrapped.unload()
         model.eval()
+
+
+def _going_on(folder: Path, fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    weights = load_file(folder / ADAPTER_WEIGHTS)
+    if {name: tuple(w.shape) for name, w in weights.items()} != {name: tuple(w.shape) for name, w in fresh.items()}:
+        raise InputError(f"{folder}: adapter of another shape than the training's; allowed: the same rank and target modules")
+    return {name: weights[name].to(fresh[name]) for name in fresh}
 
 
 @contextlib.contextmanager
@@ -152,7 +162,7 @@ def _beside(model: nn.Module, initial: Sequence[Mapping[str, Tensor]], scale: fl
 def _side_by_side(
     engine: HFEngine, base: Subject, trainings: Sequence[Training], rows: Sequence[Sequence[_Tokens]], settings: TrainingSettings
 ) -> list[list[float]]:
-    started = [_initial(engine, base, settings, training.seed) for training in trainings]
+    started = [_initial(engine, base, settings, training) for training in trainings]
     config = started[0][0]
     config.inference_mode = True  # as peft saves it
     model = engine.base_model(base).requires_grad_(False)

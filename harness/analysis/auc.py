@@ -1,0 +1,61 @@
+"""Area under the ROC curve of degraded against healthy scores on the same scenarios, and its gain over other scores of them.
+
+AUC = P(a degraded reply scores above a healthy one) + ½ P(equal), over all pairs of replies: Mann and Whitney (1947). Intervals: whole
+clusters of scenarios are resampled, both replies of a scenario together, and each end is at least as far out as that of a t interval with
+the standard error of the resamples and G − 1 degrees of freedom (few clusters make percentiles too narrow).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from harness.analysis.sample import DegenerateSample, Floats, check_alpha, cluster, finite
+from harness.data.measurement import Estimate
+
+
+def auc(degraded: ArrayLike, healthy: ArrayLike) -> float:
+    """Of two samples of scores, [n] and [m]."""
+    above, below = finite(degraded, "degraded", 1, at_least=1), finite(healthy, "healthy", 1, at_least=1)
+    return float(_wins(above[np.newaxis], below[np.newaxis])[0].mean())
+
+
+def _wins(degraded: Floats, healthy: Floats) -> Floats:
+    """1 where a degraded score is above a healthy one, ½ where equal: [k, n] and [k, m] to [k, n, m]."""
+    difference = degraded[:, :, np.newaxis] - healthy[:, np.newaxis, :]
+    return np.asarray((np.sign(difference) + 1) / 2)
+
+
+def auc_gain(
+    degraded: ArrayLike, healthy: ArrayLike, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000
+) -> tuple[Estimate, Floats]:
+    """AUC of the first row minus the mean AUC of the others, and all AUCs [k].
+
+    `degraded` and `healthy` [k, n]: k kinds of scores (the first is asked about, the others are placebos; with k = 1, ½ stands for
+    them) of n scenarios, in `clusters` [n]. DegenerateSample where the gain is the same in every resample.
+    """
+    above, below = finite(degraded, "degraded", 2), finite(healthy, "healthy", 2)
+    if above.shape != below.shape:
+        raise ValueError(f"healthy: shape {below.shape}, must be {above.shape} as degraded")
+    alpha = check_alpha(alpha)
+    groups = cluster(clusters, above.shape[1])
+    wins = _wins(above, below)
+    contrast = wins[0] - (wins[1:].mean(axis=0) if len(wins) > 1 else 0.5)  # [n, n]
+    by_cluster = groups.sums(groups.sums(contrast).T)  # [clusters, clusters]
+    value = float(contrast.mean())
+    weights = rng.multinomial(groups.count, np.full(groups.count, 1 / groups.count), size=resamples).astype(np.float64)
+    drawn = ((weights @ by_cluster) * weights).sum(axis=1) / (weights @ groups.sizes) ** 2
+    error = float(drawn.std(ddof=1)) * float(np.sqrt(groups.count / (groups.count - 1)))
+    if error <= 1e-12:
+        raise DegenerateSample(f"no variance: the gain in AUC is {value:g} in every resample")
+
+    def ends(level: float) -> tuple[float, float]:
+        reach = float(stats.t.isf(level / 2, groups.count - 1)) * error
+        if level / 2 * resamples < 20:
+            return value - reach, value + reach
+        low, high = np.quantile(drawn, [level / 2, 1 - level / 2])
+        return min(value - reach, float(low)), max(value + reach, float(high))
+
+    estimate = Estimate(value, *ends(0.05), *ends(alpha), alpha, n=above.shape[1], clusters=groups.count)
+    return estimate, np.asarray(wins.mean(axis=(1, 2)))

@@ -1,0 +1,1 @@
+"""The memory graph and the agents that watch conversations from outside the model."""

@@ -1,0 +1,147 @@
+"""The two agents that watch conversations, as protocols with an embedded default each.
+
+`surface-observe`: conversation → memory nodes, ranked. The embedded one seeds a personalised PageRank (Page et al. 1999; restart on the
+seeds) with the nodes whose texts are most similar to the conversation. `training-signal`: conversation → flagged as a failure or not,
+with the pattern, the span and a confidence. The embedded one reads wording with the behavior's judge. Neither sees a node's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.behavior import Message
+from harness.judge import SENTENCE_END, EmbeddedJudge
+from harness.memory.graph import MemoryGraph
+from harness.memory.similarity import Similarity
+
+Floats = NDArray[np.float64]
+SEEDS = 10
+"""Nodes that a conversation activates directly."""
+DAMPING = 0.85
+"""Share of the activation that walks on along a link; the rest restarts at the seeds."""
+WALKS = 100
+
+
+class AgentError(RuntimeError):
+    """An agent crashed, hung, or answered what is no answer. What rests on it is inconclusive, with this reason."""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Turns that end with the user's, and the assistant's reply."""
+
+    messages: tuple[Message, ...]
+    reply: str
+
+    @property
+    def text(self) -> str:
+        """What agents that read plain text are given."""
+        return " ".join([*(message.content for message in self.messages if message.role != "system"), self.reply])
+
+
+@dataclass(frozen=True)
+class Flag:
+    """What training-signal says of one conversation."""
+
+    flagged: bool
+    pattern: str | None
+    """Id of the pattern it is an instance of."""
+    span: str | None
+    """The part of the reply that shows it."""
+    confidence: float
+    """That it is a failure, 0 to 1."""
+
+
+class SurfaceObserve(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def surface(self, graph: MemoryGraph, conversations: Sequence[Conversation]) -> Floats:
+        """Activation of every node by every conversation, [conversations, nodes], in the graph's order; higher is surfaced first."""
+        ...
+
+
+class TrainingSignal(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def flag(self, conversations: Sequence[Conversation]) -> list[Flag]:
+        """One flag a conversation, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class EmbeddedSurface:
+    """Similarity seeds, then personalised PageRank over the links."""
+
+    similarity: Similarity
+    seeds: int = SEEDS
+    damping: float = DAMPING
+
+    @property
+    def name(self) -> str:
+        return f"embedded-{self.similarity.name}"
+
+    def surface(self, graph: MemoryGraph, conversations: Sequence[Conversation]) -> Floats:
+        alike = self.similarity.between([c.text for c in conversations], [node.text for node in graph.nodes])
+        strength = np.array([node.strength for node in graph.nodes])
+        scores = np.maximum(alike, 0) * strength
+        threshold = np.sort(scores, axis=1)[:, -min(self.seeds, scores.shape[1])][:, np.newaxis]
+        seeds = np.where(scores >= np.maximum(threshold, 1e-12), scores, 0.0)
+        total = seeds.sum(axis=1, keepdims=True)
+        seeds = np.where(total > 0, seeds / np.where(total > 0, total, 1), 1 / scores.shape[1])
+        return personalized_pagerank(transition(graph), seeds, self.damping)
+
+
+def transition(graph: MemoryGraph) -> Floats:
+    """Row-stochastic [nodes, nodes] along links in both directions by weight; a node without links keeps its activation."""
+    matrix = np.zeros((len(graph.nodes), len(graph.nodes)))
+    for link in graph.links:
+        i, j = graph.index[link.source], graph.index[link.target]
+        matrix[i, j] += link.weight
+        matrix[j, i] += link.weight
+    alone = matrix.sum(axis=1) == 0
+    matrix[alone, alone.nonzero()[0]] = 1.0
+    return np.asarray(matrix / matrix.sum(axis=1, keepdims=True))
+
+
+def personalized_pagerank(walk: Floats, seeds: Floats, damping: float = DAMPING, tolerance: float = 1e-10) -> Floats:
+    """Stationary activation of walks that restart at `seeds` [queries, nodes] with probability 1 − damping; the same shape, rows sum to 1.
+
+    Power iteration, all queries at once; networkx.pagerank gives the same a query (tests), one at a time.
+    """
+    rank = seeds
+    for _ in range(WALKS):
+        moved = damping * (rank @ walk) + (1 - damping) * seeds
+        if np.abs(moved - rank).sum(axis=1).max() < tolerance:
+            return moved
+        rank = moved
+    return rank
+
+
+@dataclass(frozen=True)
+class EmbeddedSignal:
+    """Flags what the behavior's judge calls the opposite of the behavior. What it cannot read it does not flag."""
+
+    judge: EmbeddedJudge
+    pattern: str
+
+    @property
+    def name(self) -> str:
+        return f"embedded-{self.judge.behavior}"
+
+    def flag(self, conversations: Sequence[Conversation]) -> list[Flag]:
+        return [self._flag(conversation) for conversation in conversations]
+
+    def _flag(self, conversation: Conversation) -> Flag:
+        confidence = 1 - self.judge.score(conversation.messages, conversation.reply)
+        if self.judge.label(conversation.messages, conversation.reply) != "negative":
+            return Flag(False, None, None, confidence)
+        sentences = [sentence for sentence in SENTENCE_END.split(conversation.reply) if sentence.strip()]
+        span = min(sentences, key=lambda sentence: self.judge.score(conversation.messages, sentence))
+        return Flag(True, self.pattern, span, confidence)
