@@ -6,5 +6,6 @@ pytest_plugins = [
     "fixtures.subjects",
     "fixtures.engines",
     "fixtures.arms",
+    "fixtures.memory",
     "fixtures.preflight",
 ]

@@ -132,6 +132,34 @@ def check_behavior(path: Path) -> None:
         raise typer.Exit(FAILED)
 
 
+memory = typer.Typer(no_args_is_help=True, help="Memory graphs: JSON lines into an SQLite store and back.")
+app.add_typer(memory, name="memory")
+
+
+@memory.command("import")
+def import_memory(folder: Path, store: Path) -> None:
+    """Add the nodes and links of a folder to an SQLite store; those known by id are replaced."""
+    from harness.memory.graph import read_graph
+    from harness.memory.store import MemoryStore
+
+    with one_line_errors():
+        MemoryStore(store).add(read_graph(folder))
+        graph = MemoryStore(store).snapshot()
+    print(f"{store}: {len(graph.nodes)} nodes, {len(graph.links)} links, digest {graph.digest}")
+
+
+@memory.command("export")
+def export_memory(store: Path, folder: Path) -> None:
+    """Write a snapshot of an SQLite store into a new folder."""
+    from harness.memory.graph import write_graph
+    from harness.memory.store import MemoryStore
+
+    with one_line_errors():
+        graph = MemoryStore(store).snapshot()
+        write_graph(graph, folder)
+    print(f"{folder}: {len(graph.nodes)} nodes, {len(graph.links)} links, digest {graph.digest}")
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Bad input ends the command with one line and the exit code for usage."""

@@ -27,11 +27,6 @@ CYCLE_STEPS = (3, 6, 12, 24)
 CORRECTION_STEPS = 6
 
 
-def doses() -> tuple[int, ...]:
-    """Examples seen at each of `CYCLE_STEPS`."""
-    return tuple(EXAMPLES * steps for steps in CYCLE_STEPS)
-
-
 @dataclass(frozen=True)
 class Cycles:
     """The subjects of one seed."""

@@ -116,3 +116,13 @@ def test_a_folder_that_is_no_behavior_is_refused(tmp_path: Path) -> None:
 def test_check_behavior_reports_each_finding() -> None:
     result = invoke("check-behavior", str(PROJECT / "fixtures" / "behaviors" / "listening"))
     assert result.stdout and all(line.startswith(("ok ", "NOT OK ")) for line in result.stdout.splitlines())
+
+
+def test_a_memory_graph_goes_into_a_store_and_comes_out_again(tmp_path: Path) -> None:
+    store, out = tmp_path / "memory.sqlite", tmp_path / "out"
+    taken = invoke("memory", "import", "fixtures/memory", str(store))
+    given = invoke("memory", "export", str(store), str(out))
+    assert (taken.exit_code, given.exit_code) == (0, 0)
+    assert taken.stdout.split("digest")[1] == given.stdout.split("digest")[1]
+    again = invoke("memory", "export", str(store), str(out))
+    assert again.exit_code == 4 and "holds a memory graph already" in again.stderr

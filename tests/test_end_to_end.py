@@ -19,11 +19,20 @@ from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from fixtures import corpora
+from fixtures.arms import make_lab
+from fixtures.behaviors import resolve_behavior
 from fixtures.models.figures import TINY_HYBRID
+from fixtures.subjects import model_layer_kinds
+from harness.cycles import cycles
 from harness.data.behavior import Message
-from harness.data.settings import PROJECT
+from harness.data.behavior_files import load_behavior
+from harness.data.settings import PROJECT, Settings
+from harness.data.subject import Subject
 from harness.engines.hf import HFEngine
 from harness.engines.protocol import Completion
+from harness.gate.history import accept
+from harness.gate.thresholds import load_thresholds
+from harness.store import Store
 from harness.subject_files import base_subject
 from harness.training import Training, TrainingSettings, train_adapters
 
@@ -84,7 +93,7 @@ def plain_adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_check_is_reported(cold: Finished) -> None:
     assert cold.gate["complete"], cold.output
     questions = {check["question"] for check in cold.gate["checks"]}
-    assert questions == {"preflight", "q1", "q3", "q5", "q6", "q7"}
+    assert questions == {"preflight", "q1", "q3", "q4", "q5", "q6", "q7"}
     assert not [check for check in cold.gate["checks"] if check["verdict"] == "error"], cold.output
 
 
@@ -179,6 +188,50 @@ def test_base_as_its_own_candidate_changes_no_ability_no_head_and_no_state(store
     assert same.code == 0, same.output
     assert {same.check(id)["verdict"] for id in ("q6.perplexity", "q6.code", "q6.reasoning")} == {"pass"}
     assert {same.check(id)["answer"] for id in ("q3.localization", "q3.layers", "q7.separation", "q7.state_swap")} == {"no change"}
+
+
+@pytest.mark.slow
+def test_the_regression_gate_tells_further_sham_and_degraded_cycles_apart(store: Path, tmp_path: Path) -> None:
+    """One accepted cycle, then candidates that go on from it: more of the same, neutral talk, and the two highest degradations.
+
+    Much neutral talk wears the behavior off (a fifth of it after 96 conversations), which the gate must neither pass nor call a failure
+    of the size that is asked about.
+    """
+    lab = make_lab(
+        Settings(store=store),
+        load_behavior(resolve_behavior("listening")),
+        base_subject("tiny-hybrid", TINY_HYBRID),
+        None,
+        model_layer_kinds(TINY_HYBRID),
+        HFEngine(),
+        Store(store),
+        load_thresholds(PROJECT / "thresholds.toml"),
+        lambda line: None,
+    )
+    made, history = cycles(lab.arms, 0), tmp_path / "history.sqlite"
+    *_, third, most = sorted(made.degraded)
+
+    def judged(name: str, subject: Subject) -> dict[str, Any]:
+        gate = ("evals/q4", "-m", "gate", "--candidate", str(subject.adapter), "--cycle", name, "--history", str(history))
+        return run_suite(tmp_path / name, store, *gate).check("q4.regression")
+
+    assert judged("monday", made.healthy)["verdict"] == "pass"
+    accept(history, "monday")
+    verdicts = {
+        "further": judged("further", made.further[most]),
+        "sham": judged("sham", made.sham[min(made.sham)]),
+        "much sham": judged("much-sham", made.sham[most]),
+        "third": judged("third", made.degraded[third]),
+        "most": judged("most", made.degraded[most]),
+    }
+    assert {name: check["verdict"] for name, check in verdicts.items()} == {
+        "further": "pass",
+        "sham": "pass",
+        "much sham": "inconclusive",
+        "third": "fail",
+        "most": "fail",
+    }
+    assert all(any(row["cell"] == "cycle monday" for row in check["series"]) for check in verdicts.values())
 
 
 def broken_adapter(source: Path, target: Path, change: str) -> Path:

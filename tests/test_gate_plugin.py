@@ -199,7 +199,7 @@ def test_each_behavior_is_a_check_of_its_own(make_project: MakeProject, tmp_path
     [
         (("--engine", "gguf"), "--engine gguf: not allowed; allowed: hf or vllm"),
         (("--engine", "vllm"), "--engine vllm: not yet; allowed for now: hf"),
-        (("--baseline", "monday"), "--baseline: not yet; leave it out, a candidate is judged against its base"),
+        (("--baseline", "monday"), "--baseline monday: given without --candidate; allowed: both, or neither"),
         (("--server", "http://localhost"), "--server: not yet; leave it out, the hf engine loads the model itself"),
         (("--tensor-parallel", "2"), "--tensor-parallel 2: not yet; allowed for now: 1"),
         (("--seed", "-1"), "--seed -1: not allowed; allowed: a whole number, 0 or more"),

@@ -20,6 +20,11 @@ class Settings:
     pipeline_parallel: int = 1
     lm_eval: tuple[Path, Path] | None = None
     """Results folders of lm-evaluation-harness, before and after."""
+    memory: Path | None = None
+    """Folder of JSON lines or SQLite store of the memory graph; None: the shipped one."""
+    surface_observe: str | None = None
+    """Command line of the agent; None: the embedded one."""
+    training_signal: str | None = None
     cycle: str | None = None
     baseline: str | None = None
     profile: Literal["quick", "full"] = "quick"

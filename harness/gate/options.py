@@ -38,6 +38,9 @@ def add_options(parser: pytest.Parser) -> None:
     option("--tensor-parallel", "tensor_parallel", "GPUs that share each layer (vllm)", "N")
     option("--pipeline-parallel", "pipeline_parallel", "GPUs that share the layers (vllm)", "N")
     option("--lm-eval", "lm_eval", "lm-evaluation-harness results, as further domains of q6", ("BEFORE", "AFTER"), nargs=2)
+    option("--memory", "memory", "memory graph of q4: folder of JSON lines or SQLite store (default: the shipped one)", "PATH")
+    option("--surface-observe", "surface_observe", "program that answers JSON lines, in place of the embedded agent", "COMMAND")
+    option("--training-signal", "training_signal", "program that answers JSON lines, in place of the embedded agent", "COMMAND")
     option("--cycle", "cycle", "name of this training cycle (default: the time)", "ID")
     option("--baseline", "baseline", "cycle to compare with (default: the last accepted)", "CYCLE")
     option("--profile", "profile", "quick or full (default quick)", "quick|full")
@@ -68,7 +71,7 @@ def settings_from(config: pytest.Config) -> Settings:
     for name, least in {"seed": 0, "tensor_parallel": 1, "pipeline_parallel": 1}.items():
         if name in given:
             given[name] = _integer(name, str(given[name]), least)
-    for name in ("store", "history", "thresholds", "reports"):
+    for name in ("store", "history", "thresholds", "reports", "memory"):
         if name in given:
             given[name] = _absolute(config, given[name])
     if "candidates" in given:
@@ -130,8 +133,8 @@ def optional_module(name: str) -> Any | None:
 def _refuse_what_is_not_there(given: dict[str, Any]) -> None:
     if given.get("engine") == "vllm":
         raise pytest.UsageError("--engine vllm: not yet; allowed for now: hf")
-    if "baseline" in given:
-        raise pytest.UsageError("--baseline: not yet; leave it out, a candidate is judged against its base")
+    if "baseline" in given and "candidates" not in given:
+        raise pytest.UsageError(f"--baseline {given['baseline']}: given without --candidate; allowed: both, or neither")
     if "server" in given:
         raise pytest.UsageError("--server: not yet; leave it out, the hf engine loads the model itself")
     for name in ("tensor_parallel", "pipeline_parallel"):

@@ -136,8 +136,8 @@ def read_graph(folder: Path) -> MemoryGraph:
     for name in (NODES, LINKS):
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: no such file; a memory graph is a folder with {NODES} and {LINKS}")
-    nodes = [(f"{folder / NODES}:{line}", Node(**row.model_dump())) for line, row in read_rows(folder / NODES, _NodeRow)]
-    links = [(f"{folder / LINKS}:{line}", Link(**row.model_dump())) for line, row in read_rows(folder / LINKS, _LinkRow)]
+    nodes = [(f"{folder / NODES}, line {line}", Node(**row.model_dump())) for line, row in read_rows(folder / NODES, _NodeRow)]
+    links = [(f"{folder / LINKS}, line {line}", Link(**row.model_dump())) for line, row in read_rows(folder / LINKS, _LinkRow)]
     return checked(nodes, links)
 
 

@@ -1,0 +1,43 @@
+"""Gathers Q4's data once a behavior, a check at a time: the gate alone trains and asks nothing that it does not need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+
+from evals.q4 import experiment
+from harness.data.errors import InputError
+from harness.data.measurement import Measurement
+from harness.json_lines_command import JsonLinesCommand
+from harness.judge import EmbeddedJudge
+from harness.lab import Lab
+from harness.memory.agents import AgentError, EmbeddedSignal, EmbeddedSurface, SurfaceObserve, TrainingSignal
+from harness.memory.command_agents import CommandSignal, CommandSurface
+from harness.memory.graph import MemoryGraph
+from harness.memory.similarity import SentenceModel
+
+
+@pytest.fixture(scope="session")
+def q4(lab: Lab, memory: MemoryGraph) -> Callable[[str], Measurement]:
+    """`q4(id)`: a measurement of Q4."""
+    settings = lab.settings
+
+    @cache
+    def surface() -> SurfaceObserve:
+        if settings.surface_observe is not None:
+            return CommandSurface(JsonLinesCommand(settings.surface_observe))
+        try:
+            return EmbeddedSurface(SentenceModel())
+        except InputError as error:
+            raise AgentError(f"surface-observe: {error}") from None
+
+    @cache
+    def signal() -> TrainingSignal:
+        if settings.training_signal is not None:
+            return CommandSignal(JsonLinesCommand(settings.training_signal))
+        return EmbeddedSignal(EmbeddedJudge.fit(lab.behavior), lab.behavior.memory_node)
+
+    study = experiment.Study(lab, memory, surface, signal)
+    return lambda id: experiment.MEASURES[id](study)
