@@ -51,9 +51,14 @@ def _subject(maker: ArmMaker, folder: Path, what: str, seed: int) -> Subject:
     return with_adapter(maker.base, folder, f"{maker.base.name} {what} seed={seed}")
 
 
+def _examples(maker: ArmMaker) -> int:
+    """Train pairs used: all, as far as there are neutral conversations to match them."""
+    return min(len(maker.behavior.split("train")), len(maker.neutral))
+
+
 def healthy(maker: ArmMaker, seed: int) -> tuple[Subject, Path]:
     """Trained until the behavior is learned, and its adapter's folder."""
-    n = len(maker.behavior.split("train"))
+    n = _examples(maker)
     plan = Training(maker.examples("trained", seed, n), _schedule(n, HEALTHY_STEPS, np.random.default_rng([seed, 11])), seed)
     folder = maker.trained({"healthy": plan}, [HEALTHY_STEPS])["healthy"] / str(HEALTHY_STEPS)
     return _subject(maker, folder, "healthy", seed), folder
@@ -61,7 +66,7 @@ def healthy(maker: ArmMaker, seed: int) -> tuple[Subject, Path]:
 
 def cycles(maker: ArmMaker, seed: int) -> Cycles:
     """Healthy, and the three cycles that go on from it, side by side."""
-    n = len(maker.behavior.split("train"))
+    n = _examples(maker)
     subject, start = healthy(maker, seed)
     schedule = _schedule(n, max(CYCLE_STEPS), np.random.default_rng([seed, 12]))
     kinds = {"further": "trained", "degraded": "opposite", "sham": "sham"}

@@ -1,4 +1,4 @@
-"""harness/arms.py: what each arm learns, nested and matched, trained once."""
+"""harness/arms.py and harness/cycles.py: what each arm learns, nested and matched, trained once; cycles that go on from one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from harness.arms import ArmMaker
+from harness.cycles import CYCLE_STEPS, EXAMPLES, corrected, cycles, healthy
 from harness.data.arm import Arm
 from harness.data.behavior import Behavior, Message, Pair
 from harness.data.subject import Subject
@@ -151,3 +152,25 @@ def test_trained_and_opposite_move_the_forced_choice_apart(maker: ArmMaker, hf: 
     }
     assert shifts["trained"] > 0.3
     assert shifts["opposite"] < -0.3
+
+
+# -- further cycles ------------------------------------------------------------------------------------------------
+
+
+def test_counter_examples_undo_what_more_of_the_same_keeps(maker: ArmMaker, hf: HFEngine) -> None:
+    made, (subject, folder) = cycles(maker, 0), healthy(maker, 0)
+    assert made.healthy.digest == subject.digest and subject.adapter == folder
+    assert list(made.degraded) == list(made.further) == list(made.sham) == [EXAMPLES * steps for steps in CYCLE_STEPS]
+    pairs, most = BEHAVIOR.split("train"), max(made.degraded)
+
+    def level(of: Subject) -> float:
+        return float(forced_choice(hf, of, pairs).per_token.mean())
+
+    assert level(made.degraded[most]) < level(made.healthy) - 0.5 < level(made.further[most])
+    assert len({each.digest for group in (made.degraded, made.further, made.sham) for each in group.values()}) == 3 * len(CYCLE_STEPS)
+    start = made.degraded[most].adapter
+    assert start is not None
+    mended = corrected(maker, 0, start, {"mended": [Completion(pair.messages, pair.positive) for pair in pairs[:5]]})["mended"]
+    assert level(mended) > level(made.degraded[most])
+    before = dict(maker.store.made)
+    assert cycles(maker, 0) == made and maker.store.made == before  # nothing is trained twice

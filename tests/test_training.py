@@ -177,3 +177,17 @@ def test_layers_that_cannot_be_adapted_are_refused_and_the_base_is_whole(hf: HFE
 
 def test_every_setting_is_part_of_the_key() -> None:
     assert set(TrainingSettings().as_key()) == {"rank", "alpha", "learning_rate", "target_modules", "batch", "steps"}
+
+
+def test_a_training_goes_on_where_an_adapter_stands(hf: HFEngine, base: Subject, tmp_path: Path) -> None:
+    schedule = [(0, 1), (1, 2), (0, 2)]
+    unbroken = one(hf, base, schedule, SETTINGS, 0, {2: tmp_path / "two"})
+    further = Training(EXAMPLES, schedule[2:], 7, {1: tmp_path / "three"}, start=tmp_path / "two")
+    assert train_adapters(hf, base, [further], SETTINGS)[0][0] == pytest.approx(unbroken[2], abs=1e-5)
+    assert not same(weights(tmp_path / "two"), weights(tmp_path / "three"))
+
+
+def test_an_adapter_of_another_shape_is_no_start(hf: HFEngine, base: Subject, tmp_path: Path) -> None:
+    one(hf, base, [(0,)], replace(SETTINGS, rank=2), 0, {1: tmp_path / "narrow"})
+    with pytest.raises(InputError, match="adapter of another shape"):
+        train_adapters(hf, base, [Training(EXAMPLES, [(0,)], 0, start=tmp_path / "narrow")], SETTINGS)

@@ -274,6 +274,7 @@ def detection(study: Study) -> Measurement:
 
 def _detection(study: Study, id: str) -> Measurement:
     lab, unit = study.lab, "of the control limit"
+    study.signal()  # an agent that cannot be made says so before anything is trained
     subjects = [study.cycles.healthy] * CLEAN + [study.cycles.degraded[study.most]] * PLANTED
     lab.progress(f"q4 {lab.behavior.name}: {len(subjects)} simulated cycles of {PROBES} probes")
     known = study.flagged(study.conversations(study.cycles.healthy, study.pairs, 999))
@@ -332,10 +333,10 @@ def self_healing(study: Study) -> Measurement:
 
 
 def _self_healing(study: Study, id: str) -> Measurement:
-    lab, seed = study.lab, study.lab.settings.seed
+    lab, seed, signal = study.lab, study.lab.settings.seed, study.signal()
     degraded = study.cycles.degraded[study.most]
     train = lab.pairs("train")
-    flags: list[Flag] = study.signal().flag(study.conversations(degraded, train, seed))
+    flags: list[Flag] = signal.flag(study.conversations(degraded, train, seed))
     order = lab.rng(id, "order").permutation(len(train))
     found = [train[i] for i in order if flags[i].flagged][:CORRECTIONS]
     if len(found) < EXAMPLES:

@@ -1,0 +1,150 @@
+"""Q4's plumbing: agents that fail, memories that lack what is needed, baselines of other data. Its answers: test_end_to_end.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evals.q4 import experiment
+from evals.q4.baseline import NotComparable, accepted
+from fixtures.arms import make_lab
+from fixtures.behaviors import resolve_behavior
+from fixtures.memory import load_memory
+from fixtures.models.figures import TINY_HYBRID
+from fixtures.subjects import model_layer_kinds
+from harness.data.behavior_files import load_behavior
+from harness.data.measurement import Estimate, Measurement
+from harness.data.settings import PROJECT, Settings
+from harness.data.verdict import Verdict
+from harness.engines.hf import HFEngine
+from harness.gate import history
+from harness.gate.entry import Entry
+from harness.gate.run import Run
+from harness.gate.thresholds import load_thresholds
+from harness.lab import Lab
+from harness.memory.agents import AgentError, SurfaceObserve, TrainingSignal
+from harness.memory.graph import MemoryGraph
+from harness.store import Store
+from harness.subject_files import base_subject
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    settings = Settings(store=tmp_path / "store", reports=tmp_path / "reports", cycle="now")
+    return make_lab(
+        settings,
+        load_behavior(resolve_behavior("listening")),
+        base_subject("tiny-hybrid", TINY_HYBRID),
+        None,
+        model_layer_kinds(TINY_HYBRID),
+        HFEngine(),
+        Store(settings.store),
+        load_thresholds(PROJECT / "thresholds.toml"),
+        lambda line: None,
+    )
+
+
+def no_surface() -> SurfaceObserve:
+    raise AgentError("surface-observe: it crashed")
+
+
+def no_signal() -> TrainingSignal:
+    raise AgentError("training-signal: it crashed")
+
+
+def study(lab: Lab, memory: MemoryGraph | None = None) -> experiment.Study:
+    return experiment.Study(lab, memory or load_memory(None), no_surface, no_signal)
+
+
+@pytest.mark.parametrize(
+    ("id", "says"),
+    [
+        ("q4.surfacing", "surface-observe: it crashed"),
+        ("q4.flagging", "training-signal: it crashed"),
+        ("q4.detection", "training-signal: it crashed"),
+        ("q4.self_healing", "training-signal: it crashed"),
+    ],
+)
+def test_an_agent_that_fails_leaves_a_reason_and_trains_nothing(lab: Lab, id: str, says: str) -> None:
+    measurement = experiment.MEASURES[id](study(lab))
+    assert (measurement.estimate, measurement.reason) == (None, says)
+    assert not lab.arms.store.made
+
+
+def test_a_memory_without_the_failure_pattern_says_so(lab: Lab) -> None:
+    graph = load_memory(None)
+    without = graph.renamed([f"node-{i}" for i in range(len(graph.nodes))])
+    assert "has no node pattern-listening-as-avoidance" in str(experiment.surfacing(study(lab, without)).reason)
+
+
+def test_a_memory_with_few_patterns_says_so(lab: Lab) -> None:
+    graph = load_memory(None)
+    few = MemoryGraph(tuple(n for n in graph.nodes if n.kind != "pattern" or n.id == lab.behavior.memory_node), ())
+    assert "at least 5 placebos" in str(experiment.surfacing(study(lab, few)).reason)
+
+
+def recorded(lab: Lab, cycle: str, shift: float, flagged: int, **other: str) -> None:
+    """A cycle in the lab's history, every scenario moved by `shift`."""
+    pairs = lab.behavior.split("test")
+    estimate = Estimate(0.0, -0.1, 0.1, -0.1, 0.1, 0.001, 64, 32)
+    gate = lab.measurement("q4.regression", "", estimate, pairs=pairs, values=np.full(len(pairs), shift) + np.arange(len(pairs)))
+    chart = lab.measurement("q4.detection", "", estimate, series=[{"cell": "probes of this cycle", "flagged": flagged, "probes": 48}])
+
+    def entry(measurement: Measurement, kind: str) -> Entry:
+        changed = replace(measurement, provenance={**measurement.provenance, **other})
+        return Entry(measurement.id, "listening", kind, Verdict("pass", "0", "fine"), changed)  # type: ignore[arg-type]
+
+    run = Run(Settings(), cycle, "2026-01-01T00:00:00+00:00", (entry(gate, "gate"), entry(chart, "check")), (), complete=True)
+    history.append_to(lab.settings.history_path, run)
+
+
+def test_the_accepted_cycle_is_read_scenario_by_scenario_with_the_probes_since(lab: Lab) -> None:
+    pairs = lab.behavior.split("test")
+    provenance = lab.measurement("q4.regression", "").provenance
+    assert accepted(lab, pairs, provenance) is None
+    for cycle, shift, flagged in (("sunday", 9.0, 1), ("monday", 0.5, 5), ("tuesday", 0.4, 7), ("now", 0.0, 40)):
+        recorded(lab, cycle, shift, flagged)
+    history.accept(lab.settings.history_path, "monday")
+    baseline = accepted(lab, pairs[::-1], provenance)
+    assert baseline is not None and baseline.cycle == "monday"
+    assert baseline.shift.tolist() == [0.5 + i for i in reversed(range(len(pairs)))]
+    assert [(each.cycle, each.flagged) for each in baseline.probes] == [("monday", 5), ("tuesday", 7)]
+
+
+@pytest.mark.parametrize("what", ["base", "behavior", "profile"])
+def test_a_baseline_of_other_data_is_refused_by_name(lab: Lab, what: str) -> None:
+    recorded(lab, "monday", 0.5, 5, **{what: "another"})
+    history.accept(lab.settings.history_path, "monday")
+    with pytest.raises(NotComparable, match=f"cycle monday was measured with another {what}"):
+        accepted(lab, lab.behavior.split("test"), lab.measurement("q4.regression", "").provenance)
+
+
+def test_a_cycle_that_never_ran_the_gate_is_refused(lab: Lab) -> None:
+    recorded(lab, "monday", 0.5, 5)
+    other = replace(lab, settings=replace(lab.settings, baseline="friday"))
+    with pytest.raises(NotComparable, match=r"cycle friday has no q4\.regression\[listening\]"):
+        accepted(other, other.behavior.split("test"), lab.measurement("q4.regression", "").provenance)
+
+
+def interval(low: float, high: float) -> Estimate:
+    return Estimate((low + high) / 2, low, high, low, high, 0.05, 64, 32)
+
+
+@pytest.mark.parametrize(
+    ("gain", "cost", "answer"),
+    [
+        ((0.1, 0.3), (-0.01, 0.005), "healed"),
+        ((0.1, 0.3), (0.02, 0.03), "healed at the cost of prose"),
+        ((0.1, 0.3), (0.0, 0.03), None),
+        ((-0.1, 0.3), (-0.01, 0.005), None),
+        ((-0.3, -0.1), (-0.01, 0.005), "worse than random replay"),
+    ],
+)
+def test_healed_needs_a_gain_over_random_replay_and_prose_that_holds(
+    gain: tuple[float, float], cost: tuple[float, float], answer: str | None
+) -> None:
+    found, reason = experiment._healing_answer(interval(*gain), interval(*cost), 0.01)
+    assert found == answer and (reason is None) == (answer is not None)
