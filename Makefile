@@ -30,7 +30,15 @@ lint: $(STAMP)
 test: lint
 	$(BIN)/python -m pytest tests -m "not slow" $(ARGS)
 
-test-all: lint
+# The tool whose results --lm-eval reads, in an environment of its own: it brings a hundred packages that nothing else needs.
+LM_EVAL := .venv-lm-eval
+$(LM_EVAL)/.installed: Makefile
+	test -x $(LM_EVAL)/bin/python || $(PYTHON) -m venv $(LM_EVAL)
+	$(LM_EVAL)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(LM_EVAL)/bin/python -m pip install --quiet --disable-pip-version-check lm-eval==0.4.13 transformers==5.19.0 accelerate==1.15.0
+	touch $@
+
+test-all: lint $(LM_EVAL)/.installed
 	$(BIN)/python -m pytest tests $(ARGS)
 
 clean:

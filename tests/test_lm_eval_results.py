@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import pytest
 
 from fixtures.models.figures import TINY_HYBRID
 from harness.data.errors import InputError
+from harness.data.settings import PROJECT
 from harness.lm_eval_results import read_paired, task_names
 
 RECORDED = Path(__file__).with_name("data") / "lm_eval"
@@ -137,11 +136,14 @@ def test_results_that_do_not_say_what_is_better_are_refused(runs: tuple[Path, Pa
         read_paired(*runs)
 
 
+TOOL = PROJECT / ".venv-lm-eval" / "bin" / "python"
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="lm-evaluation-harness is not installed")
+@pytest.mark.skipif(not TOOL.is_file(), reason="lm-evaluation-harness is not installed; make test-all installs it")
 def test_what_the_installed_tool_writes_is_read(tmp_path: Path) -> None:
     shutil.copytree(RECORDED / "tasks", tmp_path / "tasks")
-    command = [sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args", f"pretrained={TINY_HYBRID},dtype=float32"]
+    command = [str(TOOL), "-m", "lm_eval", "run", "--model", "hf", "--model_args", f"pretrained={TINY_HYBRID},dtype=float32"]
     command += ["--include_path", ".", "--tasks", "tiny_sums,tiny_choice", "--output_path", "out", "--log_samples", "--device", "cpu"]
     subprocess.run(command, cwd=tmp_path / "tasks", env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=True, capture_output=True)
     choice, sums = read_paired(tmp_path / "tasks" / "out", tmp_path / "tasks" / "out")
