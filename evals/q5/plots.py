@@ -19,6 +19,8 @@ def behavior_against_coherence(study: Study) -> Path:
     """A line per layer from the weakest to the strongest dose; the null cloud at the chosen cell; prompt and adapter as lines."""
     name = study.lab.behavior.name
     path = study.lab.exhibits / f"q5-coherence-{name}.png"
+    from matplotlib.ticker import FixedLocator
+
     with figure(path) as (_, axis):
         layers = sorted({cell.layer for cell in study.sweep.cells})
         for shade, layer in zip(np.linspace(0.15, 0.85, len(layers)), layers, strict=True):
@@ -42,6 +44,8 @@ def behavior_against_coherence(study: Study) -> Path:
                 axis.axhline(study.others[other].mean(), linestyle=style, color=COLORS["base"], linewidth=1, label=other)
         axis.axhline(0, color="black", linewidth=0.6)
         axis.set_xscale("symlog", linthresh=0.05)
+        axis.xaxis.set_major_locator(FixedLocator([-0.5, -0.1, 0, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]))
+        axis.xaxis.set_major_formatter("{x:g}")
         axis.set_xlabel("cost: change of negative log-likelihood on unrelated text (nats per token)")
         axis.set_ylabel(f"shift of the log-odds of {name}\n({UNIT})")
         axis.set_title(f"Behavior against coherence, doses {DOSES[0]:g} to {DOSES[-1]:g} along each line")
