@@ -144,7 +144,8 @@ def sweep(lab: Lab, train: Sequence[Pair], dev: Sequence[Pair], most_cost: float
         nulls += [shuffled_difference(contrast.positive, contrast.negative, rng) for _ in range(DEV_NULLS)]
         added = [steering(null, cell.layer, cell.dose, contrast.norm) for null in nulls]
         shifts = [choice.metric(METRIC).mean() - before.mean() for choice in recordings.forced_choices(base, dev, added)]
-        return replace(cell, standing=cell.shift / float(np.std(shifts, ddof=1)))
+        moved = float(np.std(shifts, ddof=1))
+        return replace(cell, standing=cell.shift / moved if moved > 0 else 0.0)  # where null vectors move nothing, nothing is shown
 
     cells = [cell for layer in extracted for cell in cells_of(layer, DOSES)]
     usable = [cell for cell in cells if cell.cost < most_cost]
