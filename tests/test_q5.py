@@ -69,7 +69,8 @@ def swept(along: dict[int, float], any_way: dict[int, float], cost: float = 0.2)
 
 def test_where_the_vector_stands_out_goes_before_where_any_vector_moves_the_choice() -> None:
     found = swept(along={2: 1.0, 6: 2.0}, any_way={2: 0.05, 6: 2.0})
-    assert found.chosen.layer == 2 and (found.chosen.standing or 0) > 5
+    standing = {cell.layer: cell.standing for cell in found.cells if cell.standing is not None}
+    assert found.chosen.layer == 2 and standing[2] > 2 * standing[6]
     by_shift = max((c for c in found.cells if c.cost < 0.05), key=lambda c: c.shift)
     assert by_shift.layer == 6
 
