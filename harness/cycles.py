@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.arms import ArmMaker
+from harness.data.arm import ArmKind
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion
 from harness.subject_files import with_adapter
@@ -69,8 +70,8 @@ def cycles(maker: ArmMaker, seed: int) -> Cycles:
     n = _examples(maker)
     subject, start = healthy(maker, seed)
     schedule = _schedule(n, max(CYCLE_STEPS), np.random.default_rng([seed, 12]))
-    kinds = {"further": "trained", "degraded": "opposite", "sham": "sham"}
-    plans = {name: Training(maker.examples(kind, seed, n), schedule, seed, start=start) for name, kind in kinds.items()}  # type: ignore[arg-type]
+    kinds: dict[str, ArmKind] = {"further": "trained", "degraded": "opposite", "sham": "sham"}
+    plans = {name: Training(maker.examples(kind, seed, n), schedule, seed, start=start) for name, kind in kinds.items()}
     folders = maker.trained(plans, CYCLE_STEPS)
     made = {
         name: {EXAMPLES * k: _subject(maker, folder / str(k), f"{name} {EXAMPLES * k}", seed) for k in CYCLE_STEPS}

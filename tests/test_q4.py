@@ -95,7 +95,7 @@ def recorded(lab: Lab, cycle: str, shift: float, flagged: int, **other: str) -> 
 
     def entry(measurement: Measurement, kind: str) -> Entry:
         changed = replace(measurement, provenance={**measurement.provenance, **other})
-        return Entry(measurement.id, "listening", kind, Verdict("pass", "0", "fine"), changed)  # type: ignore[arg-type]
+        return Entry(measurement.id, "listening", kind, Verdict("pass", "0", "fine"), changed)  # type: ignore[arg-type]  # a kind
 
     run = Run(Settings(), cycle, "2026-01-01T00:00:00+00:00", (entry(gate, "gate"), entry(chart, "check")), (), complete=True)
     history.append_to(lab.settings.history_path, run)

@@ -64,7 +64,7 @@ def swept(along: dict[int, float], any_way: dict[int, float], cost: float = 0.2)
         rng=lambda *purpose: np.random.default_rng(len("/".join(purpose))),
         sizes=SimpleNamespace(prose=24),
     )
-    return experiment.sweep(lab, PAIRS, PAIRS, 0.05, "planted")  # type: ignore[arg-type]
+    return experiment.sweep(lab, PAIRS, PAIRS, 0.05, "planted")  # type: ignore[arg-type]  # as much of a lab as a sweep asks for
 
 
 def test_where_the_vector_stands_out_goes_before_where_any_vector_moves_the_choice() -> None:

@@ -15,6 +15,7 @@ from evals.q4 import plots
 from evals.q4.baseline import NotComparable, accepted
 from evals.q6.ability import bits_per_byte
 from fixtures import corpora
+from fixtures.behaviors import resolve_behavior, shipped_behaviors
 from harness.analysis.auc import auc_gain
 from harness.analysis.control_chart import Chart, tuned
 from harness.analysis.intervals import mean_interval
@@ -22,6 +23,7 @@ from harness.analysis.ratios import ratio_interval
 from harness.analysis.sample import DegenerateSample
 from harness.cycles import CORRECTION_STEPS, EXAMPLES, Cycles, corrected, cycles, healthy
 from harness.data.behavior import Pair
+from harness.data.behavior_files import load_behavior
 from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion, Sites
@@ -98,13 +100,14 @@ class Study:
 def regression(study: Study) -> Measurement:
     """The gate: candidate (without one, the trained arm) against the accepted cycle, as a share of what a whole training moves."""
     lab, id, pairs = study.lab, "q4.regression", study.every_pair
-    tested = lab.candidate or healthy(lab.arms, lab.settings.seed)[0]
+    trained, _ = healthy(lab.arms, lab.settings.seed)
+    tested = lab.candidate or trained
     provenance = lab.measurement(id, "").provenance
     try:
         baseline = accepted(lab, pairs, provenance) if lab.candidate else None
     except NotComparable as difference:
         return lab.measurement(id, UNIT_OF_EFFECT, reason=str(difference))
-    full = lab.shift(healthy(lab.arms, lab.settings.seed)[0], pairs).metric(PRIMARY)
+    full = lab.shift(trained, pairs).metric(PRIMARY)
     after = lab.shift(tested, pairs).metric(PRIMARY)
     before = baseline.shift if baseline else np.zeros_like(after)
     against = f"cycle {baseline.cycle}" if baseline else "base"
@@ -140,9 +143,7 @@ def _without_agent(lab: Lab, id: str, unit: str, measure: Callable[[], Measureme
     """A measurement, or the reason why the agent it rests on gave none."""
     try:
         return measure()
-    except AgentError as error:
-        return lab.measurement(id, unit, reason=str(error))
-    except DegenerateSample as error:
+    except (AgentError, DegenerateSample) as error:
         return lab.measurement(id, unit, reason=str(error))
 
 
@@ -164,9 +165,6 @@ def activations(study: Study, surface: SurfaceObserve, nodes: Sequence[str]) -> 
 
 
 def _surfacing(study: Study, id: str) -> Measurement:
-    from fixtures.behaviors import resolve_behavior, shipped_behaviors
-    from harness.data.behavior_files import load_behavior
-
     lab, memory = study.lab, study.memory
     node = lab.behavior.memory_node
     if node not in memory.index:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.json_lines_command import CommandFailure, JsonLinesCommand
+from harness.json_lines_command import Answer, CommandFailure, JsonLinesCommand
 from harness.memory.agents import AgentError, Conversation, Flag
 from harness.memory.graph import MemoryGraph
 
@@ -38,6 +38,13 @@ def _request(conversation: Conversation) -> dict[str, Any]:
     return {"messages": [asdict(message) for message in conversation.messages], "reply": conversation.reply}
 
 
+def _ask(agent: str, command: JsonLinesCommand, requests: Sequence[Mapping[str, Any]], row: type[Answer]) -> list[Answer]:
+    try:
+        return command.ask(requests, row)
+    except CommandFailure as failure:
+        raise AgentError(f"{agent}: {failure}") from None
+
+
 @dataclass(frozen=True)
 class CommandSurface:
     """surface-observe as a program. The first request holds the graph's nodes and links; nodes it does not name have activation 0."""
@@ -50,10 +57,7 @@ class CommandSurface:
 
     def surface(self, graph: MemoryGraph, conversations: Sequence[Conversation]) -> NDArray[np.float64]:
         memory = {"nodes": [asdict(node) for node in graph.nodes], "links": [asdict(link) for link in graph.links]}
-        try:
-            rows = self.command.ask([{"memory": memory}, *map(_request, conversations)], _SurfacedRow)[1:]
-        except CommandFailure as failure:
-            raise AgentError(f"surface-observe: {failure}") from None
+        rows = _ask("surface-observe", self.command, [{"memory": memory}, *map(_request, conversations)], _SurfacedRow)[1:]
         scores = np.zeros((len(conversations), len(graph.nodes)))
         for i, row in enumerate(rows):
             for surfaced in row.nodes:
@@ -74,10 +78,7 @@ class CommandSignal:
         return f"command {self.command.command}"
 
     def flag(self, conversations: Sequence[Conversation]) -> list[Flag]:
-        try:
-            rows = self.command.ask([_request(conversation) for conversation in conversations], _FlagRow)
-        except CommandFailure as failure:
-            raise AgentError(f"training-signal: {failure}") from None
+        rows = _ask("training-signal", self.command, [_request(conversation) for conversation in conversations], _FlagRow)
         for conversation, row in zip(conversations, rows, strict=True):
             if row.span is not None and row.span not in conversation.reply:
                 raise AgentError(f"training-signal: {self.command.command} names a span that the reply does not hold: {row.span[:60]!r}")

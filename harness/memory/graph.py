@@ -86,10 +86,6 @@ class MemoryGraph:
         """Place of every node by id."""
         return {node.id: i for i, node in enumerate(self.nodes)}
 
-    def node(self, id: str) -> Node:
-        """KeyError where there is none."""
-        return self.nodes[self.index[id]]
-
     def of_kind(self, kind: NodeKind) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes if node.kind == kind)
 
