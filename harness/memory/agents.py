@@ -41,7 +41,7 @@ class Conversation:
     def own_words(self) -> str:
         """What the reply adds of its own: without the words that the user had used, which say what it is about, not what it does.
 
-        Of the whole conversation, the reply and this, measured on dev pairs, this surfaces failures best (README, Q4).
+        With the sentence model it surfaced failures better on dev pairs than the whole conversation or the reply did (docs/gotchas.md).
         """
         asked = {word.lower()[:STEM] for message in self.messages for word in TOKEN.findall(message.content) if word[0].isalnum()}
         return " ".join(word for word in TOKEN.findall(self.reply) if word.lower()[:STEM] not in asked)

