@@ -16,7 +16,7 @@ from harness.lab import Lab
 from harness.memory.agents import AgentError, EmbeddedSignal, EmbeddedSurface, SurfaceObserve, TrainingSignal
 from harness.memory.command_agents import CommandSignal, CommandSurface
 from harness.memory.graph import MemoryGraph
-from harness.memory.similarity import SentenceModel
+from harness.memory.similarity import Hybrid
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def q4(lab: Lab, memory: MemoryGraph) -> Callable[[str], Measurement]:
         if settings.surface_observe is not None:
             return CommandSurface(JsonLinesCommand(settings.surface_observe))
         try:
-            return EmbeddedSurface(SentenceModel())
+            return EmbeddedSurface(Hybrid())
         except InputError as error:
             raise AgentError(f"surface-observe: {error}") from None
 

@@ -1,8 +1,8 @@
 """The two agents that watch conversations, as protocols with an embedded default each.
 
-`surface-observe`: conversation → memory nodes, ranked. The embedded one seeds a personalised PageRank (Page et al. 1999; restart on the
-seeds) with the nodes whose texts are most similar to the conversation. `training-signal`: conversation → flagged as a failure or not,
-with the pattern, the span and a confidence. The embedded one reads wording with the behavior's judge. Neither sees a node's id.
+`surface-observe`: conversation → memory nodes, ranked. The embedded one is a personalised PageRank (Page et al. 1999) that restarts at
+the nodes whose texts are like the conversation, in proportion. `training-signal`: conversation → flagged as a failure or not, with the
+pattern, the span and a confidence. The embedded one reads wording with the behavior's judge. Neither sees a node's id.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from harness.memory.graph import MemoryGraph
 from harness.memory.similarity import Similarity
 
 Floats = NDArray[np.float64]
-SEEDS = 10
-"""Nodes that a conversation activates directly."""
 DAMPING = 0.85
 """Share of the activation that walks on along a link; the rest restarts at the seeds."""
 
@@ -83,7 +81,6 @@ class EmbeddedSurface:
     """Similarity seeds, then personalised PageRank over the links."""
 
     similarity: Similarity
-    seeds: int = SEEDS
     damping: float = DAMPING
 
     @property
@@ -93,11 +90,9 @@ class EmbeddedSurface:
     def surface(self, graph: MemoryGraph, conversations: Sequence[Conversation]) -> Floats:
         alike = self.similarity.between([c.own_words for c in conversations], [node.text for node in graph.nodes])
         strength = np.array([node.strength for node in graph.nodes])
-        scores = np.maximum(alike, 0) * strength
-        threshold = np.sort(scores, axis=1)[:, -min(self.seeds, scores.shape[1])][:, np.newaxis]
-        seeds = np.where(scores >= np.maximum(threshold, 1e-12), scores, 0.0)
+        seeds = np.maximum(alike, 0) * strength
         total = seeds.sum(axis=1, keepdims=True)
-        seeds = np.where(total > 0, seeds / np.where(total > 0, total, 1), 1 / scores.shape[1])
+        seeds = np.where(total > 0, seeds / np.where(total > 0, total, 1), 1 / seeds.shape[1])
         return personalized_pagerank(transition(graph), seeds, self.damping)
 
 
