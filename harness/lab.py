@@ -28,6 +28,16 @@ DOSES_OF_EXAMPLES = (1, 5, 10, 20, 50)
 """Numbers of training examples of Q1's sweep; the last is the full training every other question uses."""
 
 
+class Placed(Protocol):
+    """A scenario with its id and its cluster: a pair of a behavior, or a dreamed scenario."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def domain(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Sizes:
     """How much of everything a profile uses. Scenarios are spread evenly over domains."""
@@ -116,7 +126,7 @@ class Lab:
         unit: str,
         estimate: Estimate | None = None,
         *,
-        pairs: Sequence[Pair] = (),
+        pairs: Sequence[Placed] = (),
         values: NDArray[np.float64] | None = None,
         exhibits: Sequence[Exhibit] = (),
         series: Sequence[Mapping[str, Any]] = (),

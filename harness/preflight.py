@@ -15,7 +15,7 @@ from harness.data.measurement import Estimate, Measurement
 from harness.data.subject import Subject
 from harness.engines.protocol import Scored
 from harness.forced_choice import completions_of
-from harness.judge import EmbeddedJudge
+from harness.judge import JudgeError, held_out_accuracy, judge_for
 from harness.lab import Lab
 
 HANDFUL = 8
@@ -73,8 +73,9 @@ def _data(lab: Lab) -> Measurement:
 def _judge(lab: Lab) -> Measurement:
     id, unit = "preflight.judge", "share right"
     try:
-        accuracy = EmbeddedJudge.fit(lab.behavior).held_out_accuracy(lab.behavior)
-    except ValueError as error:
+        judge = judge_for(lab.settings, lab.behavior)
+        accuracy = held_out_accuracy(judge, lab.behavior)
+    except (ValueError, JudgeError) as error:
         return lab.measurement(id, unit, reason=str(error))
     estimate = exact_interval(accuracy.right, accuracy.n, lab.alpha(id))
-    return lab.measurement(id, unit, estimate, null={"kind": "guessing", "value": 0.5})
+    return lab.measurement(id, unit, estimate, null={"kind": "guessing", "value": 0.5, "judge": judge.name})

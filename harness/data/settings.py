@@ -25,6 +25,12 @@ class Settings:
     surface_observe: str | None = None
     """Command line of the agent; None: the embedded one."""
     training_signal: str | None = None
+    judge: str | None = None
+    """OpenAI-compatible endpoint whose model labels replies; None: the embedded judge."""
+    dreams: Path | None = None
+    """JSON lines of scenarios for q2."""
+    dream_loop: str | None = None
+    """Command line of a dream loop; with neither, the base model's own scenario mode."""
     cycle: str | None = None
     baseline: str | None = None
     profile: Literal["quick", "full"] = "quick"

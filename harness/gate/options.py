@@ -41,6 +41,9 @@ def add_options(parser: pytest.Parser) -> None:
     option("--memory", "memory", "memory graph of q4: folder of JSON lines or SQLite store (default: the shipped one)", "PATH")
     option("--surface-observe", "surface_observe", "program that answers JSON lines, in place of the embedded agent", "COMMAND")
     option("--training-signal", "training_signal", "program that answers JSON lines, in place of the embedded agent", "COMMAND")
+    option("--judge", "judge", "OpenAI-compatible endpoint that labels replies, in place of the embedded judge", "URL")
+    option("--dreams", "dreams", "scenarios of q2: JSON lines with text and, where known, label and seeds", "PATH")
+    option("--dream-loop", "dream_loop", "program that answers JSON lines with scenarios, in place of the embedded dream loop", "COMMAND")
     option("--cycle", "cycle", "name of this training cycle (default: the time)", "ID")
     option("--baseline", "baseline", "cycle to compare with (default: the last accepted)", "CYCLE")
     option("--profile", "profile", "quick or full (default quick)", "quick|full")
@@ -71,7 +74,7 @@ def settings_from(config: pytest.Config) -> Settings:
     for name, least in {"seed": 0, "tensor_parallel": 1, "pipeline_parallel": 1}.items():
         if name in given:
             given[name] = _integer(name, str(given[name]), least)
-    for name in ("store", "history", "thresholds", "reports", "memory"):
+    for name in ("store", "history", "thresholds", "reports", "memory", "dreams"):
         if name in given:
             given[name] = _absolute(config, given[name])
     if "candidates" in given:
@@ -135,6 +138,10 @@ def _refuse_what_is_not_there(given: dict[str, Any]) -> None:
         raise pytest.UsageError("--engine vllm: not yet; allowed for now: hf")
     if "baseline" in given and "candidates" not in given:
         raise pytest.UsageError(f"--baseline {given['baseline']}: given without --candidate; allowed: both, or neither")
+    if "dreams" in given and "dream_loop" in given:
+        raise pytest.UsageError("--dreams and --dream-loop: both given; allowed: one of them, or neither")
+    if not str(given.get("judge", "http://")).startswith(("http://", "https://")):
+        _refuse("judge", given["judge"], "the http address of an OpenAI-compatible endpoint, such as http://localhost:8000/v1")
     if "server" in given:
         raise pytest.UsageError("--server: not yet; leave it out, the hf engine loads the model itself")
     for name in ("tensor_parallel", "pipeline_parallel"):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.behavior import Message
-from harness.judge import SENTENCE_END, STEM, TOKEN, EmbeddedJudge
+from harness.judge import SENTENCE_END, STEM, TOKEN, Judge, JudgeError, Label
 from harness.memory.graph import MemoryGraph
 from harness.memory.similarity import Similarity
 
@@ -121,19 +121,23 @@ def personalized_pagerank(walk: Floats, seeds: Floats, damping: float = DAMPING)
 class EmbeddedSignal:
     """Flags what the behavior's judge calls the opposite of the behavior. What it cannot read it does not flag."""
 
-    judge: EmbeddedJudge
+    judge: Judge
     pattern: str
 
     @property
     def name(self) -> str:
-        return f"embedded-{self.judge.behavior}"
+        return self.judge.name
 
     def flag(self, conversations: Sequence[Conversation]) -> list[Flag]:
-        return [self._flag(conversation) for conversation in conversations]
+        try:
+            labels = self.judge.labels([each.messages for each in conversations], [each.reply for each in conversations])
+            return [self._flag(each, label) for each, label in zip(conversations, labels, strict=True)]
+        except JudgeError as error:
+            raise AgentError(f"training-signal: {error}") from None
 
-    def _flag(self, conversation: Conversation) -> Flag:
+    def _flag(self, conversation: Conversation, label: Label) -> Flag:
         confidence = 1 - self.judge.score(conversation.messages, conversation.reply)
-        if self.judge.label(conversation.messages, conversation.reply) != "negative":
+        if label != "negative":
             return Flag(False, None, None, confidence)
         sentences = [sentence for sentence in SENTENCE_END.split(conversation.reply) if sentence.strip()]
         span = min(sentences, key=lambda sentence: self.judge.score(conversation.messages, sentence))
