@@ -38,6 +38,7 @@ class Settings:
     report: bool = True
     fast: bool = True
     thresholds: Path = PROJECT / "thresholds.toml"
+    waivers: Path = PROJECT / "waivers.toml"
     reports: Path = PROJECT / "reports"
 
     @property

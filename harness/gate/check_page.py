@@ -32,6 +32,8 @@ def page(entry: Entry, run: Run, pairs: Mapping[str, Pair]) -> str:
     """HTML of one check."""
     measurement = entry.measurement
     parts = [f"<p><b>{_text(entry.verdict.message)}</b></p>"]
+    if entry.waiver is not None:
+        parts.append(f"<p><b>Waived</b> for this cycle until {entry.waiver.expires}: {_text(entry.waiver.reason)}.</p>")
     if measurement is not None:
         parts += [_plot(exhibit) for exhibit in measurement.exhibits]
     parts += [_section("Numbers", _numbers(entry)), _section("Threshold", _threshold(entry))]
