@@ -88,6 +88,20 @@ def accept(
 
 
 @app.command()
+def pin(
+    cycle: str,
+    reason: Annotated[str, typer.Option(help="why drift is measured against another cycle from now on; recorded")],
+    history: HistoryOption = DEFAULT_HISTORY,
+) -> None:
+    """Make a cycle the one that drift and cost are measured against; accepting a cycle never moves it."""
+    from harness.gate import history as records
+
+    with one_line_errors():
+        records.pin(history, cycle, reason)
+    print(f"{cycle} is pinned now")
+
+
+@app.command()
 def diff(before: str, after: str, history: HistoryOption = DEFAULT_HISTORY) -> None:
     """What changed between two cycles; what was measured on other data is not compared."""
     from harness.gate.diff import compare, lines

@@ -39,6 +39,7 @@ class Settings:
     fast: bool = True
     thresholds: Path = PROJECT / "thresholds.toml"
     waivers: Path = PROJECT / "waivers.toml"
+    calibration: Path = PROJECT / "calibration.json"
     reports: Path = PROJECT / "reports"
 
     @property

@@ -85,6 +85,7 @@ class Entry:
             "nodeid": self.nodeid,
             "answer_in_words": measurement.answer,
             "reason": measurement.reason,
+            "spread": plain(measurement.spread),
             "stepwise": measurement.stepwise,
             "needs": list(self.needs),
             "waiver": None if self.waiver is None else plain(asdict(self.waiver)),

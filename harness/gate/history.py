@@ -41,6 +41,7 @@ create table if not exists measurements (
     provenance text not null, per_scenario text not null, clusters text not null, series text not null,
     primary key (run, key));
 create table if not exists accepted (cycle text not null, at text not null, forced text);
+create table if not exists pinned (cycle text not null, at text not null, reason text not null);
 """
 _LATER_COLUMNS = {"measurements": {"gate_row": "text"}}
 """Added to histories that were begun without them; empty in their old rows."""
@@ -190,6 +191,29 @@ def accept(path: Path, cycle: str, force: str | None = None) -> None:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         recorded = reason if known.not_green else waived or None
         connection.execute("insert into accepted (cycle, at, forced) values (?, ?, ?)", (cycle, at, recorded))
+        if connection.execute("select 1 from pinned").fetchone() is None:
+            connection.execute("insert into pinned (cycle, at, reason) values (?, ?, ?)", (cycle, at, "the first accepted cycle"))
+
+
+def pin(path: Path, cycle: str, reason: str) -> None:
+    """Make a cycle the baseline for drift and cost; InputError for an unknown cycle, or without a reason. Nothing else moves it."""
+    if read_cycle(path, cycle) is None:
+        names = ", ".join(cycle_names(path)[-5:]) or "none"
+        raise InputError(f"cycle {cycle}: not in {path}; recorded last: {names}")
+    if not reason.strip():
+        raise InputError(f"cycle {cycle}: pinned only with a reason: what drift is measured against changes")
+    with _open(path) as connection:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        connection.execute("insert into pinned (cycle, at, reason) values (?, ?, ?)", (cycle, at, reason.strip()))
+
+
+def pinned(path: Path) -> str | None:
+    """The cycle that drift is measured against: the first accepted one, until another is pinned."""
+    if not path.is_file():
+        return None
+    with _open(path) as connection:
+        row = connection.execute("select cycle from pinned order by rowid desc limit 1").fetchone()
+    return None if row is None else str(row["cycle"])
 
 
 def last_accepted(path: Path) -> str | None:

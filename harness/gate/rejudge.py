@@ -197,5 +197,6 @@ def _measurement(row: Row) -> Measurement:
         seed=row["seed"] or 0,
         series=tuple(row["series"]),
         not_applicable=row["verdict"] == "not_applicable",
+        spread=row.get("spread"),
         stepwise=bool(row.get("stepwise", False)),
     )
