@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,6 +78,8 @@ class Lab:
     exhibits: Path
     """Folder for plots and transcripts of this run."""
     progress: Callable[[str], None]
+    spreads: Mapping[str, float] = field(default_factory=dict)
+    """By check, how much two trainings alike differ: from calibration.json, empty where this subject is not in it."""
 
     @property
     def sizes(self) -> Sizes:

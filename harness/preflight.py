@@ -29,11 +29,17 @@ def exact(value: float, n: int, alpha: float) -> Estimate:
 
 def measure(lab: Lab) -> tuple[Measurement, ...]:
     """All preflight measurements of one behavior."""
+    live, finite = of_candidate(lab)
+    return (live, _engines_agree(lab), finite, _data(lab), _judge(lab))
+
+
+def of_candidate(lab: Lab) -> tuple[Measurement, Measurement]:
+    """`preflight.adapter_is_live` and `preflight.finite`: those that depend on the candidate."""
     tested = lab.candidate or lab.trained_arm().subject
     pairs = lab.pairs("test")[:HANDFUL]
     before = lab.recordings.engine.score(lab.base, completions_of(pairs))
     after = lab.recordings.engine.score(tested, completions_of(pairs))
-    return (_live(lab, tested, before, after), _engines_agree(lab), _finite(lab, tested, after), _data(lab), _judge(lab))
+    return _live(lab, tested, before, after), _finite(lab, tested, after)
 
 
 def _live(lab: Lab, tested: Subject, before: list[Scored], after: list[Scored]) -> Measurement:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from evals.baseline import Earlier, NotComparable, accepted_cycle, earlier, pinned_cycle
 from evals.q4 import plots
-from evals.q4.baseline import NotComparable, accepted
+from evals.q4.baseline import probes_since
 from evals.q6.ability import bits_per_byte
 from fixtures import corpora
 from fixtures.behaviors import resolve_behavior, shipped_behaviors
@@ -101,34 +102,42 @@ class Study:
 
 def regression(study: Study) -> Measurement:
     """The gate: candidate (without one, the trained arm) against the accepted cycle, as a share of what a whole training moves."""
-    lab, id, pairs = study.lab, "q4.regression", study.every_pair
-    trained, _ = healthy(lab.arms, lab.settings.seed)
-    tested = lab.candidate or trained
-    provenance = lab.measurement(id, "").provenance
+    return _against_cycle(study.lab, "q4.regression", study.every_pair, accepted_cycle(study.lab))
+
+
+def drift(study: Study) -> Measurement:
+    """The gate on slow decay: candidate against the pinned cycle, where that is not the accepted one."""
+    lab, id = study.lab, "q4.drift"
+    cycle = pinned_cycle(lab)
+    if cycle is None or cycle == accepted_cycle(lab):
+        reason = "no cycle is pinned" if lab.candidate else "there is no candidate"
+        reason = reason if cycle is None else f"cycle {cycle} is both pinned and accepted: q4.regression asks this"
+        return lab.measurement(id, UNIT_OF_EFFECT, reason=reason, not_applicable=True)
+    return _against_cycle(lab, id, study.every_pair, cycle)
+
+
+def _against_cycle(lab: Lab, id: str, pairs: tuple[Pair, ...], cycle: str | None) -> Measurement:
     try:
-        baseline = accepted(lab, pairs, provenance) if lab.candidate else None
+        before = None if cycle is None else earlier(lab, cycle, "q4.regression", [pair.id for pair in pairs])
     except NotComparable as difference:
         return lab.measurement(id, UNIT_OF_EFFECT, reason=str(difference))
+    return loss(lab, id, pairs, before)
+
+
+def loss(lab: Lab, id: str, pairs: tuple[Pair, ...], baseline: Earlier | None) -> Measurement:
+    """What the tested subject gained or lost against an earlier cycle (None: base), as a share of what a whole training moves."""
+    trained, _ = healthy(lab.arms, lab.settings.seed)
+    tested = lab.candidate or trained
     full = lab.shift(trained, pairs).metric(PRIMARY)
     after = lab.shift(tested, pairs).metric(PRIMARY)
-    before = baseline.shift if baseline else np.zeros_like(after)
+    before = baseline.of([pair.id for pair in pairs]) if baseline else np.zeros_like(after)
     against = f"cycle {baseline.cycle}" if baseline else "base"
     rows = [
         {"cell": "a whole training", "estimate": float(full.mean())},
         {"cell": f"candidate {lab.candidate.name}" if lab.candidate else "trained arm", "estimate": float(after.mean())},
         {"cell": against, "estimate": float(before.mean())},
     ]
-    change = after - before
-    estimate, reason = None, None
-    if not change.any():
-        estimate = exact(0.0, len(change), lab.alpha(id))
-    elif np.array_equal(change, full):
-        estimate = exact(1.0, len(change), lab.alpha(id))  # the trained arm is its own whole training
-    else:
-        try:
-            estimate = ratio_interval(change, full, domains_of(pairs), lab.alpha(id))
-        except DegenerateSample as degenerate:
-            reason = f"the share of a whole training's effect: {degenerate}"
+    estimate, reason = share_of_training(after - before, full, domains_of(pairs), lab.alpha(id))
     return lab.measurement(
         id,
         UNIT_OF_EFFECT,
@@ -138,7 +147,20 @@ def regression(study: Study) -> Measurement:
         series=rows,
         reason=reason,
         null={"kind": f"{against}; values by scenario are nats above base"},
+        spread=lab.spreads.get(id) if baseline else None,
     )
+
+
+def share_of_training(change: Floats, full: Floats, domains: NDArray[np.str_], alpha: float) -> tuple[Estimate | None, str | None]:
+    """Mean of `change` over mean of `full` (a whole training's), both [test pairs] in nats, or why there is none."""
+    if not change.any():
+        return exact(0.0, len(change), alpha), None
+    if np.array_equal(change, full):
+        return exact(1.0, len(change), alpha), None  # the trained arm is its own whole training
+    try:
+        return ratio_interval(change, full, domains, alpha), None
+    except DegenerateSample as degenerate:
+        return None, f"the share of a whole training's effect: {degenerate}"
 
 
 def _without_agent(lab: Lab, id: str, unit: str, measure: Callable[[], Measurement]) -> Measurement:
@@ -329,14 +351,13 @@ def _candidates_chart(study: Study, chart: Chart, pinned: str) -> tuple[float, C
     lab = study.lab
     assert lab.candidate is not None
     try:
-        baseline = accepted(lab, study.every_pair, lab.measurement("q4.detection", "").provenance)
+        known = probes_since(lab, study.every_pair, lab.measurement("q4.detection", "").provenance)
     except NotComparable as difference:
         raise AgentError(str(difference)) from None
-    number = len(baseline.probes) if baseline else 0
-    flagged = _probe_rate(study, lab.candidate, 100 + number)
+    flagged = _probe_rate(study, lab.candidate, 100 + len(known))
     counts = [flagged]
-    if baseline is not None and baseline.probes:
-        first, *since = baseline.probes
+    if known:
+        first, *since = known
         chart = tuned(first.flagged, first.probes, PROBES)
         pinned = f"cycle {first.cycle}, {first.flagged} of {first.probes} flagged"
         counts = [*(each.flagged for each in since), flagged]
@@ -403,6 +424,7 @@ def _healing_answer(gain: Estimate, cost: Estimate, margin: float) -> tuple[str 
 
 MEASURES: Mapping[str, Callable[[Study], Measurement]] = {
     "q4.regression": regression,
+    "q4.drift": drift,
     "q4.surfacing": surfacing,
     "q4.flagging": flagging,
     "q4.detection": detection,

@@ -44,6 +44,8 @@ class Settings:
     report: bool = True
     fast: bool = True
     thresholds: Path = PROJECT / "thresholds.toml"
+    waivers: Path = PROJECT / "waivers.toml"
+    calibration: Path = PROJECT / "calibration.json"
     reports: Path = PROJECT / "reports"
 
     @property

@@ -54,6 +54,8 @@ def add_options(parser: pytest.Parser) -> None:
     option("--inconclusive", "inconclusive", "whether inconclusive makes the run red (default fail)", "fail|allow")
     option("--trust-remote-code", "trust_remote_code", "model whose own code may run; repeatable", "MODEL", action="append")
     option("--thresholds", "thresholds", "thresholds.toml (default: the repository's)", "PATH")
+    option("--waivers", "waivers", "waivers.toml (default: the repository's, where there is one)", "PATH")
+    option("--calibration", "calibration", "calibration.json (default: the repository's)", "PATH")
     option("--reports", "reports", "folder for gate.json and the report (default reports)", "PATH")
     option("--no-report", "report", "skip the Allure HTML report", action="store_const", const=False)
     option("--no-fast", "fast", "engines without the suite's own shortcuts", action="store_const", const=False)
@@ -74,7 +76,7 @@ def settings_from(config: pytest.Config) -> Settings:
     for name, least in {"seed": 0, "tensor_parallel": 1, "pipeline_parallel": 1}.items():
         if name in given:
             given[name] = _integer(name, str(given[name]), least)
-    for name in ("store", "history", "thresholds", "reports", "memory", "dreams"):
+    for name in ("store", "history", "thresholds", "waivers", "calibration", "reports", "memory", "dreams"):
         if name in given:
             given[name] = _absolute(config, given[name])
     if "candidates" in given:
