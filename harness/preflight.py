@@ -6,17 +6,21 @@ A candidate that does not change the log-probabilities is not live (an adapter t
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from safetensors import safe_open
 
 from harness.analysis.proportions import exact_interval
 from harness.data.behavior_checks import check_behavior
+from harness.data.errors import AdapterIgnored
 from harness.data.measurement import Estimate, Measurement
 from harness.data.subject import Subject
-from harness.engines.protocol import Scored
+from harness.engines.protocol import Completion, Scored
 from harness.forced_choice import completions_of
 from harness.judge import EmbeddedJudge
 from harness.lab import Lab
+from harness.parity import largest_gap
 
 HANDFUL = 8
 """Pairs that are scored to see whether a candidate is live and finite."""
@@ -30,25 +34,39 @@ def exact(value: float, n: int, alpha: float) -> Estimate:
 def measure(lab: Lab) -> tuple[Measurement, ...]:
     """All preflight measurements of one behavior."""
     tested = lab.candidate or lab.trained_arm().subject
-    pairs = lab.pairs("test")[:HANDFUL]
-    before = lab.recordings.engine.score(lab.base, completions_of(pairs))
-    after = lab.recordings.engine.score(tested, completions_of(pairs))
-    return (_live(lab, tested, before, after), _engines_agree(lab), _finite(lab, tested, after), _data(lab), _judge(lab))
+    completions = completions_of(lab.pairs("test")[:HANDFUL])
+    before = lab.recordings.engine.score(lab.base, completions)
+    try:
+        after, ignored = lab.recordings.engine.score(tested, completions), None
+    except AdapterIgnored as error:
+        after, ignored = before, str(error)
+    agree = _engines_agree(lab, {lab.base: before, tested: after}, completions, ignored)
+    return (_live(lab, tested, before, after, ignored), agree, _finite(lab, tested, after), _data(lab), _judge(lab))
 
 
-def _live(lab: Lab, tested: Subject, before: list[Scored], after: list[Scored]) -> Measurement:
+def _live(lab: Lab, tested: Subject, before: list[Scored], after: list[Scored], ignored: str | None = None) -> Measurement:
     id, unit = "preflight.adapter_is_live", "nats"
     if tested.digest == lab.base.digest:
         return lab.measurement(id, unit, reason="the candidate has the base's digest: they are the same weights", not_applicable=True)
     if not all(np.isfinite(one.log_probabilities).all() for one in (*before, *after)):
         return lab.measurement(id, unit, reason="some log-probabilities are not finite: there is no difference to take")
     change = max(float(np.abs(a.log_probabilities - b.log_probabilities).max()) for a, b in zip(after, before, strict=True))
-    return lab.measurement(id, unit, exact(change, len(before), lab.alpha(id)))
+    return lab.measurement(id, unit, exact(change, len(before), lab.alpha(id)), answer=ignored)
 
 
-def _engines_agree(lab: Lab) -> Measurement:
-    reason = "only one engine is installed in this run: there is nothing to compare hf with"
-    return lab.measurement("preflight.engines_agree", "nats per token", reason=reason, not_applicable=True)
+def _engines_agree(
+    lab: Lab, scored: Mapping[Subject, list[Scored]], completions: Sequence[Completion], ignored: str | None = None
+) -> Measurement:
+    """The largest gap to the transformers engine, over base and what is tested."""
+    id, unit, hf = "preflight.engines_agree", "nats per token", lab.arms.engine
+    if lab.recordings.engine.name == hf.name:
+        reason = "only one engine is used in this run: there is nothing to compare hf with"
+        return lab.measurement(id, unit, reason=reason, not_applicable=True)
+    if ignored is not None:
+        return lab.measurement(id, unit, reason=ignored)
+    gaps = {subject: largest_gap(ours, hf.score(subject, completions)) for subject, ours in scored.items()}
+    rows = [{"cell": subject.name, "estimate": gap} for subject, gap in gaps.items()]
+    return lab.measurement(id, unit, exact(max(gaps.values()), len(completions), lab.alpha(id)), series=rows)
 
 
 def _finite(lab: Lab, tested: Subject, after: list[Scored]) -> Measurement:
