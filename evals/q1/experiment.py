@@ -191,7 +191,7 @@ def _effect(study: Study, exhibits: Sequence[Exhibit]) -> Measurement:
 
 
 def _attention_shift(study: Study) -> Measurement:
-    lab, id, last = study.lab, "q1.attention_shift", study.lab.doses[-1]
+    lab, id, last = study.lab.on_hf(), "q1.attention_shift", study.lab.doses[-1]
     unit = "attention mass along the trained direction"
     if not study.inside:
         return lab.measurement(id, unit, reason="the model has no full-attention layers", not_applicable=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -18,6 +18,8 @@ class Settings:
     server: str | None = None
     tensor_parallel: int = 1
     pipeline_parallel: int = 1
+    vllm: tuple[tuple[str, Any], ...] = ()
+    """Further arguments of vLLM, by name."""
     lm_eval: tuple[Path, Path] | None = None
     """Results folders of lm-evaluation-harness, before and after."""
     memory: Path | None = None

@@ -6,6 +6,7 @@ Option defaults are None throughout: the defaults live in Settings. A value that
 from __future__ import annotations
 
 import importlib
+import json
 import tomllib
 from collections.abc import Sequence
 from dataclasses import fields
@@ -37,6 +38,7 @@ def add_options(parser: pytest.Parser) -> None:
     option("--server", "server", "a running vLLM", "URL")
     option("--tensor-parallel", "tensor_parallel", "GPUs that share each layer (vllm)", "N")
     option("--pipeline-parallel", "pipeline_parallel", "GPUs that share the layers (vllm)", "N")
+    option("--vllm", "vllm", "further argument of vLLM, as in its documentation; repeatable", "NAME=VALUE", action="append")
     option("--lm-eval", "lm_eval", "lm-evaluation-harness results, as further domains of q6", ("BEFORE", "AFTER"), nargs=2)
     option("--memory", "memory", "memory graph of q4: folder of JSON lines or SQLite store (default: the shipped one)", "PATH")
     option("--surface-observe", "surface_observe", "program that answers JSON lines, in place of the embedded agent", "COMMAND")
@@ -85,7 +87,9 @@ def settings_from(config: pytest.Config) -> Settings:
         given["lm_eval"] = tuple(_absolute(config, text) for text in given["lm_eval"])
     if "trust_remote_code" in given:
         given["trust_remote_code"] = tuple(given["trust_remote_code"])
-    _refuse_what_is_not_there(given)
+    if "vllm" in given:
+        given["vllm"] = engine_arguments(given["vllm"])
+    _refuse_what_contradicts(given)
     try:
         given["behaviors"] = expand_behaviors(given.get("behaviors", Settings.behaviors))
     except InputError as error:
@@ -135,20 +139,27 @@ def optional_module(name: str) -> Any | None:
         raise
 
 
-def _refuse_what_is_not_there(given: dict[str, Any]) -> None:
-    if given.get("engine") == "vllm":
-        raise pytest.UsageError("--engine vllm: not yet; allowed for now: hf")
+def _refuse_what_contradicts(given: dict[str, Any]) -> None:
     if "baseline" in given and "candidates" not in given:
         raise pytest.UsageError(f"--baseline {given['baseline']}: given without --candidate; allowed: both, or neither")
     if "dreams" in given and "dream_loop" in given:
         raise pytest.UsageError("--dreams and --dream-loop: both given; allowed: one of them, or neither")
     if not str(given.get("judge", "http://")).startswith(("http://", "https://")):
         _refuse("judge", given["judge"], "the http address of an OpenAI-compatible endpoint, such as http://localhost:8000/v1")
-    if "server" in given:
-        raise pytest.UsageError("--server: not yet; leave it out, the hf engine loads the model itself")
-    for name in ("tensor_parallel", "pipeline_parallel"):
-        if given.get(name, 1) > 1:
-            raise pytest.UsageError(f"{_flag(name)} {given[name]}: not yet; allowed for now: 1")
+
+
+def engine_arguments(texts: Sequence[str]) -> tuple[tuple[str, Any], ...]:
+    """NAME=VALUE as pairs; a value is JSON where it reads as such, text otherwise."""
+    pairs = []
+    for text in texts:
+        name, found, value = text.partition("=")
+        if not found or not name.isidentifier():
+            _refuse("vllm", text, "NAME=VALUE, such as gpu_memory_utilization=0.6")
+        try:
+            pairs.append((name, json.loads(value)))
+        except ValueError:
+            pairs.append((name, value))
+    return tuple(pairs)
 
 
 def _integer(name: str, text: str, least: int) -> int:
