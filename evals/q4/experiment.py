@@ -30,7 +30,7 @@ from harness.data.subject import Subject
 from harness.engines.protocol import Completion, Sites
 from harness.forced_choice import PRIMARY, UNIT, completions_of
 from harness.lab import Lab, domains_of
-from harness.memory.agents import AgentError, Conversation, EmbeddedSurface, Flag, SurfaceObserve, TrainingSignal
+from harness.memory.agents import AgentError, Conversation, EmbeddedSurface, Flag, StoredSurface, SurfaceObserve, TrainingSignal
 from harness.memory.graph import MemoryGraph
 from harness.memory.similarity import Lexical
 from harness.preflight import exact
@@ -213,7 +213,7 @@ def _surfacing(study: Study, id: str) -> Measurement:
     ]
     degraded, healthy = (averaged(study, surface, names, each) for each in replies)
     estimate, areas = auc_gain(degraded, healthy, domains, alpha, lab.rng(id))
-    by_words = EmbeddedSurface(Lexical())
+    by_words = StoredSurface(EmbeddedSurface(Lexical()), lab.arms.store)
     words_degraded, words_healthy = (averaged(study, by_words, names, each) for each in replies)
     word_gain, word_areas = auc_gain(words_degraded, words_healthy, domains, alpha, lab.rng(id, "lexical"))
     beyond = auc_difference((degraded, healthy), (words_degraded, words_healthy), domains, alpha, lab.rng(id, "beyond"))
