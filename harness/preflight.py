@@ -115,7 +115,7 @@ def _data(lab: Lab) -> Measurement:
 def _judge(lab: Lab) -> Measurement:
     id, unit = "preflight.judge", "share right"
     try:
-        judge = judge_for(lab.settings, lab.behavior)
+        judge = judge_for(lab.settings, lab.behavior, lab.arms.store)
         accuracy = held_out_accuracy(judge, lab.behavior)
     except (ValueError, JudgeError) as error:
         return lab.measurement(id, unit, reason=str(error))

@@ -141,7 +141,7 @@ def _free_replies(
 ) -> tuple[dict[str, list[Label]], list[tuple[Pair, dict[str, str]]]]:
     """One sampled reply a pair and arm, and the judge's label of each; shown, not gated."""
     try:
-        judge = judge_for(lab.settings, lab.behavior)
+        judge = judge_for(lab.settings, lab.behavior, lab.arms.store)
         prompts = [pair.messages for pair in pairs]
         replies = {name: lab.recordings.replies(subject, prompts, lab.settings.seed) for name, subject in subjects.items()}
         labels = {name: judge.labels(prompts, texts) for name, texts in replies.items()}

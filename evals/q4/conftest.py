@@ -37,7 +37,7 @@ def q4(lab: Lab, memory: MemoryGraph) -> Callable[[str], Measurement]:
     def signal() -> TrainingSignal:
         if settings.training_signal is not None:
             return CommandSignal(JsonLinesCommand(settings.training_signal))
-        return EmbeddedSignal(judge_for(settings, lab.behavior), lab.behavior.memory_node)
+        return EmbeddedSignal(judge_for(settings, lab.behavior, lab.arms.store), lab.behavior.memory_node)
 
     study = experiment.Study(lab, memory, surface, signal)
     return lambda id: experiment.MEASURES[id](study)
