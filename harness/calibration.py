@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.errors import InputError
+from harness.data.measurement import Spread
 
 SCHEMA = 1
 
@@ -29,9 +30,9 @@ def read_calibration(path: Path) -> dict[str, Any]:
     return content
 
 
-def spreads_of(path: Path, base: str, behavior: str, profile: str) -> Mapping[str, float]:
+def spreads_of(path: Path, base: str, behavior: str, profile: str) -> Mapping[str, Spread]:
     """Check id to spread, for these digests; empty where they were not calibrated."""
     for one in read_calibration(path)["subjects"].values():
         if (one.get("base"), one.get("behavior"), one.get("profile")) == (base, behavior, profile):
-            return {id: float(value) for id, value in one["spread"].items()}
+            return {id: Spread(float(value), int(one["adapters"])) for id, value in one["spread"].items()}
     return {}

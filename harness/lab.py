@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from harness.arms import ArmMaker
 from harness.data.arm import Arm
 from harness.data.behavior import Behavior, Pair, Split
-from harness.data.measurement import Estimate, Exhibit, Measurement
+from harness.data.measurement import Estimate, Exhibit, Measurement, Spread
 from harness.data.settings import Settings
 from harness.data.subject import Subject
 from harness.data.threshold import Threshold
@@ -68,7 +68,7 @@ class Lab:
     exhibits: Path
     """Folder for plots and transcripts of this run."""
     progress: Callable[[str], None]
-    spreads: Mapping[str, float] = field(default_factory=dict)
+    spreads: Mapping[str, Spread] = field(default_factory=dict)
     """By check, how much two trainings alike differ: from calibration.json, empty where this subject is not in it."""
 
     @property

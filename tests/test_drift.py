@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from harness.__main__ import app
 from harness.analysis.ratios import ratio_interval
 from harness.data.errors import InputError
-from harness.data.measurement import Measurement
+from harness.data.measurement import Measurement, Spread
 from harness.data.settings import PROJECT, Settings
 from harness.data.verdict import Verdict
 from harness.gate import history
@@ -39,7 +39,7 @@ def chain(decay: float, cycles: int, rng: np.random.Generator) -> tuple[np.ndarr
     return full * (1 - decay * cycle) + 0.6 * scatter * (cycle > 0), full, domains
 
 
-def verdicts(id: str, cycles: np.ndarray, full: np.ndarray, domains: np.ndarray, against: str, spread: float | None) -> list[str]:
+def verdicts(id: str, cycles: np.ndarray, full: np.ndarray, domains: np.ndarray, against: str, spread: Spread | None) -> list[str]:
     """Of every cycle after the first, against the one before it or against the first."""
     threshold = THRESHOLDS.for_check(id, "tiny-hybrid", "listening")
     assert threshold is not None
@@ -51,8 +51,8 @@ def verdicts(id: str, cycles: np.ndarray, full: np.ndarray, domains: np.ndarray,
     return found
 
 
-@pytest.mark.parametrize("spread", [None, 0.08])
-def test_decay_that_no_step_shows_is_caught_against_the_pinned_cycle(spread: float | None) -> None:
+@pytest.mark.parametrize("spread", [None, Spread(0.08, 20)])
+def test_decay_that_no_step_shows_is_caught_against_the_pinned_cycle(spread: Spread | None) -> None:
     steps, caught = [], []
     for seed in range(20):
         cycles, full, domains = chain(STEP, 12, np.random.default_rng(seed))
@@ -64,8 +64,8 @@ def test_decay_that_no_step_shows_is_caught_against_the_pinned_cycle(spread: flo
     assert np.median([cycle for cycle in caught if cycle is not None]) <= 6
 
 
-@pytest.mark.parametrize("spread", [None, 0.08])
-def test_a_chain_without_decay_is_left_alone(spread: float | None) -> None:
+@pytest.mark.parametrize("spread", [None, Spread(0.08, 20)])
+def test_a_chain_without_decay_is_left_alone(spread: Spread | None) -> None:
     outcomes = []
     for seed in range(20):
         outcomes += verdicts("q4.drift", *chain(0.0, 12, np.random.default_rng(seed)), "pinned", spread)
