@@ -27,7 +27,8 @@ TRIES = 3
 """Doses measured for one k, at most."""
 DEV_PAIRS = 30
 ONSET, NATS = 0.22, 1.8
-"""Where the search starts: a fall of k is expected at ONSET + NATS k nats lost on dev pairs. What counts is what is measured there."""
+"""Where the search starts: a fall of k is expected at ONSET + NATS k nats lost on dev pairs, and from then on in proportion to what was
+measured. What counts is what is measured there."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def nearest(k: float, lost: Mapping[int, float], fall: Callable[[int], float]) -
         measured[at] = fall(at)
         if abs(measured[at] - k) <= TOLERANCE:
             break
-        wanted = lost[at] + NATS * (k - measured[at])
+        rising = measured[at] > 0 and lost[at] > ONSET
+        wanted = ONSET + (lost[at] - ONSET) * k / measured[at] if rising else lost[at] + NATS * k
     best = min(measured, key=lambda step: abs(measured[step] - k))
     return best, measured[best]

@@ -180,7 +180,7 @@ def load(path: Path) -> Book:
                 base_solved=solved_by_base,
                 recordings=recordings,
             )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: no recordings of a calibration ({type(error).__name__}); make them with python -m harness calibrate"
         ) from None

@@ -50,7 +50,8 @@ def clustered_rate(events: ArrayLike, members: Sequence[Sequence[Hashable]], lev
     n, count, happened = len(flags), len(names), int(flags.sum())
     independent = clopper_pearson(happened, n, level)
     if happened in (0, n):
-        low, high = clopper_pearson(count if happened else 0, count, level)
+        trials = min(count, n)
+        low, high = clopper_pearson(trials if happened else 0, trials, level)
         return Rate(happened, n, count, low, high, *independent)
     share = happened / n
     takes_part = np.zeros((n, count))
