@@ -22,9 +22,9 @@ from evals.calibration.recordings import Book, Recording, book_path, load, save
 from evals.calibration.runs import Gate, against_base, alike, itself, planted
 from evals.calibration.table import ALIKE, Sizes, markdown, summary, targets
 from harness.__main__ import app
-from harness.calibration import read_calibration, spreads_of
+from harness.calibration import alike_of, read_calibration
 from harness.data.errors import InputError
-from harness.data.measurement import Spread
+from harness.data.measurement import Alike, Spread
 from harness.data.settings import PROJECT, Settings
 from harness.gate.thresholds import load_thresholds
 
@@ -101,7 +101,7 @@ def test_without_knowing_the_spread_they_do() -> None:
     knowing = Gate(replace(book, recordings=apart), THRESHOLDS)
 
     class Ignorant(Gate):
-        def spreads(self, without: object = ()) -> dict[str, Spread]:
+        def alike(self, without: object = ()) -> dict[str, Alike]:
             return {}
 
     ignorant = Ignorant(knowing.book, THRESHOLDS)
@@ -138,11 +138,11 @@ def test_a_part_at_floor_is_left_out(gate: Gate) -> None:
 
 
 def test_a_run_does_not_judge_itself_by_a_spread_it_helped_to_measure(gate: Gate) -> None:
-    everyone, others = gate.spreads(), gate.spreads(without=(0, 1))
+    everyone, others = gate.alike(), gate.alike(without=(0, 1))
     assert everyone["q6.perplexity"].adapters == 8 and others["q6.perplexity"].adapters == 6
     moved = tuple(replace(one, prose=one.prose + 1.0) if (one.kind, one.adapter) == ("good", 0) else one for one in gate.book.recordings)
     shifted = Gate(replace(gate.book, recordings=moved), THRESHOLDS)
-    assert shifted.spreads(without=(0, 1)) == others and shifted.spreads()["q6.perplexity"].deviation > 0.1
+    assert shifted.alike(without=(0, 1)) == others and shifted.alike()["q6.perplexity"].deviation > 0.1
 
 
 def test_a_run_depends_on_its_plan_alone(gate: Gate) -> None:
@@ -305,10 +305,15 @@ def test_calibration_json_is_what_verdicts_read_and_only_for_its_own_digests(gat
     entry = summary(gate.book, gate, Sizes(1, 1, 8))
     path = tmp_path / "calibration.json"
     path.write_text(json.dumps({"schema": 1, "subjects": {"tiny-hybrid/listening": entry}}), encoding="utf-8")
-    found = spreads_of(path, "base", "behavior", "quick")
-    assert found["q4.drift"] == found["q4.regression"] == Spread(pytest.approx(gate.spreads()["q4.regression"].deviation), 8)
-    assert spreads_of(path, "other", "behavior", "quick") == spreads_of(path, "base", "behavior", "full") == {}
-    assert spreads_of(tmp_path / "none.json", "base", "behavior", "quick") == {}
+    found = alike_of(path, "base", "behavior", "quick")
+    assert found["q4.drift"] == found["q4.regression"] == gate.alike()["q4.regression"]
+    assert alike_of(path, "other", "behavior", "quick") == alike_of(path, "base", "behavior", "full") == {}
+    assert alike_of(tmp_path / "none.json", "base", "behavior", "quick") == {}
+
+
+def test_subjects_that_hardly_differ_scenario_by_scenario_have_a_small_spread() -> None:
+    known = Alike(deviation=0.2, relative=0.5, adapters=20)
+    assert known.between(0.1) == Spread(pytest.approx(0.05), 20) and known.between(2.0) == Spread(0.2, 20)
 
 
 @pytest.mark.parametrize("content", ["{", '{"schema": 2, "subjects": {}}', "[]"])

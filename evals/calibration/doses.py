@@ -9,7 +9,7 @@ TOLERANCE of k (the standard error of a fall is about two points).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.cycles import counter_examples
@@ -50,22 +50,15 @@ def judged_rate(lab: Lab, judge: Judge, subject: Subject) -> float:
     return sum(label == "positive" for label in labels) / len(labels)
 
 
-def doses(lab: Lab, judge: Judge, good: Subject, seed: int, wanted: Sequence[float]) -> dict[float, Dosed]:
-    """For each fall wanted the dose whose measured fall is nearest, among those tried."""
+def dose(lab: Lab, judge: Judge, good: Subject, seed: int, k: float) -> Dosed:
+    """The dose whose measured fall is nearest to `k`, among those tried."""
     subjects = counter_examples(lab.arms, seed, STEPS)
     dev = spread(lab.behavior.split("dev"), DEV_PAIRS)
     whole = float(lab.shift(good, dev).metric(PRIMARY).mean())
     lost = {step: whole - float(lab.shift(subject, dev).metric(PRIMARY).mean()) for step, subject in subjects.items()}
     before = judged_rate(lab, judge, good)
-    known: dict[int, float] = {}
-
-    def fall(step: int) -> float:
-        if step not in known:
-            known[step] = before - judged_rate(lab, judge, subjects[step])
-        return known[step]
-
-    found = {k: nearest(k, lost, fall) for k in wanted}
-    return {k: Dosed(subjects[step], step, fell) for k, (step, fell) in found.items()}
+    step, fall = nearest(k, lost, lambda step: before - judged_rate(lab, judge, subjects[step]))
+    return Dosed(subjects[step], step, fall)
 
 
 def nearest(k: float, lost: Mapping[int, float], fall: Callable[[int], float]) -> tuple[int, float]:

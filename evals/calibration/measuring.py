@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evals.calibration.doses import TOLERANCE, doses, judged_rate
+from evals.calibration.doses import TOLERANCE, dose, judged_rate
 from evals.calibration.plants import AMOUNTS, planted
 from evals.calibration.recordings import Book, Recording, empty_book, load, record, save
 from evals.q6.ability import SAMPLES
@@ -22,7 +22,7 @@ from harness.judge import EmbeddedJudge, Judge
 from harness.lab import Lab
 
 FALLS = (0.2, 0.1)
-"""Falls of the judged rate for which a dose of counter-examples is sought."""
+"""Falls of the judged rate for which a dose of counter-examples is sought; a target is about the first."""
 POOL = 2 * SAMPLES["quick"]
 """Samples of every task recorded of a good adapter; a run draws half of them. Of a plant as many as a run draws."""
 
@@ -73,42 +73,44 @@ class Measuring:
                 good = self._good(seed)
                 return [record(self.lab, book, "good", seed, good, POOL, judged_rate(self.lab, judge, good))]
 
-            yield f"good adapter {seed + 1} of {self.adapters}", _lacks("good", seed), make
+            yield f"good adapter {seed + 1} of {self.adapters}", _lacks(("good",), seed), make
 
     def _plants(self, judge: Judge) -> Iterator[_Step]:
-        samples = SAMPLES["quick"]
+        """The dose that a target is about and every other plant, adapter by adapter, so that all kinds grow together; then other doses."""
         for seed in range(self.adapters):
-
-            def dosed(book: Book, seed: int = seed) -> list[Recording]:
-                good = self._good(seed)
-                rate = judged_rate(self.lab, judge, good)
-                found = doses(self.lab, judge, good, seed, FALLS)
-                named = {k: f"{100 * k:g}-point loss" if abs(one.fall - k) <= TOLERANCE else "loss between" for k, one in found.items()}
-                distinct = {one.subject.digest: (named[k], one) for k, one in reversed(found.items())}
-                return [record(self.lab, book, kind, seed, one.subject, samples, rate - one.fall) for kind, one in distinct.values()]
-
-            kinds = (*(f"{100 * k:g}-point loss" for k in FALLS), "loss between")
-            yield f"counter-examples, adapter {seed + 1} of {self.adapters}", _lacks(kinds, seed), dosed
-        for seed in range(self.adapters):
+            yield self._dosed(judge, seed, FALLS[0])
             for kind in (*AMOUNTS, "wrong adapter"):
+                yield self._broken(seed, kind)
+        for k in FALLS[1:]:
+            for seed in range(self.adapters):
+                yield self._dosed(judge, seed, k)
 
-                def broken(book: Book, kind: str = kind, seed: int = seed) -> list[Recording]:
-                    subject = (
-                        healthy(self.other.arms, seed)[0]
-                        if kind == "wrong adapter"
-                        else planted(self.lab.arms, self._good(seed), seed)[kind]()
-                    )
-                    return [record(self.lab, book, kind, seed, subject, samples)]
+    def _dosed(self, judge: Judge, seed: int, k: float) -> _Step:
+        kind, missed = f"{100 * k:g}-point loss", f"near a {100 * k:g}-point loss"
 
-                yield f"{kind}, adapter {seed + 1} of {self.adapters}", _lacks(kind, seed), broken
+        def make(book: Book) -> list[Recording]:
+            good = self._good(seed)
+            found = dose(self.lab, judge, good, seed, k)
+            named = kind if abs(found.fall - k) <= TOLERANCE else missed
+            rate = judged_rate(self.lab, judge, good) - found.fall
+            return [record(self.lab, book, named, seed, found.subject, SAMPLES["quick"], rate)]
+
+        return f"{kind}, adapter {seed + 1} of {self.adapters}", _lacks((kind, missed), seed), make
+
+    def _broken(self, seed: int, kind: str) -> _Step:
+        def make(book: Book) -> list[Recording]:
+            wrong = kind == "wrong adapter"
+            subject = healthy(self.other.arms, seed)[0] if wrong else planted(self.lab.arms, self._good(seed), seed)[kind]()
+            return [record(self.lab, book, kind, seed, subject, SAMPLES["quick"])]
+
+        return f"{kind}, adapter {seed + 1} of {self.adapters}", _lacks((kind,), seed), make
 
 
 _Step = tuple[str, Callable[[Book], bool], Callable[[Book], list[Recording]]]
 
 
-def _lacks(kinds: str | tuple[str, ...], seed: int) -> Callable[[Book], bool]:
-    named = (kinds,) if isinstance(kinds, str) else kinds
-    return lambda book: not any(one.kind in named and one.adapter == seed for one in book.recordings)
+def _lacks(kinds: tuple[str, ...], seed: int) -> Callable[[Book], bool]:
+    return lambda book: not any(one.kind in kinds and one.adapter == seed for one in book.recordings)
 
 
 FEWEST = 6

@@ -21,7 +21,7 @@ from evals.q4.experiment import UNIT_OF_EFFECT, share_of_training
 from evals.q4.test_regression import LIVE
 from evals.q6.ability import SAMPLES
 from evals.q6.experiment import IDS, PARTS, UNITS, Part, mean_change
-from harness.data.measurement import Measurement, Spread
+from harness.data.measurement import Alike, Measurement
 from harness.data.verdict import Outcome
 from harness.gate.entry import Entry
 from harness.gate.judging import Check, by_id, judged, needs_of, resting_on
@@ -83,30 +83,38 @@ class Gate:
         return self.book.of("good")
 
     @cached_property
-    def _means(self) -> dict[str, Floats]:
-        """Check to the mean of every good adapter, in the check's unit but q4's, which is in nats."""
-        found = {REGRESSION: np.array([one.shift.mean() for one in self.good])}
-        found[IDS["prose"]] = np.array([one.prose.mean() for one in self.good])
+    def _differences(self) -> dict[str, tuple[Floats, Floats]]:
+        """Check to mean and standard deviation over scenarios of every pair's difference, [adapters, adapters], in nats for q4."""
+        rows = {REGRESSION: np.array([one.shift for one in self.good]), IDS["prose"]: np.array([one.prose for one in self.good])}
         for part in self.book.tiers:
-            found[IDS[_part(part)]] = np.array([one.solved[part].mean() for one in self.good])
+            rows[IDS[_part(part)]] = np.array([one.solved[part][: self.samples].mean(axis=0) for one in self.good])
+        found = {}
+        for id, values in rows.items():
+            apart = values[:, None] - values[None, :]  # [adapters, adapters, scenarios]
+            found[id] = (apart.mean(axis=-1), apart.std(axis=-1, ddof=1))
         return found
 
-    def spreads(self, without: Sequence[int] = ()) -> dict[str, Spread]:
-        """Standard deviation of the difference of two good adapters by check, estimated from those not named."""
+    def alike(self, without: Sequence[int] = ()) -> dict[str, Alike]:
+        """How much two good adapters differ, by check, estimated from those not named."""
         keep = np.array([one.adapter not in without for one in self.good])
-        found = {id: math.sqrt(2) * float(values[keep].std(ddof=1)) for id, values in self._means.items()}
-        found[REGRESSION] /= float(self._means[REGRESSION][keep].mean())
-        found["q4.drift"] = found[REGRESSION]
-        return {id: Spread(deviation, int(keep.sum())) for id, deviation in found.items()}
+        pairs = np.ix_(keep, keep)
+        others = ~np.eye(int(keep.sum()), dtype=bool)
+        unit = float(np.mean([one.shift.mean() for one, kept in zip(self.good, keep, strict=True) if kept]))
+        found: dict[str, Alike] = {}
+        for id, (means, scatters) in self._differences.items():
+            mean, scatter = means[pairs][others], scatters[pairs][others]
+            deviation = math.sqrt(float((mean**2).mean())) / (unit if id == REGRESSION else 1.0)
+            found[id] = Alike(deviation, math.sqrt(float(((mean / scatter) ** 2).mean())), int(keep.sum()))
+        return {**found, "q4.drift": found[REGRESSION]}
 
     def run(self, plan: Plan) -> Outcomes:
         """Every gate that depends on the candidate."""
         rng = np.random.default_rng([plan.number, 20])
         others = [one for one in self.good if one.adapter not in plan.adapters]
         reference = others[int(rng.integers(len(others)))]
-        spread = {} if plan.accepted is None else self.spreads((*plan.adapters, reference.adapter))
-        found = [*self._preflight(plan), self._regression(plan, reference, spread.get(REGRESSION))]
-        found += [self._ability(plan, part, spread.get(IDS[part]), rng) for part in PARTS]
+        known = {} if plan.accepted is None else self.alike((*plan.adapters, reference.adapter))
+        found = [*self._preflight(plan), self._regression(plan, reference, known.get(REGRESSION))]
+        found += [self._ability(plan, part, known.get(IDS[part]), rng) for part in PARTS]
         return Outcomes(plan, {entry.id: entry.verdict.outcome for entry in self._judged(found)})
 
     def _judged(self, found: Sequence[Measurement]) -> Iterator[Entry]:
@@ -133,13 +141,14 @@ class Gate:
             else:
                 yield self._measurement(id, "", reason="some log-probabilities are not finite")
 
-    def _regression(self, plan: Plan, reference: Recording, spread: Spread | None) -> Measurement:
+    def _regression(self, plan: Plan, reference: Recording, known: Alike | None) -> Measurement:
         before = 0.0 if plan.accepted is None else plan.accepted.shift
         change = plan.candidate.shift - before
         estimate, reason = share_of_training(change, reference.shift, self.book.domains, self._alpha(REGRESSION))
+        spread = known and known.between(float(change.std(ddof=1)) / float(reference.shift.mean()))
         return self._measurement(REGRESSION, UNIT_OF_EFFECT, estimate=estimate, reason=reason, spread=spread)
 
-    def _ability(self, plan: Plan, part: Part, spread: Spread | None, rng: np.random.Generator) -> Measurement:
+    def _ability(self, plan: Plan, part: Part, known: Alike | None, rng: np.random.Generator) -> Measurement:
         id, alpha = IDS[part], self._alpha(IDS[part])
         if part != "prose" and part not in self.book.tiers:
             return self._measurement(id, UNITS[part], reason="base is at floor in every tier", not_applicable=True)
@@ -152,6 +161,7 @@ class Gate:
             values = self._drawn(plan.candidate.solved[part], rng) - self._drawn(before, rng)
             cells = self.book.tiers[part]
         estimate, reason = mean_change(part, np.asarray(values), cells, same, alpha, rng)
+        spread = known and known.between(float(np.std(values, ddof=1)))
         return self._measurement(id, UNITS[part], estimate=estimate, reason=reason, spread=spread)
 
     def _drawn(self, solved: NDArray[np.bool_], rng: np.random.Generator) -> Floats:

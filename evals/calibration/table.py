@@ -20,7 +20,6 @@ WHAT: Mapping[str, str] = {
     ITSELF: "the accepted adapter itself, its samples drawn again",
     FIRST: "a good adapter before any cycle is accepted: what the training itself costs, no false alarm",
     "wrong adapter": "an adapter trained on another behavior",
-    "loss between": "counter-examples whose fall is within 3 points of neither",
     **AMOUNTS,
 }
 
@@ -130,7 +129,7 @@ def summary(book: Book, gate: Gate, sizes: Sizes) -> dict[str, Any]:
         "behavior": book.behavior_digest,
         "profile": "quick",
         "adapters": len(gate.good),
-        "spread": {id: spread.deviation for id, spread in gate.spreads().items()},
+        "alike": {id: asdict(known) for id, known in gate.alike().items()},
         "kinds": found,
         "targets": targets(found),
     }

@@ -43,6 +43,25 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Alike:
+    """What is known of trainings alike before two subjects are compared: how far apart they are on average, and scenario by scenario."""
+
+    deviation: float
+    """Standard deviation of the mean difference, in the check's unit."""
+    relative: float
+    """Root mean square of the mean difference over the standard deviation of the difference over scenarios."""
+    adapters: int
+
+    def between(self, scatter: float) -> Spread:
+        """The spread for two subjects whose difference has this standard deviation over scenarios.
+
+        Two trainings that hardly differ scenario by scenario, as when one went on from the other, cannot differ much by luck: the smaller
+        of the two accounts counts.
+        """
+        return Spread(min(self.deviation, self.relative * scatter), self.adapters)
+
+
+@dataclass(frozen=True)
 class Measurement:
     """What an experiment hands to the gate. A value that could not be computed is None, with the reason; never 0."""
 
