@@ -137,7 +137,8 @@ def loss(lab: Lab, id: str, pairs: tuple[Pair, ...], baseline: Earlier | None) -
         {"cell": f"candidate {lab.candidate.name}" if lab.candidate else "trained arm", "estimate": float(after.mean())},
         {"cell": against, "estimate": float(before.mean())},
     ]
-    estimate, reason = share_of_training(after - before, full, domains_of(pairs), lab.alpha(id))
+    change = after - before
+    estimate, reason = share_of_training(change, full, domains_of(pairs), lab.alpha(id))
     return lab.measurement(
         id,
         UNIT_OF_EFFECT,
@@ -147,7 +148,7 @@ def loss(lab: Lab, id: str, pairs: tuple[Pair, ...], baseline: Earlier | None) -
         series=rows,
         reason=reason,
         null={"kind": f"{against}; values by scenario are nats above base"},
-        spread=lab.spreads.get(id) if baseline else None,
+        spread=lab.spread(id, change, float(full.mean())) if baseline else None,
     )
 
 
