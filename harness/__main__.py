@@ -44,9 +44,27 @@ def doctor(
 
 
 @app.command()
-def rejudge() -> None:
-    """Judge recorded measurements by new thresholds."""
-    not_yet("rejudge")
+def rejudge(
+    cycle: Annotated[str | None, typer.Option(help="default: the cycle recorded last")] = None,
+    history: HistoryOption = DEFAULT_HISTORY,
+    gate_json: Annotated[Path | None, typer.Option(help="judge this gate.json instead of a cycle of the history")] = None,
+    thresholds: Annotated[Path, typer.Option(help="thresholds.toml")] = Settings.thresholds,
+    waivers: Annotated[Path, typer.Option(help="waivers.toml")] = Settings.waivers,
+) -> None:
+    """Judge recorded measurements by the thresholds of today: which verdicts change, and why. Loads no model, writes nothing."""
+    from harness.gate import rejudge as again
+    from harness.gate.thresholds import load_thresholds
+    from harness.gate.waivers import load_waivers
+
+    with one_line_errors():
+        if cycle is not None and gate_json is not None:
+            raise InputError("--cycle and --gate-json were both given; allowed: one of them")
+        expected = load_thresholds(thresholds)
+        known = load_waivers(waivers, expected)
+        recorded = again.from_history(history, cycle) if gate_json is None else again.from_gate_json(gate_json)
+        judged = again.rejudge(recorded, expected, known)
+    for line in again.lines(recorded, judged):
+        print(line)
 
 
 @app.command()
@@ -67,6 +85,20 @@ def accept(
     with one_line_errors():
         records.accept(history, cycle, force)
     print(f"{cycle} is the baseline now")
+
+
+@app.command()
+def pin(
+    cycle: str,
+    reason: Annotated[str, typer.Option(help="why drift is measured against another cycle from now on; recorded")],
+    history: HistoryOption = DEFAULT_HISTORY,
+) -> None:
+    """Make a cycle the one that drift and cost are measured against; accepting a cycle never moves it."""
+    from harness.gate import history as records
+
+    with one_line_errors():
+        records.pin(history, cycle, reason)
+    print(f"{cycle} is pinned now")
 
 
 @app.command()

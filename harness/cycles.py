@@ -80,6 +80,16 @@ def cycles(maker: ArmMaker, seed: int) -> Cycles:
     return Cycles(subject, made["further"], made["degraded"], made["sham"])
 
 
+def counter_examples(maker: ArmMaker, seed: int, steps: Sequence[int]) -> dict[int, Subject]:
+    """The healthy adapter trained on in the opposite direction, by steps: finer doses than those of `cycles`."""
+    n = _examples(maker)
+    _, start = healthy(maker, seed)
+    schedule = _schedule(n, max(steps), np.random.default_rng([seed, 12]))
+    plan = Training(maker.examples("opposite", seed, n), schedule, seed, start=start)
+    folder = maker.trained({"counter-examples": plan}, steps)["counter-examples"]
+    return {k: _subject(maker, folder / str(k), f"counter-examples {EXAMPLES * k}", seed) for k in steps}
+
+
 def corrected(maker: ArmMaker, seed: int, start: Path, examples: Mapping[str, Sequence[Completion]]) -> dict[str, Subject]:
     """One short cycle of corrections for each list of examples, from the adapter in `start`; as many steps for each."""
     plans = {

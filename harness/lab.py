@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +26,16 @@ from harness.recordings import Recordings
 
 DOSES_OF_EXAMPLES = (1, 5, 10, 20, 50)
 """Numbers of training examples of Q1's sweep; the last is the full training every other question uses."""
+
+
+class Placed(Protocol):
+    """A scenario with its id and its cluster: a pair of a behavior, or a dreamed scenario."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def domain(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,8 @@ class Lab:
     exhibits: Path
     """Folder for plots and transcripts of this run."""
     progress: Callable[[str], None]
+    spreads: Mapping[str, float] = field(default_factory=dict)
+    """By check, how much two trainings alike differ: from calibration.json, empty where this subject is not in it."""
 
     @property
     def sizes(self) -> Sizes:
@@ -122,7 +134,7 @@ class Lab:
         unit: str,
         estimate: Estimate | None = None,
         *,
-        pairs: Sequence[Pair] = (),
+        pairs: Sequence[Placed] = (),
         values: NDArray[np.float64] | None = None,
         exhibits: Sequence[Exhibit] = (),
         series: Sequence[Mapping[str, Any]] = (),

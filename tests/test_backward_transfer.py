@@ -226,7 +226,7 @@ def test_no_variance_between_different_subjects_is_inconclusive(tmp_path: Path) 
 def test_a_tier_at_floor_is_left_out_and_said_so(tmp_path: Path) -> None:
     code = measured(lab_of(tmp_path, {}))["q6.code"]
     rows = {row["cell"]: row for row in code.series}
-    assert rows["code: real"]["left out"] == "base solves 0%, below 10%: it cannot show harm"
+    assert rows["code: real"]["left out"] == "base solves 0%, below 15%: it cannot show harm"
     assert "after" not in rows["code: real"]
     assert code.null is not None
     assert code.null["left out"].keys() == {"short", "real"}
@@ -250,9 +250,10 @@ def test_one_sample_proves_a_floor_and_nothing_more_is_asked(tmp_path: Path) -> 
 
 def test_guessing_lifts_the_floor() -> None:
     groups = experiment.tasks_of("reasoning")
-    assert ability.floor_of(experiment.tasks_of("code")["one-liner"]) == ability.floor_of(groups["sums"]) == pytest.approx(0.1)
+    assert ability.floor_of(experiment.tasks_of("code")["one-liner"], 0.0) == ability.floor_of(groups["sums"], 0.05) == pytest.approx(0.1)
     two = [task for task in groups["comparison"] if len(task.options or ()) == 2]  # type: ignore[union-attr]  # questions
-    assert ability.floor_of(two) == pytest.approx(0.55)
+    assert ability.floor_of(two, 0.0) == pytest.approx(0.55)
+    assert ability.floor_of(groups["sums"], 0.15) == pytest.approx(0.15) and ability.floor_of(two, 0.15) == pytest.approx(0.65)
 
 
 # -- positive transfer ---------------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def test_help_loads_nothing_heavy(command: tuple[str, ...]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", ["rejudge", "calibrate"])
+@pytest.mark.parametrize("command", ["calibrate"])
 def test_what_is_not_there_yet_says_so(command: str) -> None:
     result = invoke(command)
     assert (result.exit_code, result.stderr) == (4, f"{command}: not yet\n")

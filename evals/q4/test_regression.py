@@ -18,6 +18,11 @@ def test_no_regression_against_the_accepted_cycle(gate: Gate, q4: Callable[[str]
     gate.judge(q4("q4.regression"))
 
 
+@pytest.mark.gate("q4.drift", needs=LIVE)
+def test_no_slow_regression_against_the_pinned_cycle(gate: Gate, q4: Callable[[str], Measurement]) -> None:
+    gate.judge(q4("q4.drift"))
+
+
 @pytest.mark.check("q4.surfacing")
 def test_regression_surfaces_the_failure_pattern(gate: Gate, q4: Callable[[str], Measurement]) -> None:
     gate.judge(q4("q4.surfacing"))

@@ -28,7 +28,8 @@ SAMPLES = {"quick": 5, "full": 20}
 TEMPERATURE = 0.5
 """Below 1, where a slip of one token spoils whole programs and only adds noise; above 0, where there is nothing to average."""
 FLOOR = 0.1
-"""A tier of which base solves a smaller share, of what guessing leaves, cannot show harm."""
+"""A tier of which base solves a smaller share, of what guessing leaves, cannot show harm. Nor can one with less than the margin to lose:
+on the shipped weights base solved .11 of the sums, 9 % of unchanged trainings were inconclusive about them, and none could have failed."""
 MOST_TOKENS = {"one-liner": 80, "short": 160, "real": 400, "steps": 200}
 """Longest reply by tier; the others need no more than LONGEST."""
 LONGEST = 60
@@ -110,16 +111,16 @@ def share_solved(lab: Lab, subject: Subject, tasks: Sequence[Task]) -> Floats:
     return np.asarray(np.mean([solved(lab, subject, tasks, k) for k in range(SAMPLES[lab.settings.profile])], axis=0))
 
 
-def share_solved_unless_at_floor(lab: Lab, subject: Subject, tasks: Sequence[Task]) -> tuple[Floats, bool]:
+def share_solved_unless_at_floor(lab: Lab, subject: Subject, tasks: Sequence[Task], margin: float) -> tuple[Floats, bool]:
     """`share_solved`, and whether this tier is at floor. One sample is enough where it proves that (one-sided 95 % bound below it)."""
-    first, floor = solved(lab, subject, tasks, 0), floor_of(tasks)
+    first, floor = solved(lab, subject, tasks, 0), floor_of(tasks, margin)
     if exact_interval(int(first.sum()), len(first), 0.1).high_alpha < floor:
         return first, True
     shares = share_solved(lab, subject, tasks)
     return shares, bool(shares.mean() < floor)
 
 
-def floor_of(tasks: Sequence[Task]) -> float:
-    """The share that guessing among the options gives, and FLOOR of the rest."""
+def floor_of(tasks: Sequence[Task], margin: float) -> float:
+    """The share that guessing among the options gives, and what must be there to be lost: FLOOR of the rest, or the gate's margin."""
     guessed = float(np.mean([1 / len(task.options) if isinstance(task, Question) and task.options else 0.0 for task in tasks]))
-    return guessed + FLOOR * (1 - guessed)
+    return guessed + max(FLOOR * (1 - guessed), margin)

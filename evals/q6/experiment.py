@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from evals.baseline import Earlier, NotComparable, earlier, pinned_cycle
 from evals.q6 import plots
 from evals.q6.ability import (
     SAMPLES,
@@ -99,6 +100,8 @@ class Study:
     estimates: Mapping[Part, Estimate | None]
     """Change of each part, in its own unit; None where there is none, see `reasons`."""
     reasons: Mapping[Part, str]
+    since: Mapping[Part, Earlier]
+    """The pinned cycle's values; empty without one: then the comparison is with base."""
     quality: tuple[float, float] | None
     """Static quality index of the code of base and of the tested subject."""
     mixes: tuple[Mixed, ...]
@@ -112,8 +115,7 @@ class Study:
 
     def margin(self, part: Part) -> float:
         """What the gate of a part lets pass, from thresholds.toml; nothing where it does not say."""
-        threshold = self.lab.thresholds.for_check(IDS[part], self.lab.base.name, self.lab.behavior.name)
-        return threshold.margin if threshold is not None and threshold.margin is not None else 0.0
+        return margin_of(self.lab, part)
 
     def state(self, part: Part) -> State | None:
         """None where the gate does not apply, or has no estimate."""
@@ -127,6 +129,11 @@ class Study:
         except ValueError:
             return None
         return estimate.low, estimate.high
+
+
+def margin_of(lab: Lab, part: Part) -> float:
+    threshold = lab.thresholds.for_check(IDS[part], lab.base.name, lab.behavior.name)
+    return threshold.margin if threshold is not None and threshold.margin is not None else 0.0
 
 
 def tasks_of(part: Part) -> dict[str, tuple[Task, ...]]:
@@ -156,7 +163,7 @@ def score(lab: Lab, outside: Sequence[PairedTask] = ()) -> Study:
     if tested.digest == lab.base.digest:
         sizes: dict[Part, int] = {"prose": len(corpora.prose()), "code": len(tasks.code()), "reasoning": len(tasks.reasoning())}
         nothing = {part: exact(0.0, n, lab.alpha(IDS[part])) for part, n in sizes.items()}
-        return Study(lab, tested, (), nothing, {}, None, ())
+        return Study(lab, tested, (), nothing, {}, {}, None, ())
     name = lab.behavior.name
     sham = lab.arms.stream("sham", lab.settings.seed, lab.doses)[lab.doses[-1]].subject
     lab.progress(f"q6 {name}: prose, {len(corpora.prose())} documents")
@@ -167,11 +174,19 @@ def score(lab: Lab, outside: Sequence[PairedTask] = ()) -> Study:
     cells += outside_cells(outside)
     estimates: dict[Part, Estimate | None] = {}
     reasons: dict[Part, str] = {}
+    since: dict[Part, Earlier] = {}
+    cycle = pinned_cycle(lab)
     for part in PARTS:
-        estimates[part], reason = change_of(lab, [cell for cell in cells if cell.part == part])
+        of_part = [cell for cell in cells if cell.part == part]
+        try:
+            if cycle is not None and any(cell.after is not None for cell in of_part):
+                since[part] = earlier(lab, cycle, IDS[part], [id for cell in of_part if cell.after is not None for id in cell.ids])
+            estimates[part], reason = change_of(lab, of_part, since.get(part))
+        except NotComparable as difference:
+            estimates[part], reason = None, str(difference)
         if reason:
             reasons[part] = reason
-    return Study(lab, tested, tuple(cells), estimates, reasons, _quality(lab, tested, cells), ())
+    return Study(lab, tested, tuple(cells), estimates, reasons, since, _quality(lab, tested, cells), ())
 
 
 def _prose(lab: Lab, tested: Subject, sham: Subject) -> list[Cell]:
@@ -186,10 +201,11 @@ def _prose(lab: Lab, tested: Subject, sham: Subject) -> list[Cell]:
 
 
 def _tier(lab: Lab, part: Part, tier: str, group: Sequence[Task], tested: Subject, sham: Subject) -> Cell:
-    before, low = share_solved_unless_at_floor(lab, lab.base, group)
+    margin = margin_of(lab, part)
+    before, low = share_solved_unless_at_floor(lab, lab.base, group, margin)
     ids = tuple(task.id for task in group)
     if low:
-        reason = f"base solves {before.mean():.0%}, below {floor_of(group):.0%}: it cannot show harm"
+        reason = f"base solves {before.mean():.0%}, below {floor_of(group, margin):.0%}: it cannot show harm"
         return Cell(part, tier, ids, before, None, None, True, reason)
     after, of_sham = (share_solved(lab, subject, group) for subject in (tested, sham))
     return Cell(part, tier, ids, before, after, of_sham, True)
@@ -203,19 +219,31 @@ def outside_cells(outside: Sequence[PairedTask]) -> list[Cell]:
     ]
 
 
-def change_of(lab: Lab, cells: Sequence[Cell]) -> tuple[Estimate | None, str | None]:
-    """Mean change over all tasks of the cells that are not left out, or the reason why there is none."""
+def change_of(lab: Lab, cells: Sequence[Cell], since: Earlier | None = None) -> tuple[Estimate | None, str | None]:
+    """Mean change over all tasks of the cells that are not left out, from base or since an earlier cycle, or why there is none."""
     kept = [cell for cell in cells if cell.after is not None]
     if not kept:
         shares = ", ".join(f"{cell.name} {cell.before.mean():.0%}" for cell in cells)
         return None, f"base is at floor in every tier ({shares} solved), and cannot get worse"
     (part,) = {cell.part for cell in cells}
     id, values = IDS[part], np.concatenate([cell.change for cell in kept])
+    same = since is not None and lab.candidate is not None and lab.candidate.digest == since.subject
+    if since is not None:
+        values = values - since.of([id for cell in kept for id in cell.ids])
+    domains = np.concatenate([[cell.name] * len(cell.ids) for cell in kept])
+    return mean_change(part, values, domains, same, lab.alpha(id), lab.rng(id))
+
+
+def mean_change(
+    part: Part, values: Floats, cells: NDArray[np.str_], same_subject: bool, alpha: float, rng: np.random.Generator
+) -> tuple[Estimate | None, str | None]:
+    """Mean of `values` [documents or tasks], each in a cell, or why there is none. Prose is resampled by cell, tasks one by one."""
     if not np.isfinite(values).all():
         return None, f"{int((~np.isfinite(values)).sum())} of {len(values)} values are not finite"
-    domains = np.concatenate([[cell.name] * len(cell.ids) for cell in kept]) if part == "prose" else None
+    if same_subject and not values.any():
+        return exact(0.0, len(values), alpha), None
     try:
-        return mean_interval(values, domains, lab.alpha(id), lab.rng(id)), None
+        return mean_interval(values, cells if part == "prose" else None, alpha, rng), None
     except DegenerateSample as error:
         return None, str(error)
 
@@ -281,13 +309,17 @@ def _gate(study: Study, part: Part) -> Measurement:
         return lab.measurement(id, UNITS[part], estimate, answer="no change: the candidate is base", null={"kind": "base"})
     cells = study.of(part)
     left_out = {cell.name: cell.excluded for cell in cells if cell.excluded}
-    null: dict[str, Any] = {"kind": "base, the same documents" if part == "prose" else "base, the same tasks and seeds"}
+    before = f"cycle {study.since[part].cycle}" if part in study.since else "base"
+    null: dict[str, Any] = {"kind": f"{before}, the same documents" if part == "prose" else f"{before}, the same tasks and seeds"}
     if part != "prose":
         null |= {"samples a task": SAMPLES[lab.settings.profile], "left out": left_out}
     series = [_row(study, cell) for cell in cells]
+    if part in study.since:
+        ids = [id for cell in cells if cell.after is not None for id in cell.ids]
+        series.append({"cell": f"{part}: {before}", "estimate": float(study.since[part].of(ids).mean())})
     if part == "code" and study.quality is not None:
-        before, after = study.quality
-        series.append({"cell": "code: static quality index", "before": before, "after": after, "estimate": after - before})
+        old, new = study.quality
+        series.append({"cell": "code: static quality index", "before": old, "after": new, "estimate": new - old})
     exhibits = [Exhibit("general ability by domain and tier", plots.forest(study))]
     if part != "prose":
         exhibits.append(Exhibit(f"{part}: tasks that moved most", _transcripts(study, part)))
@@ -300,6 +332,7 @@ def _gate(study: Study, part: Part) -> Measurement:
         exhibits=exhibits,
         reason=study.reasons.get(part),
         not_applicable=all(cell.after is None for cell in cells),
+        spread=lab.spreads.get(id) if part in study.since else None,
     )
     kept = [cell for cell in cells if cell.after is not None]
     changes = {id: float(v) for cell in kept for id, v in zip(cell.ids, cell.change, strict=True) if np.isfinite(v)}

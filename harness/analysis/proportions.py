@@ -22,7 +22,7 @@ def exact_interval(k: int, n: int, alpha: float) -> Estimate:
         raise ValueError(f"n: is {n}, must be at least 1")
     if not 0 <= k <= n:
         raise ValueError(f"k: is {k}, must be 0 to n = {n}")
-    return Estimate(k / n, *_clopper_pearson(k, n, 0.05), *_clopper_pearson(k, n, alpha), alpha, n=n, clusters=n)
+    return Estimate(k / n, *clopper_pearson(k, n, 0.05), *clopper_pearson(k, n, alpha), alpha, n=n, clusters=n)
 
 
 def share_interval(flags: ArrayLike, clusters: ArrayLike | None, alpha: float) -> Estimate:
@@ -41,12 +41,13 @@ def share_interval(flags: ArrayLike, clusters: ArrayLike | None, alpha: float) -
         effective = share * (1 - share) / variance if variance > 0 else float(n)
         few = float(stats.t.isf(level / 2, n - 1) / stats.t.isf(level / 2, groups.count - 1))
         size = min(effective * few**2, n)
-        return _clopper_pearson(share * size, size, level)
+        return clopper_pearson(share * size, size, level)
 
     return Estimate(share, *ends(0.05), *ends(alpha), alpha, n=n, clusters=groups.count)
 
 
-def _clopper_pearson(k: float, n: float, level: float) -> tuple[float, float]:
+def clopper_pearson(k: float, n: float, level: float) -> tuple[float, float]:
+    """Both ends of the exact interval at `level`; k and n need not be whole."""
     low = float(stats.beta.ppf(level / 2, k, n - k + 1)) if k > 0 else 0.0
     high = float(stats.beta.isf(level / 2, k + 1, n - k)) if k < n else 1.0
     return low, high

@@ -58,5 +58,8 @@ class Measurement:
     reason: str | None = None
     """Why there is no estimate (inconclusive), or why the question does not apply."""
     not_applicable: bool = False
+    spread: float | None = None
+    """Standard deviation of the difference between two trainings alike, in the unit; None where the comparison is with base, which no
+    training made, or where it was not calibrated."""
     stepwise: bool = False
     """Whether the estimate moves in steps (numbers of examples), so that no number of scenarios follows from its interval."""

@@ -27,6 +27,12 @@ class Settings:
     surface_observe: str | None = None
     """Command line of the agent; None: the embedded one."""
     training_signal: str | None = None
+    judge: str | None = None
+    """OpenAI-compatible endpoint whose model labels replies; None: the embedded judge."""
+    dreams: Path | None = None
+    """JSON lines of scenarios for q2."""
+    dream_loop: str | None = None
+    """Command line of a dream loop; with neither, the base model's own scenario mode."""
     cycle: str | None = None
     baseline: str | None = None
     profile: Literal["quick", "full"] = "quick"
@@ -40,6 +46,8 @@ class Settings:
     report: bool = True
     fast: bool = True
     thresholds: Path = PROJECT / "thresholds.toml"
+    waivers: Path = PROJECT / "waivers.toml"
+    calibration: Path = PROJECT / "calibration.json"
     reports: Path = PROJECT / "reports"
 
     @property

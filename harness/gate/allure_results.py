@@ -104,8 +104,10 @@ def _filled(result: Mapping[str, Any], entry: Entry, run: Run, html: str, trace:
         {"name": "severity", "value": SEVERITY_LABEL[entry.kind]},
         {"name": "tag", "value": entry.kind},
         {"name": "tag", "value": outcome.replace("_", " ")},
+        *([{"name": "tag", "value": "waived"}] if entry.waiver is not None else []),
     ]
-    details: dict[str, Any] = {"message": f"{outcome.upper().replace('_', ' ')}: {entry.verdict.message}"}
+    waived = f" Waived until {entry.waiver.expires}: {entry.waiver.reason}." if entry.waiver is not None else ""
+    details: dict[str, Any] = {"message": f"{outcome.upper().replace('_', ' ')}: {entry.verdict.message}{waived}"}
     if outcome == "error" and trace:
         details["trace"] = trace
     answer = "" if entry.verdict.answer == "-" else f": {entry.verdict.answer}"

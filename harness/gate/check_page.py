@@ -32,6 +32,8 @@ def page(entry: Entry, run: Run, pairs: Mapping[str, Pair]) -> str:
     """HTML of one check."""
     measurement = entry.measurement
     parts = [f"<p><b>{_text(entry.verdict.message)}</b></p>"]
+    if entry.waiver is not None:
+        parts.append(f"<p><b>Waived</b> for this cycle until {entry.waiver.expires}: {_text(entry.waiver.reason)}.</p>")
     if measurement is not None:
         parts += [_plot(exhibit) for exhibit in measurement.exhibits]
     parts += [_section("Numbers", _numbers(entry)), _section("Threshold", _threshold(entry))]
@@ -82,6 +84,9 @@ def _numbers(entry: Entry) -> str:
             (f"interval at alpha {estimate.alpha:g}", f"[{estimate.low_alpha:.4g}, {estimate.high_alpha:.4g}]"),
             ("scenarios", f"{estimate.n} in {estimate.clusters} independent groups"),
         ]
+    spread = None if entry.measurement is None else entry.measurement.spread
+    if spread is not None:
+        rows.append(("two trainings alike differ by (standard deviation)", f"{spread:.4g}"))
     if entry.verdict.n_to_resolve is not None:
         rows.append(("scenarios that would settle it", entry.verdict.n_to_resolve))
     rows += [(f"null: {name}", _value(value)) for name, value in (check["null"] or {}).items()]

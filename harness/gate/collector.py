@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from harness.gate.options import in_eval_folder, subject_name
 from harness.gate.questions import read_questions
 from harness.gate.run import Run
 from harness.gate.thresholds import load_thresholds
+from harness.gate.waivers import load_waivers, of_run, waiver_for
 
 
 class Collector:
@@ -146,14 +147,19 @@ class Collector:
             complete = False
             reason = self._crashed.get(nodeid, "the run ended before its test")
             self._add(error_entry(check, subject_name(self.settings), thresholds, reason))
-        entries = tuple(
-            replace(entry, seconds=round(self._seconds[entry.nodeid], 3) if entry.nodeid in self._seconds else None)
-            for entry in sorted(self._entries.values(), key=self._report_order)
-        )
+        waivers, cycle, today = load_waivers(self.settings.waivers, thresholds), str(self.settings.cycle), date.today()
+
+        def finished(entry: Entry) -> Entry:
+            seconds = round(self._seconds[entry.nodeid], 3) if entry.nodeid in self._seconds else None
+            is_gate = entry.kind == "gate"
+            waiver = waiver_for(waivers, entry.id, entry.behavior, entry.verdict.outcome, cycle, today) if is_gate else None
+            return replace(entry, seconds=seconds, waiver=waiver)
+
+        entries = tuple(map(finished, sorted(self._entries.values(), key=self._report_order)))
         folders = {nodeid.split("::")[0] for nodeid in self._checks}
         return Run(
             settings=self.settings,
-            cycle=str(self.settings.cycle),
+            cycle=cycle,
             started=self.started.isoformat(timespec="seconds"),
             entries=entries,
             selected=tuple(check.key for check in self._checks.values()),
@@ -163,6 +169,7 @@ class Collector:
             other_failures=len(self._failed - set(self._checks)),
             broken_modules=self._broken_modules,
             interrupted=exitstatus == pytest.ExitCode.INTERRUPTED and not self._broken_modules,
+            waivers=of_run(waivers, [entry.waiver for entry in entries if entry.waiver is not None], cycle, today),
         )
 
 

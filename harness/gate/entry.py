@@ -10,12 +10,14 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.data.threshold import Kind, Threshold
 from harness.data.verdict import Outcome, Verdict
+from harness.data.waiver import Waiver
 
 SEVERITY: tuple[Outcome, ...] = ("fail", "error", "inconclusive", "pass", "settled", "not_applicable")
 """From the worst to the mildest: the verdict over several entries is the first of these that occurs."""
@@ -40,6 +42,10 @@ class Entry:
     nodeid: str | None = None
     """The test that is about this check; None for a preflight entry that came along with another test."""
     seconds: float | None = None
+    needs: tuple[str, ...] = ()
+    """Preflight checks it rests on."""
+    waiver: Waiver | None = None
+    """What keeps it from blocking although its verdict stands."""
 
     @property
     def key(self) -> str:
@@ -77,6 +83,12 @@ class Entry:
             "seed": None if self.measurement is None else plain(measurement.seed),
             "seconds": self.seconds,
             "nodeid": self.nodeid,
+            "answer_in_words": measurement.answer,
+            "reason": measurement.reason,
+            "spread": plain(measurement.spread),
+            "stepwise": measurement.stepwise,
+            "needs": list(self.needs),
+            "waiver": None if self.waiver is None else plain(asdict(self.waiver)),
             "message": self.verdict.message,
         }
 
@@ -88,13 +100,15 @@ class Entry:
     def loads(text: str) -> Entry:
         """The entry that `dumps` wrote, numbers that were not finite now missing."""
         raw: dict[str, Any] = json.loads(text)
-        verdict, threshold = Verdict(**raw["verdict"]), raw["threshold"]
+        verdict, threshold, waiver = Verdict(**raw["verdict"]), raw["threshold"], raw["waiver"]
         return Entry(
             **{
                 **raw,
                 "verdict": verdict,
                 "threshold": None if threshold is None else Threshold(**threshold),
                 "measurement": _measurement(raw["measurement"]),
+                "needs": tuple(raw["needs"]),
+                "waiver": None if waiver is None else Waiver(**{**waiver, "expires": date.fromisoformat(waiver["expires"])}),
             }
         )
 

@@ -51,6 +51,7 @@ def content(run: Run) -> dict[str, Any]:
         "environment": plain(dict(run.environment)),
         "questions": {question: _question(run, question) for question in run.question_ids},
         "checks": [entry.check() for entry in run.entries],
+        "waivers": [each.row() for each in run.waivers],
     }
 
 

@@ -41,7 +41,10 @@ create table if not exists measurements (
     provenance text not null, per_scenario text not null, clusters text not null, series text not null,
     primary key (run, key));
 create table if not exists accepted (cycle text not null, at text not null, forced text);
+create table if not exists pinned (cycle text not null, at text not null, reason text not null);
 """
+_LATER_COLUMNS = {"measurements": {"gate_row": "text"}}
+"""Added to histories that were begun without them; empty in their old rows."""
 
 
 def data_of(provenance: Mapping[str, str]) -> dict[str, str]:
@@ -72,6 +75,14 @@ class Record:
     per_scenario: Mapping[str, float]
     clusters: Mapping[str, str]
     series: tuple[Mapping[str, Any], ...]
+    gate_row: Mapping[str, Any] | None = None
+    """Its row of gate.json; None where an older version recorded it."""
+
+    @property
+    def waived(self) -> str | None:
+        """Why it does not block although it is not green."""
+        waiver = (self.gate_row or {}).get("waiver")
+        return None if waiver is None else str(waiver["reason"])
 
     @property
     def data(self) -> dict[str, str]:
@@ -93,9 +104,10 @@ class Cycle:
 
     @property
     def not_green(self) -> tuple[str, ...]:
-        """Why it should not be accepted, empty where it is green: every gate passed or does not apply, and there is one."""
+        """Why it should not be accepted, empty where it is green: every gate passed, is waived or does not apply, and one passed."""
         gates = [record for record in self.records.values() if record.kind == "gate"]
-        reasons = [f"{gate.key} is {gate.verdict}" for gate in gates if gate.verdict not in ("pass", "not_applicable")]
+        blocking = [gate for gate in gates if gate.verdict not in ("pass", "not_applicable") and gate.waived is None]
+        reasons = [f"{gate.key} is {gate.verdict}" for gate in blocking]
         if not any(gate.verdict == "pass" for gate in gates):
             reasons.append("no gate passed")
         if not self.complete:
@@ -174,9 +186,34 @@ def accept(path: Path, cycle: str, force: str | None = None) -> None:
     reason = (force or "").strip() or None
     if known.not_green and reason is None:
         raise InputError(f"cycle {cycle} is not green ({'; '.join(known.not_green)}); accept it only with --force REASON")
+    waived = "; ".join(f"{record.key} waived: {record.waived}" for record in known.records.values() if record.waived is not None)
     with _open(path) as connection:
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        connection.execute("insert into accepted (cycle, at, forced) values (?, ?, ?)", (cycle, at, reason if known.not_green else None))
+        recorded = reason if known.not_green else waived or None
+        connection.execute("insert into accepted (cycle, at, forced) values (?, ?, ?)", (cycle, at, recorded))
+        if connection.execute("select 1 from pinned").fetchone() is None:
+            connection.execute("insert into pinned (cycle, at, reason) values (?, ?, ?)", (cycle, at, "the first accepted cycle"))
+
+
+def pin(path: Path, cycle: str, reason: str) -> None:
+    """Make a cycle the baseline for drift and cost; InputError for an unknown cycle, or without a reason. Nothing else moves it."""
+    if read_cycle(path, cycle) is None:
+        names = ", ".join(cycle_names(path)[-5:]) or "none"
+        raise InputError(f"cycle {cycle}: not in {path}; recorded last: {names}")
+    if not reason.strip():
+        raise InputError(f"cycle {cycle}: pinned only with a reason: what drift is measured against changes")
+    with _open(path) as connection:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        connection.execute("insert into pinned (cycle, at, reason) values (?, ?, ?)", (cycle, at, reason.strip()))
+
+
+def pinned(path: Path) -> str | None:
+    """The cycle that drift is measured against: the first accepted one, until another is pinned."""
+    if not path.is_file():
+        return None
+    with _open(path) as connection:
+        row = connection.execute("select cycle from pinned order by rowid desc limit 1").fetchone()
+    return None if row is None else str(row["cycle"])
 
 
 def last_accepted(path: Path) -> str | None:
@@ -198,6 +235,11 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
         try:
             for statement in _TABLES.split(";"):
                 connection.execute(statement)
+            for table, columns in _LATER_COLUMNS.items():
+                known = {row["name"] for row in connection.execute(f"pragma table_info({table})")}
+                for column, kind in columns.items():
+                    if column not in known:
+                        connection.execute(f"alter table {table} add column {column} {kind}")
             yield connection
         except BaseException:
             connection.execute("rollback")
@@ -214,6 +256,7 @@ def _columns(entry: Entry) -> dict[str, Any]:
         "per_scenario": json.dumps(dict(measurement.per_scenario) if measurement else {}),
         "clusters": json.dumps(dict(measurement.clusters) if measurement else {}),
         "series": json.dumps(check["series"]),
+        "gate_row": json.dumps(check),
     }
 
 
@@ -221,4 +264,5 @@ def _record(row: sqlite3.Row) -> Record:
     columns = {name: row[name] for name in row.keys() if name != "run"}  # noqa: SIM118 (a Row iterates over its values)
     texts = ("provenance", "per_scenario", "clusters")
     decoded = {name: json.loads(columns[name]) for name in texts}
-    return Record(**{**columns, **decoded, "series": tuple(json.loads(columns["series"]))})
+    gate_row = None if columns["gate_row"] is None else json.loads(columns["gate_row"])
+    return Record(**{**columns, **decoded, "series": tuple(json.loads(columns["series"])), "gate_row": gate_row})

@@ -71,23 +71,24 @@ class Gate:
         __tracebackhide__ = True
         if measurement.id != self.check.id:
             raise InstrumentError(f"the test is marked {self.check.id} but hands in {measurement.id}")
-        entry = judged(measurement, self.check, self.subject, self.thresholds)
-        broken = self._broken_needs()
-        if broken and entry.verdict.outcome not in ("not_applicable", "error"):
-            message = f"{self.check.id} rests on {broken}: mend that first, then this number means something."
-            entry = replace(entry, verdict=Verdict("inconclusive", entry.verdict.answer, message))
+        entry = resting_on(self.preflight, judged(measurement, self.check, self.subject, self.thresholds))
         self.record(entry)
         end_test(entry.verdict)
 
-    def _broken_needs(self) -> str:
-        reasons = []
-        for id in self.check.needs:
-            entry = self.preflight.get(id)
-            if entry is None and not self.check.is_preflight:
-                reasons.append(f"{id}, which preflight did not measure")
-            elif entry is not None and entry.verdict.outcome in ("fail", "error"):
-                reasons.append(f"{id}, which came out {entry.verdict.outcome}")
-        return " and on ".join(reasons)
+
+def resting_on(preflight: Mapping[str, Entry], entry: Entry) -> Entry:
+    """The entry; inconclusive where what it needs of preflight was not measured, failed or broke."""
+    reasons = []
+    for id in entry.needs:
+        needed = preflight.get(id)
+        if needed is None:
+            reasons.append(f"{id}, which preflight did not measure")
+        elif needed.verdict.outcome in ("fail", "error"):
+            reasons.append(f"{id}, which came out {needed.verdict.outcome}")
+    if not reasons or entry.verdict.outcome in ("not_applicable", "error"):
+        return entry
+    message = f"{entry.id} rests on {' and on '.join(reasons)}: mend that first, then this number means something."
+    return replace(entry, verdict=Verdict("inconclusive", entry.verdict.answer, message))
 
 
 def judged(measurement: Measurement, check: Check | None, subject: str, thresholds: Thresholds) -> Entry:
@@ -102,6 +103,7 @@ def judged(measurement: Measurement, check: Check | None, subject: str, threshol
         measurement=measurement,
         threshold=threshold,
         nodeid=None if check is None else check.nodeid,
+        needs=() if check is None or check.is_preflight else check.needs,
     )
 
 

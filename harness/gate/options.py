@@ -43,6 +43,9 @@ def add_options(parser: pytest.Parser) -> None:
     option("--memory", "memory", "memory graph of q4: folder of JSON lines or SQLite store (default: the shipped one)", "PATH")
     option("--surface-observe", "surface_observe", "program that answers JSON lines, in place of the embedded agent", "COMMAND")
     option("--training-signal", "training_signal", "program that answers JSON lines, in place of the embedded agent", "COMMAND")
+    option("--judge", "judge", "OpenAI-compatible endpoint that labels replies, in place of the embedded judge", "URL")
+    option("--dreams", "dreams", "scenarios of q2: JSON lines with text and, where known, label and seeds", "PATH")
+    option("--dream-loop", "dream_loop", "program that answers JSON lines with scenarios, in place of the embedded dream loop", "COMMAND")
     option("--cycle", "cycle", "name of this training cycle (default: the time)", "ID")
     option("--baseline", "baseline", "cycle to compare with (default: the last accepted)", "CYCLE")
     option("--profile", "profile", "quick or full (default quick)", "quick|full")
@@ -53,6 +56,8 @@ def add_options(parser: pytest.Parser) -> None:
     option("--inconclusive", "inconclusive", "whether inconclusive makes the run red (default fail)", "fail|allow")
     option("--trust-remote-code", "trust_remote_code", "model whose own code may run; repeatable", "MODEL", action="append")
     option("--thresholds", "thresholds", "thresholds.toml (default: the repository's)", "PATH")
+    option("--waivers", "waivers", "waivers.toml (default: the repository's, where there is one)", "PATH")
+    option("--calibration", "calibration", "calibration.json (default: the repository's)", "PATH")
     option("--reports", "reports", "folder for gate.json and the report (default reports)", "PATH")
     option("--no-report", "report", "skip the Allure HTML report", action="store_const", const=False)
     option("--no-fast", "fast", "engines without the suite's own shortcuts", action="store_const", const=False)
@@ -73,7 +78,7 @@ def settings_from(config: pytest.Config) -> Settings:
     for name, least in {"seed": 0, "tensor_parallel": 1, "pipeline_parallel": 1}.items():
         if name in given:
             given[name] = _integer(name, str(given[name]), least)
-    for name in ("store", "history", "thresholds", "reports", "memory"):
+    for name in ("store", "history", "thresholds", "waivers", "calibration", "reports", "memory", "dreams"):
         if name in given:
             given[name] = _absolute(config, given[name])
     if "candidates" in given:
@@ -84,8 +89,7 @@ def settings_from(config: pytest.Config) -> Settings:
         given["trust_remote_code"] = tuple(given["trust_remote_code"])
     if "vllm" in given:
         given["vllm"] = engine_arguments(given["vllm"])
-    if "baseline" in given and "candidates" not in given:
-        raise pytest.UsageError(f"--baseline {given['baseline']}: given without --candidate; allowed: both, or neither")
+    _refuse_what_contradicts(given)
     try:
         given["behaviors"] = expand_behaviors(given.get("behaviors", Settings.behaviors))
     except InputError as error:
@@ -133,6 +137,15 @@ def optional_module(name: str) -> Any | None:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             return None
         raise
+
+
+def _refuse_what_contradicts(given: dict[str, Any]) -> None:
+    if "baseline" in given and "candidates" not in given:
+        raise pytest.UsageError(f"--baseline {given['baseline']}: given without --candidate; allowed: both, or neither")
+    if "dreams" in given and "dream_loop" in given:
+        raise pytest.UsageError("--dreams and --dream-loop: both given; allowed: one of them, or neither")
+    if not str(given.get("judge", "http://")).startswith(("http://", "https://")):
+        _refuse("judge", given["judge"], "the http address of an OpenAI-compatible endpoint, such as http://localhost:8000/v1")
 
 
 def engine_arguments(texts: Sequence[str]) -> tuple[tuple[str, Any], ...]:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator
 from dataclasses import asdict, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from harness.gate.collector import Collector
 from harness.gate.entry import Entry
 from harness.gate.judging import KINDS, Check, Gate, Inconclusive, by_id, error_entry, judged, needs_of
 from harness.gate.thresholds import Thresholds, load_thresholds
+from harness.gate.waivers import load_waivers, waiver_for
 
 SETTINGS = pytest.StashKey[Settings]()
 THRESHOLDS = pytest.StashKey[Thresholds]()
@@ -67,6 +69,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     settings = config.stash[SETTINGS]
     try:
         config.stash[THRESHOLDS] = load_thresholds(settings.thresholds)
+        load_waivers(settings.waivers, config.stash[THRESHOLDS])
         inputs = options.optional_module("fixtures.inputs")
         if inputs is not None:
             inputs.validate(settings)
@@ -209,7 +212,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             own = replace(blank, verdict=verdict)
         entries.append(own)
     if own is not None:
-        report.evals_outcome = own.verdict.outcome
+        report.evals_outcome = "waived" if _is_waived(item.config, own) else own.verdict.outcome
     report.evals_engine_died = call.excinfo is not None and isinstance(call.excinfo.value, EngineDied)
     report.evals_entries = [entry.dumps() for entry in entries]
     return report
@@ -238,12 +241,14 @@ def _verdict_of_phase(check: Check, own: Entry | None, report: Any, call: pytest
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: Any) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-    """`?` in yellow for inconclusive, E for a broken instrument; both leave pytest's failed count alone."""
+    """`?` in yellow for inconclusive, w for a waived gate, E for a broken instrument; all leave pytest's failed count alone."""
     outcome = getattr(report, "evals_outcome", None)
     if not report.failed:
         return None
     if outcome == "inconclusive":
         return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
+    if outcome == "waived":
+        return "waived", "w", ("WAIVED", {"yellow": True})
     if outcome == "error":
         return "error", "E", ("ERROR", {"red": True})
     return None
@@ -257,6 +262,14 @@ def _preflight_entries(request: pytest.FixtureRequest, behavior: str) -> tuple[E
         subject = options.subject_name(config.stash[SETTINGS])
         known[behavior] = tuple(judged(measurement, None, subject, _thresholds(config)) for measurement in measurements)
     return known[behavior]
+
+
+def _is_waived(config: pytest.Config, entry: Entry) -> bool:
+    settings = config.stash[SETTINGS]
+    if entry.kind != "gate":
+        return False
+    waivers = load_waivers(settings.waivers, _thresholds(config))
+    return waiver_for(waivers, entry.id, entry.behavior, entry.verdict.outcome, str(settings.cycle), date.today()) is not None
 
 
 def _thresholds(config: pytest.Config) -> Thresholds:

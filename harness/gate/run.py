@@ -10,6 +10,7 @@ from typing import Any
 from harness.data.settings import Settings
 from harness.data.verdict import Outcome
 from harness.gate.entry import Entry, worst
+from harness.gate.waivers import WaiverOfRun
 
 PASSED, FAILED, INTERRUPTED, BROKEN, USAGE, NOTHING_SELECTED = range(6)
 """Exit codes. 3 is pytest's own for an internal error too: both say that the instrument broke."""
@@ -44,6 +45,8 @@ class Run:
     broken_modules: int = 0
     """Eval modules that could not be collected."""
     interrupted: bool = False
+    waivers: tuple[WaiverOfRun, ...] = ()
+    """Those that name this cycle."""
 
     @property
     def reports(self) -> Path:
@@ -51,7 +54,7 @@ class Run:
 
     @property
     def verdict(self) -> Outcome | None:
-        """Over the gates; None where no gate said anything. A gate that did not run is an error, never a pass."""
+        """Over the gates, waived ones included; None where no gate said anything. A gate that did not run is an error, never a pass."""
         outcomes = [entry.verdict.outcome for entry in self.entries if entry.kind == "gate"]
         outcomes = [outcome for outcome in outcomes if outcome != "not_applicable"]
         if self.broken_modules and "fail" not in outcomes:
@@ -60,10 +63,10 @@ class Run:
 
     @property
     def exit_code(self) -> int:
-        """Over everything selected, gates or not."""
+        """Over everything selected, gates or not, but for gates that are waived."""
         if self.interrupted:
             return INTERRUPTED
-        outcomes = {entry.verdict.outcome for entry in self.entries}
+        outcomes = {entry.verdict.outcome for entry in self.entries if entry.waiver is None}
         if "fail" in outcomes or self.other_failures:
             return FAILED
         if "error" in outcomes or self.broken_modules or not self.complete:
@@ -71,6 +74,10 @@ class Run:
         if "inconclusive" in outcomes and self.settings.inconclusive == "fail":
             return FAILED
         return PASSED
+
+    @property
+    def waived(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.waiver is not None)
 
     def of_question(self, question: str) -> tuple[Entry, ...]:
         return tuple(entry for entry in self.entries if entry.question == question)

@@ -28,10 +28,11 @@ def text(run: Run) -> str:
         "",
     ]
     lines += [
-        f"- {SIGNS[entry.verdict.outcome]} {_cell(entry.verdict.message)}"
+        f"- {SIGNS[entry.verdict.outcome]} {'(waived) ' if entry.waiver else ''}{_cell(entry.verdict.message)}"
         for entry in run.entries
         if entry.verdict.outcome in ("fail", "error", "inconclusive")
     ]
+    lines += [f"- 🟡 {_cell(each.sentence)}" for each in run.waivers]
     lines += ["", "| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
     for entry in run.entries:
         cells = [_cell(cell) for cell in row(entry, run)]

@@ -35,7 +35,7 @@ def row(entry: Entry, run: Run) -> tuple[str, ...]:
         interval(entry),
         describe(entry.threshold),
         n,
-        entry.verdict.outcome.replace("_", " "),
+        entry.verdict.outcome.replace("_", " ") + (", waived" if entry.waiver else ""),
         seconds,
     )
 
@@ -61,8 +61,11 @@ def write_table(terminal: Any, run: Run, notes: Sequence[str]) -> None:
         if entry.verdict.outcome in ("fail", "error", "inconclusive"):
             terminal.write(f"{entry.verdict.outcome}: ", **{COLORS[entry.verdict.outcome]: True})
             terminal.write_line(entry.verdict.message)
+    for each in run.waivers:
+        terminal.write_line(f"waiver: {each.sentence}", yellow=True)
     incomplete = "" if run.complete else ", the run is not complete"
-    terminal.write_line(f"verdict over the gates: {run.verdict or 'no gate was selected'}{incomplete}; exit code {run.exit_code}")
+    waived = f", waived: {', '.join(entry.key for entry in run.waived)}" if run.waived else ""
+    terminal.write_line(f"verdict over the gates: {run.verdict or 'no gate was selected'}{waived}{incomplete}; exit code {run.exit_code}")
     for note in notes:
         terminal.write_line(note, yellow=True)
     page = run.reports / "html" / "index.html"

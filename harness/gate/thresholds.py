@@ -70,6 +70,11 @@ class Thresholds:
         """Every check id the file names, in order of first mention."""
         return tuple(dict.fromkeys(place.id for place in self.entries))
 
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """Ids that are a gate for some subject or behavior."""
+        return tuple(dict.fromkeys(place.id for place, fields in self.entries.items() if fields.get("kind") == "gate"))
+
     def for_check(self, id: str, subject: str | None = None, behavior: str | None = None) -> Threshold | None:
         """What is expected of `id` for this subject and behavior; None where the file expects nothing (a finding)."""
         merged: dict[str, Any] = {}

@@ -2,7 +2,9 @@
 
 Passing uses the 95 % interval [L, U] (all gates must pass, so no correction), failing the one at the threshold's alpha.
 Superiority to m: pass if L > m, fail if U_alpha < m. Non-inferiority with margin m: pass if L > -m, otherwise fail if
-U_alpha < 0. Everything between is inconclusive. An exact value (zero width) on the bound itself passes. A verdict depends
+U_alpha < 0. Where two trainings are compared, a change within what trainings alike differ by is no change: with their
+spread s and z the normal quantile at the threshold's alpha, what is tolerated reaches to z s at least, and the 0 above
+becomes -z s. Everything between is inconclusive. An exact value (zero width) on the bound itself passes. A verdict depends
 on nothing but its two arguments; it cannot tell an exact value from a broken interval of no width: that is the measurement's business.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 from harness.data.measurement import Estimate, Measurement
 from harness.data.threshold import Threshold
@@ -95,25 +98,31 @@ class _Rising:
         return max(n + 1, math.ceil(needed)) if needed <= MOST_SCENARIOS else None
 
 
-def _rising(estimate: Estimate, threshold: Threshold) -> _Rising:
+def noise_of(measurement: Measurement, threshold: Threshold) -> float:
+    """The change that one in 1 / alpha trainings alike exceeds for the worse; 0 where none were compared or their spread is not known."""
+    return NormalDist().inv_cdf(1 - threshold.alpha) * measurement.spread if measurement.spread else 0.0
+
+
+def _rising(estimate: Estimate, threshold: Threshold, noise: float) -> _Rising:
     falls = threshold.at_most is not None or (threshold.margin is not None and threshold.worse == "higher")
     if threshold.margin is not None:
-        pass_above, fail_below = -threshold.margin, 0.0
+        pass_above, fail_below = min(-threshold.margin, -noise), min(0.0, -noise)
     elif threshold.at_most is not None:
-        pass_above = fail_below = -threshold.at_most
+        pass_above = fail_below = min(-threshold.at_most, -noise) if noise else -threshold.at_most
     else:
         assert threshold.at_least is not None
-        pass_above = fail_below = threshold.at_least
+        pass_above = fail_below = min(threshold.at_least, -noise) if noise else threshold.at_least
     if falls:
         return _Rising(-estimate.value, -estimate.high, -estimate.low, -estimate.low_alpha, pass_above, fail_below)
     return _Rising(estimate.value, estimate.low, estimate.high, estimate.high_alpha, pass_above, fail_below)
 
 
 def _compared(measurement: Measurement, estimate: Estimate, threshold: Threshold) -> Verdict:
-    rising = _rising(estimate, threshold)
+    noise = noise_of(measurement, threshold)
+    rising = _rising(estimate, threshold, noise)
     answer = answer_of(measurement)
     number = f"{measurement.id} is {estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}] {measurement.unit}".rstrip()
-    wanted = _wanted(threshold)
+    wanted = _wanted(threshold, noise)
     if rising.outcome == "pass":
         proven_drop = threshold.margin is not None and rising.high < 0
         addition = ", a proven change for the worse but smaller than the margin" if proven_drop else ""
@@ -135,12 +144,13 @@ def _compared(measurement: Measurement, estimate: Estimate, threshold: Threshold
     return Verdict("inconclusive", answer, f"{number}, shown neither to be {wanted} nor the contrary: {todo}.", needed)
 
 
-def _wanted(threshold: Threshold) -> str:
+def _wanted(threshold: Threshold, noise: float) -> str:
+    alike = f" (or than the {noise:.3g} by which one in {1 / threshold.alpha:.0f} trainings alike differ)" if noise else ""
     if threshold.at_least is not None:
-        return f"above the {threshold.at_least:g} it needs"
+        return f"above the {threshold.at_least:g} it needs{alike}"
     if threshold.at_most is not None:
-        return f"below the {threshold.at_most:g} it may reach"
-    return f"no more than {threshold.margin:g} {threshold.worse} than before"
+        return f"below the {threshold.at_most:g} it may reach{alike}"
+    return f"no more than {threshold.margin:g} {threshold.worse} than before{alike}"
 
 
 def _finding(measurement: Measurement, threshold: Threshold | None) -> Verdict:

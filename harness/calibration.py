@@ -1,0 +1,37 @@
+"""calibration.json: what `python -m harness calibrate` measured of a subject and behavior, and the part of it that verdicts read.
+
+That part is the spread: the standard deviation, over independently trained adapters, of the difference between two trainings alike, by
+check and in the check's own unit. A calibration of other weights, another behavior or another profile says nothing and is not used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.data.errors import InputError
+
+SCHEMA = 1
+
+
+def read_calibration(path: Path) -> dict[str, Any]:
+    """The file's content; an empty calibration where there is none. InputError with one line where it is no calibration."""
+    if not path.exists():
+        return {"schema": SCHEMA, "subjects": {}}
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA or not isinstance(content["subjects"], dict):
+            raise KeyError("schema")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a calibration ({type(error).__name__}: {error}); make it with python -m harness calibrate") from None
+    return content
+
+
+def spreads_of(path: Path, base: str, behavior: str, profile: str) -> Mapping[str, float]:
+    """Check id to spread, for these digests; empty where they were not calibrated."""
+    for one in read_calibration(path)["subjects"].values():
+        if (one.get("base"), one.get("behavior"), one.get("profile")) == (base, behavior, profile):
+            return {id: float(value) for id, value in one["spread"].items()}
+    return {}
