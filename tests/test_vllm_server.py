@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 ALLOWED = 1e-4
 """Nats, of any token, in float32."""
 START_S = 240
+KEY = "secret"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Server:
 
     def post(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=120)
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"})
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read())
 
@@ -62,6 +63,8 @@ def server(served_llama: Subject, tmp_path_factory: pytest.TempPathFactory) -> I
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = ["--port", str(port), "--enable-prefix-caching", "--block-size", "32", "--max-loras", "3", "--max-lora-rank", "8"]
+    patch = pytest.MonkeyPatch()
+    patch.setenv("VLLM_API_KEY", KEY)
     log = tmp_path_factory.mktemp("server") / "log"
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -85,6 +88,7 @@ def server(served_llama: Subject, tmp_path_factory: pytest.TempPathFactory) -> I
     yield Server(url, process)
     process.terminate()
     process.wait(30)
+    patch.undo()
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +228,12 @@ def test_other_weights_are_refused(server: Server, served: ServedVLLM, tiny_llam
         ServedVLLM(server.url, tiny_llama)
     with pytest.raises(InputError, match="the checkpoint llama needs a server of its own"):
         served.only(tiny_llama)
+
+
+def test_the_suites_routes_ask_for_the_key_too(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VLLM_API_KEY")
+    with pytest.raises(InputError, match="it asks for a key; set VLLM_API_KEY"):
+        describe(server.url)
 
 
 def test_a_server_without_the_extension_is_refused() -> None:
