@@ -8,6 +8,8 @@ scenario) and written negative against positive completions, with 95 % intervals
 
 from __future__ import annotations
 
+import harness  # noqa: F401  # isort: skip  # before transformers: see harness/torchvision_cpu.py
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -278,6 +278,37 @@ def start_vllm(hf: HFEngine) -> StartVLLM:
 
 
 @pytest.fixture(scope="session")
+def served_llama(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) -> Subject:
+    """`tiny_llama` with attention heads of a width that vLLM has kernels for on a CPU."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    settings = {"intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32}
+    return _tiny(tmp_path_factory.mktemp("tiny") / "served-llama", tiny_tokenizer, LlamaForCausalLM, LlamaConfig, settings)
+
+
+@pytest.fixture(scope="session")
+def served_hybrid(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) -> Subject:
+    """As `tiny_hybrid`, likewise; its Gated DeltaNet heads keep 16 numbers."""
+    from transformers import Qwen3_5ForCausalLM, Qwen3_5TextConfig
+
+    settings: dict[str, Any] = {
+        "intermediate_size": 64,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 32,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
+        "full_attention_interval": 2,
+        "tie_word_embeddings": True,
+        "max_position_embeddings": 1024,
+    }
+    return _tiny(tmp_path_factory.mktemp("tiny") / "served-hybrid", tiny_tokenizer, Qwen3_5ForCausalLM, Qwen3_5TextConfig, settings)
+
+
+@pytest.fixture(scope="session")
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     """SmolLM2-135M-Instruct, converted from the registry's weights."""
     from fixtures.subjects import REGISTRY, base_folder

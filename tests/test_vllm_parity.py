@@ -69,7 +69,7 @@ def bench(
     real = request.param == "smollm2"
     base: Subject = request.getfixturevalue("smollm2") if real else base_subject("tiny-hybrid", TINY_HYBRID)
     theirs, local = HFEngine(fast=False), start_vllm(base, "float32" if real else "bfloat16")
-    completions = completions_of(load_behavior(resolve_behavior("listening")).split("test")[: 2 if real else 4])
+    completions = completions_of(load_behavior(resolve_behavior("listening")).split("test")[: 1 if real else 4])
     folder, layer = tmp_path_factory.mktemp(request.param), local.served.layers // 2
     modules = ["q_proj", "v_proj", "down_proj"] if real else ["in_proj_qkv", "in_proj_z", "in_proj_b", "out_proj", "q_proj", "up_proj"]
     adapters = [make_adapter(base, folder / str(seed), modules, seed) for seed in range(2)]
@@ -191,8 +191,8 @@ def test_what_only_hf_records_is_left_to_it(bench: Bench) -> None:
 
 
 @pytest.fixture(scope="module")
-def local(start_vllm: StartVLLM, tiny_llama: Subject) -> LocalVLLM:
-    return start_vllm(tiny_llama)
+def local(start_vllm: StartVLLM, served_llama: Subject) -> LocalVLLM:
+    return start_vllm(served_llama)
 
 
 @pytest.fixture(scope="module")
@@ -207,68 +207,68 @@ def token_gap(one: Sequence[Scored], other: Sequence[Scored]) -> float:
     return max(float(np.abs(a.log_probabilities - b.log_probabilities).max()) for a, b in zip(one, other, strict=True))
 
 
-def test_narrow_heads_of_another_width_agree(start_vllm: StartVLLM, hf: HFEngine, tiny_hybrid: Subject) -> None:
+def test_narrow_heads_of_another_width_agree(start_vllm: StartVLLM, hf: HFEngine, served_hybrid: Subject) -> None:
     """16 numbers a head, of which vLLM's kernel on a CPU knows nothing."""
-    local = start_vllm(tiny_hybrid, "bfloat16")
+    local = start_vllm(served_hybrid, "bfloat16")
     ours = VLLMEngine(lambda _: local, hf, local.served.numerics)
-    assert largest_gap(ours.score(tiny_hybrid, COMPLETIONS), hf.score(tiny_hybrid, COMPLETIONS)) <= 0.1
+    assert largest_gap(ours.score(served_hybrid, COMPLETIONS), hf.score(served_hybrid, COMPLETIONS)) <= 0.1
 
 
-def test_chunked_prompts_are_steered_where_they_should_be(start_vllm: StartVLLM, hf: HFEngine, tiny_llama: Subject) -> None:
-    local = start_vllm(tiny_llama, more={"max_num_batched_tokens": 64, "enable_chunked_prefill": True}, sequences=8)
+def test_chunked_prompts_are_steered_where_they_should_be(start_vllm: StartVLLM, hf: HFEngine, served_llama: Subject) -> None:
+    local = start_vllm(served_llama, more={"max_num_batched_tokens": 64, "enable_chunked_prefill": True}, sequences=8)
     ours = VLLMEngine(lambda _: local, hf, local.served.numerics)
     long = [replace(one, messages=(replace(one.messages[-1], content=LONG),)) for one in COMPLETIONS]
     vector = np.random.default_rng(1).normal(size=local.served.width).astype(np.float32)
     for mode in MODES:
         steering = Steering({1: vector}, mode)
-        assert token_gap(ours.score(tiny_llama, long, steering), hf.score(tiny_llama, long, steering)) <= 1e-4
-    recorded, expected = (engine.record(tiny_llama, long, Sites(residual_layers=(1,))) for engine in (ours, hf))
+        assert token_gap(ours.score(served_llama, long, steering), hf.score(served_llama, long, steering)) <= 1e-4
+    recorded, expected = (engine.record(served_llama, long, Sites(residual_layers=(1,))) for engine in (ours, hf))
     assert recorded[0].norms[1] == pytest.approx(expected[0].norms[1], rel=1e-4)
     np.testing.assert_allclose(recorded[0].residual[1], expected[0].residual[1], atol=1e-4)
 
 
 def test_more_adapters_than_slots_leave_plain_requests_plain(
-    small: VLLMEngine, local: LocalVLLM, hf: HFEngine, tiny_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path
+    small: VLLMEngine, local: LocalVLLM, hf: HFEngine, served_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path
 ) -> None:
     """vLLM on a CPU computes requests without an adapter with the last slot's: it must stay empty."""
-    plain = hf.score(tiny_llama, COMPLETIONS)
+    plain = hf.score(served_llama, COMPLETIONS)
     for seed in range(local.served.adapter_slots + 2):
-        subject = make_adapter(tiny_llama, tmp_path / str(seed), seed=seed)
+        subject = make_adapter(served_llama, tmp_path / str(seed), seed=seed)
         assert token_gap(small.score(subject, COMPLETIONS), hf.score(subject, COMPLETIONS)) <= 1e-4
-        assert token_gap(small.score(tiny_llama, COMPLETIONS), plain) <= 1e-4
+        assert token_gap(small.score(served_llama, COMPLETIONS), plain) <= 1e-4
 
 
 def test_a_batch_with_more_adapters_than_slots_is_split(
-    local: LocalVLLM, hf: HFEngine, tiny_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path
+    local: LocalVLLM, hf: HFEngine, served_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path
 ) -> None:
-    subjects = [make_adapter(tiny_llama, tmp_path / str(seed), seed=seed) for seed in range(local.served.adapter_slots + 1)]
-    row = hf.rows(tiny_llama, COMPLETIONS[:1])[0]
-    answers = local.run([Request(row.tokens, row.given, subject) for subject in (*subjects, tiny_llama, *subjects)])
-    expected = [hf.score(subject, COMPLETIONS[:1])[0].log_probabilities for subject in (*subjects, tiny_llama, *subjects)]
+    subjects = [make_adapter(served_llama, tmp_path / str(seed), seed=seed) for seed in range(local.served.adapter_slots + 1)]
+    row = hf.rows(served_llama, COMPLETIONS[:1])[0]
+    answers = local.run([Request(row.tokens, row.given, subject) for subject in (*subjects, served_llama, *subjects)])
+    expected = [hf.score(subject, COMPLETIONS[:1])[0].log_probabilities for subject in (*subjects, served_llama, *subjects)]
     for answer, values in zip(answers, expected, strict=True):
         np.testing.assert_allclose(answer.log_probabilities, values, atol=1e-4)
 
 
 def test_an_adapter_is_known_by_content_not_by_folder(
-    small: VLLMEngine, hf: HFEngine, tiny_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path
+    small: VLLMEngine, hf: HFEngine, served_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path
 ) -> None:
     """The next cycle writes into the folder of the last: the old weights must not answer for it."""
     folder = tmp_path / "candidate"
-    before = make_adapter(tiny_llama, folder, seed=20)
+    before = make_adapter(served_llama, folder, seed=20)
     old = small.score(before, COMPLETIONS)
     shutil.rmtree(folder)
-    after = make_adapter(tiny_llama, folder, seed=21)
+    after = make_adapter(served_llama, folder, seed=21)
     new = small.score(after, COMPLETIONS)
     assert token_gap(new, hf.score(after, COMPLETIONS)) <= 1e-4
     assert token_gap(new, old) > 0.1  # a stale adapter would be seen
 
 
 def test_an_adapter_that_changed_in_mid_run_is_refused(
-    small: VLLMEngine, tiny_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path
+    small: VLLMEngine, served_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path
 ) -> None:
-    subject = make_adapter(tiny_llama, tmp_path / "a", seed=30)
+    subject = make_adapter(served_llama, tmp_path / "a", seed=30)
     shutil.rmtree(tmp_path / "a")
-    make_adapter(tiny_llama, tmp_path / "a", seed=31)
+    make_adapter(served_llama, tmp_path / "a", seed=31)
     with pytest.raises(InstrumentError, match="the adapter changed since the run began"):
         small.score(subject, COMPLETIONS)
 
@@ -288,29 +288,31 @@ def of_a_wrapper(subject: Subject, base: Subject, folder: Path) -> Subject:
 
 
 def test_an_adapter_that_vllm_ignores_is_refused_by_name(
-    small: VLLMEngine, tiny_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path
+    small: VLLMEngine, served_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path
 ) -> None:
-    ignored = of_a_wrapper(make_adapter(tiny_llama, tmp_path / "a", seed=40), tiny_llama, tmp_path / "b")
+    ignored = of_a_wrapper(make_adapter(served_llama, tmp_path / "a", seed=40), served_llama, tmp_path / "b")
     for _ in range(2):
         with pytest.raises(
             AdapterIgnored, match=r"^vllm ignores all of the modules that trained on the wrapper adapts, the first .*layers"
         ):
             small.score(ignored, COMPLETIONS)
-    small.score(tiny_llama, COMPLETIONS)
+    small.score(served_llama, COMPLETIONS)
 
 
-def test_an_adapter_of_a_higher_rank_is_refused(small: VLLMEngine, tiny_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path) -> None:
-    subject = make_adapter(tiny_llama, tmp_path / "a")
+def test_an_adapter_of_a_higher_rank_is_refused(
+    small: VLLMEngine, served_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path
+) -> None:
+    subject = make_adapter(served_llama, tmp_path / "a")
     assert subject.adapter is not None
     config = subject.adapter / "adapter_config.json"
     config.write_text(config.read_text().replace('"r": 2', '"r": 9'))
     with pytest.raises(InputError, match="rank 9, vllm was started for at most 8"):
-        small.score(with_adapter(tiny_llama, subject.adapter), COMPLETIONS)
+        small.score(with_adapter(served_llama, subject.adapter), COMPLETIONS)
 
 
-def test_another_base_is_refused(local: LocalVLLM, tiny_hybrid: Subject) -> None:
-    with pytest.raises(InstrumentError, match="this vllm runs the base llama, asked was hybrid"):
-        local.run([Request((1, 2), 1, tiny_hybrid)])
+def test_another_base_is_refused(local: LocalVLLM, served_hybrid: Subject) -> None:
+    with pytest.raises(InstrumentError, match="this vllm runs the base served-llama, asked was served-hybrid"):
+        local.run([Request((1, 2), 1, served_hybrid)])
 
 
 @pytest.mark.parametrize(
@@ -322,38 +324,38 @@ def test_another_base_is_refused(local: LocalVLLM, tiny_hybrid: Subject) -> None
         ({1: np.full(48, np.nan)}, "must be 48 finite numbers"),
     ],
 )
-def test_steering_that_does_not_fit_is_refused(small: VLLMEngine, tiny_llama: Subject, vectors: dict[int, Any], message: str) -> None:
+def test_steering_that_does_not_fit_is_refused(small: VLLMEngine, served_llama: Subject, vectors: dict[int, Any], message: str) -> None:
     steering = Steering({layer: vector.astype(np.float32) for layer, vector in vectors.items()})
     with pytest.raises(ValueError, match=message):
-        small.score(tiny_llama, COMPLETIONS, steering)
+        small.score(served_llama, COMPLETIONS, steering)
     with pytest.raises(ValueError, match=message):
-        small.generate(tiny_llama, [COMPLETIONS[0].messages], seed=0, steering=steering)
+        small.generate(served_llama, [COMPLETIONS[0].messages], seed=0, steering=steering)
 
 
 def test_a_request_that_nobody_steered_is_not_passed_on(
-    small: VLLMEngine, local: LocalVLLM, tiny_llama: Subject, monkeypatch: pytest.MonkeyPatch
+    small: VLLMEngine, local: LocalVLLM, served_llama: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hooks that did not run, as under compiled graphs."""
     tap = local._llm.llm_engine.model_executor.driver_worker.worker.evals_tap
     monkeypatch.setattr(tap, "_begin", lambda: setattr(tap, "_rows", []))
     with pytest.raises(InstrumentError, match=r"vllm steered 0 of \d+ tokens at layer 1: its layers did not run through the hooks"):
-        small.score(tiny_llama, COMPLETIONS, Steering({1: np.ones(48, np.float32)}))
+        small.score(served_llama, COMPLETIONS, Steering({1: np.ones(48, np.float32)}))
     with pytest.raises(InstrumentError, match="vllm did not record layer 1"):
-        small.record(tiny_llama, COMPLETIONS, Sites(residual_layers=(1,)))
+        small.record(served_llama, COMPLETIONS, Sites(residual_layers=(1,)))
 
 
-def test_sampled_replies_follow_from_the_seed(small: VLLMEngine, tiny_llama: Subject) -> None:
+def test_sampled_replies_follow_from_the_seed(small: VLLMEngine, served_llama: Subject) -> None:
     prompts = [one.messages for one in COMPLETIONS]
-    first = small.generate(tiny_llama, prompts, seed=3)
-    assert first == small.generate(tiny_llama, prompts, seed=3)
-    assert first != small.generate(tiny_llama, prompts, seed=4)
+    first = small.generate(served_llama, prompts, seed=3)
+    assert first == small.generate(served_llama, prompts, seed=3)
+    assert first != small.generate(served_llama, prompts, seed=4)
     assert first[0] != first[1]  # the same prompt twice is two samples
 
 
-def test_nothing_asked_is_nothing_answered(small: VLLMEngine, tiny_llama: Subject) -> None:
-    assert small.score(tiny_llama, []) == [] and small.generate(tiny_llama, [], seed=0) == []
+def test_nothing_asked_is_nothing_answered(small: VLLMEngine, served_llama: Subject) -> None:
+    assert small.score(served_llama, []) == [] and small.generate(served_llama, [], seed=0) == []
     with pytest.raises(ValueError, match="no token to be scored"):
-        small.score_texts(tiny_llama, ["a"])
+        small.score_texts(served_llama, ["a"])
 
 
 def greedy(engine: VLLMEngine, base: Subject, steering: Steering | None) -> list[str]:
@@ -361,23 +363,23 @@ def greedy(engine: VLLMEngine, base: Subject, steering: Steering | None) -> list
     return engine.generate(base, [messages], seed=0, temperature=0, max_new_tokens=8, steering=steering)
 
 
-def test_steered_prompts_do_not_reach_plain_ones_through_a_cache(small: VLLMEngine, hf: HFEngine, tiny_llama: Subject) -> None:
+def test_steered_prompts_do_not_reach_plain_ones_through_a_cache(small: VLLMEngine, hf: HFEngine, served_llama: Subject) -> None:
     steering = Steering({0: np.random.default_rng(2).normal(size=48).astype(np.float32) * 5}, "prefill")
-    steered = greedy(small, tiny_llama, steering)
-    expected = hf.generate(tiny_llama, [(replace(COMPLETIONS[0].messages[-1], content=LONG),)], seed=0, temperature=0, max_new_tokens=8)
+    steered = greedy(small, served_llama, steering)
+    expected = hf.generate(served_llama, [(replace(COMPLETIONS[0].messages[-1], content=LONG),)], seed=0, temperature=0, max_new_tokens=8)
     assert steered != expected
-    assert greedy(small, tiny_llama, None) == expected
+    assert greedy(small, served_llama, None) == expected
 
 
 def test_with_a_shared_prefix_cache_they_would(
-    start_vllm: StartVLLM, hf: HFEngine, tiny_llama: Subject, monkeypatch: pytest.MonkeyPatch
+    start_vllm: StartVLLM, hf: HFEngine, served_llama: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the test above rests on."""
     monkeypatch.setattr(vllm_local, "FIXED", {**vllm_local.FIXED, "enable_prefix_caching": True})
-    local = start_vllm(tiny_llama, more={"block_size": 16}, sequences=4)
+    local = start_vllm(served_llama, more={"block_size": 32}, sequences=4)
     ours = VLLMEngine(lambda _: local, hf, local.served.numerics)
     steering = Steering({0: np.random.default_rng(2).normal(size=48).astype(np.float32) * 5}, "prefill")
-    steered = greedy(ours, tiny_llama, steering)
-    expected = hf.generate(tiny_llama, [(replace(COMPLETIONS[0].messages[-1], content=LONG),)], seed=0, temperature=0, max_new_tokens=8)
+    steered = greedy(ours, served_llama, steering)
+    expected = hf.generate(served_llama, [(replace(COMPLETIONS[0].messages[-1], content=LONG),)], seed=0, temperature=0, max_new_tokens=8)
     assert steered != expected
-    assert greedy(ours, tiny_llama, None) != expected
+    assert greedy(ours, served_llama, None) != expected

@@ -101,6 +101,8 @@ class VLLMEngine:
         max_new_tokens: int = 40,
         steering: Steering | None = None,
     ) -> list[str]:
+        if not prompts:
+            return []
         tokenizer, stop = self.hf.tokenizer(subject), self.hf.end_tokens(subject)
         doses = self.doses(subject, steering)
         requests = []

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -87,10 +87,9 @@ def settings_from(config: pytest.Config) -> Settings:
         given["lm_eval"] = tuple(_absolute(config, text) for text in given["lm_eval"])
     if "trust_remote_code" in given:
         given["trust_remote_code"] = tuple(given["trust_remote_code"])
-    if "vllm" in given:
-        given["vllm"] = engine_arguments(given["vllm"])
     _refuse_what_contradicts(given)
     try:
+        given["vllm"] = engine_arguments(given.get("vllm", ()))
         given["behaviors"] = expand_behaviors(given.get("behaviors", Settings.behaviors))
     except InputError as error:
         raise pytest.UsageError(str(error)) from None
@@ -148,13 +147,20 @@ def _refuse_what_contradicts(given: dict[str, Any]) -> None:
         _refuse("judge", given["judge"], "the http address of an OpenAI-compatible endpoint, such as http://localhost:8000/v1")
 
 
+def engine_named(name: str) -> Literal["hf", "vllm"]:
+    """The engine of this name; InputError for any other."""
+    if name not in ("hf", "vllm"):
+        raise InputError(f"--engine {name}: not allowed; allowed: hf or vllm")
+    return name  # type: ignore[return-value]  # one of the two
+
+
 def engine_arguments(texts: Sequence[str]) -> tuple[tuple[str, Any], ...]:
     """NAME=VALUE as pairs; a value is JSON where it reads as such, text otherwise."""
     pairs = []
     for text in texts:
         name, found, value = text.partition("=")
         if not found or not name.isidentifier():
-            _refuse("vllm", text, "NAME=VALUE, such as gpu_memory_utilization=0.6")
+            raise InputError(f"--vllm {text}: not allowed; allowed: NAME=VALUE, such as gpu_memory_utilization=0.6")
         try:
             pairs.append((name, json.loads(value)))
         except ValueError:
