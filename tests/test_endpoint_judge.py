@@ -1,4 +1,4 @@
-"""The endpoint judge against a real HTTP server on loopback; against a real vLLM: test_vllm_judge.py."""
+"""The endpoint judge against a real HTTP server on loopback; against a real vLLM: test_vllm_server.py."""
 
 from __future__ import annotations
 

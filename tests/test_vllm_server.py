@@ -22,9 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from fixtures.behaviors import resolve_behavior
+from harness.data.behavior_files import load_behavior
 from harness.data.errors import EngineDied, InputError, InstrumentError
 from harness.data.settings import PROJECT
 from harness.data.subject import Subject
+from harness.endpoint_judge import EndpointJudge
 from harness.engines.chat import encode_prompt
 from harness.engines.hf import HFEngine
 from harness.engines.protocol import Scored, Sites, Steering
@@ -32,7 +35,9 @@ from harness.engines.vllm import VLLMEngine
 from harness.engines.vllm_launch import command
 from harness.engines.vllm_requests import FIELD, Request
 from harness.engines.vllm_server import ServedVLLM, describe
+from harness.judge import JudgeError
 from harness.parity import MODES
+from harness.store import Store
 from tests.test_hf_engine import COMPLETIONS
 
 if TYPE_CHECKING:
@@ -106,6 +111,19 @@ VECTOR = np.random.default_rng(0).normal(size=48).astype(np.float32) * 2
 
 def gap(one: Sequence[Scored], other: Sequence[Scored]) -> float:
     return max(float(np.abs(a.log_probabilities - b.log_probabilities).max()) for a, b in zip(one, other, strict=True))
+
+
+def test_the_endpoint_judge_asks_it(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A model of random weights answers, and is shown to be no judge: what rests on it would be inconclusive."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    behavior = load_behavior(resolve_behavior("listening"))
+    judge = EndpointJudge(f"{server.url}/v1", behavior, Store(tmp_path))
+    pairs = behavior.split("test")[:6]
+    labels = judge.labels([pair.messages for pair in pairs], [pair.positive for pair in pairs])
+    assert len(labels) == 6 and set(labels) <= {"positive", "negative", "neither"} and labels.count("positive") < 6
+    monkeypatch.setenv("OPENAI_API_KEY", "wrong")
+    with pytest.raises(JudgeError, match="401"):
+        EndpointJudge(f"{server.url}/v1", behavior, Store(tmp_path / "new")).label(pairs[0].messages, pairs[0].positive)
 
 
 def test_it_says_what_it_is(served: ServedVLLM) -> None:
