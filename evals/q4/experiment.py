@@ -14,7 +14,6 @@ from scipy import stats
 from evals.baseline import Earlier, NotComparable, accepted_cycle, earlier, pinned_cycle
 from evals.q4 import plots
 from evals.q4.baseline import probes_since
-from evals.q6.ability import bits_per_byte
 from fixtures import corpora
 from fixtures.behaviors import resolve_behavior, shipped_behaviors
 from harness.analysis.auc import auc_difference, auc_gain
@@ -22,6 +21,7 @@ from harness.analysis.control_chart import Chart, tuned
 from harness.analysis.intervals import mean_interval
 from harness.analysis.ratios import ratio_interval
 from harness.analysis.sample import DegenerateSample
+from harness.bits_per_byte import bits_per_byte
 from harness.cycles import CORRECTION_STEPS, EXAMPLES, Cycles, corrected, cycles, healthy
 from harness.data.behavior import Pair
 from harness.data.behavior_files import load_behavior
@@ -390,7 +390,8 @@ def _self_healing(study: Study, id: str) -> Measurement:
     healthy_shift = study.shift(study.cycles.healthy)
     gain = mean_interval(shifts["flagged"] - shifts["random"], study.domains, lab.alpha(id), lab.rng(id))
     prose = corpora.prose()
-    cost = bits_per_byte(lab, healed["flagged"], prose) - bits_per_byte(lab, lab.base, prose)
+    texts = [document.text for document in prose]
+    cost = bits_per_byte(lab, healed["flagged"], texts) - bits_per_byte(lab, lab.base, texts)
     paid = mean_interval(cost, np.array([document.domain for document in prose]), 0.05, lab.rng(id, "prose"))
     threshold = lab.thresholds.for_check("q6.perplexity", lab.base.name, lab.behavior.name)
     margin = threshold.margin if threshold is not None and threshold.margin is not None else 0.01
