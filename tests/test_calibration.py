@@ -100,11 +100,7 @@ def test_without_knowing_the_spread_they_do() -> None:
     )
     knowing = Gate(replace(book, recordings=apart), THRESHOLDS)
 
-    class Ignorant(Gate):
-        def alike(self, without: object = ()) -> dict[str, Alike]:
-            return {}
-
-    ignorant = Ignorant(knowing.book, THRESHOLDS)
+    ignorant = replace(knowing, knows_seeds=False)
     plans = alike(knowing.good, 1)
     assert sum(ignorant.run(plan).failed for plan in plans) > 0.1 * len(plans)
     assert sum(knowing.run(plan).failed for plan in plans) == 0
@@ -169,6 +165,7 @@ def test_the_table_counts_alarms_misses_and_falls(gate: Gate) -> None:
     assert rows["20-point loss"]["fall"]["mean"] == pytest.approx(0.2) and rows["20-point loss"]["all_green"]["value"] == 0
     assert rows["noise"]["fall"] is None and rows["noise"]["checks"]["q6.perplexity"] == {"fail": 1.0}
     assert all(one["holds"] for one in entry["targets"] if one["kind"] in (ALIKE, "20-point loss"))
+    assert rows["20-point loss"]["not_knowing_seeds"]["fails"] == 1 and rows[ALIKE]["not_knowing_seeds"]["all_green"] <= 1
     text = markdown("tiny-hybrid/listening", entry)
     assert "| 20-point loss | 8 | 16 | 20 (20 to 20) points | 100.0 %" in text and "**missed** 0.0 % [0.0, 36.9]" in text
 
