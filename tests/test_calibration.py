@@ -19,7 +19,7 @@ from evals.calibration import command
 from evals.calibration.doses import TRIES, nearest
 from evals.calibration.plants import planted as plants_of
 from evals.calibration.recordings import Book, Recording, book_path, load, save
-from evals.calibration.runs import Gate, against_base, alike, itself, planted
+from evals.calibration.runs import Gate, Plan, against_base, alike, itself, planted
 from evals.calibration.table import ALIKE, Sizes, markdown, summary, targets
 from harness.__main__ import app
 from harness.calibration import alike_of, read_calibration
@@ -100,11 +100,7 @@ def test_without_knowing_the_spread_they_do() -> None:
     )
     knowing = Gate(replace(book, recordings=apart), THRESHOLDS)
 
-    class Ignorant(Gate):
-        def alike(self, without: object = ()) -> dict[str, Alike]:
-            return {}
-
-    ignorant = Ignorant(knowing.book, THRESHOLDS)
+    ignorant = replace(knowing, knows_seeds=False)
     plans = alike(knowing.good, 1)
     assert sum(ignorant.run(plan).failed for plan in plans) > 0.1 * len(plans)
     assert sum(knowing.run(plan).failed for plan in plans) == 0
@@ -169,6 +165,7 @@ def test_the_table_counts_alarms_misses_and_falls(gate: Gate) -> None:
     assert rows["20-point loss"]["fall"]["mean"] == pytest.approx(0.2) and rows["20-point loss"]["all_green"]["value"] == 0
     assert rows["noise"]["fall"] is None and rows["noise"]["checks"]["q6.perplexity"] == {"fail": 1.0}
     assert all(one["holds"] for one in entry["targets"] if one["kind"] in (ALIKE, "20-point loss"))
+    assert rows["20-point loss"]["not_knowing_seeds"]["fails"] == 1 and rows[ALIKE]["not_knowing_seeds"]["all_green"] <= 1
     text = markdown("tiny-hybrid/listening", entry)
     assert "| 20-point loss | 8 | 16 | 20 (20 to 20) points | 100.0 %" in text and "**missed** 0.0 % [0.0, 36.9]" in text
 
@@ -360,3 +357,58 @@ def test_runs_only_makes_the_whole_file_again_and_keeps_other_subjects(gate: Gat
 def test_bad_input_is_one_line(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["calibrate", *arguments, "--out", str(tmp_path / "out.json")])
     assert done.exit_code == 4 and says in done.stderr and done.stderr.count("\n") == 1 and not (tmp_path / "out.json").exists()
+
+
+# -- the same gate -----------------------------------------------------------------------------------------------------
+
+
+def test_a_run_measures_what_the_gate_measures_from_the_history(
+    tiny_hybrid: Subject, hf: HFEngine, make_adapter: MakeAdapter, tmp_path: Path
+) -> None:
+    """Cycle a is recorded, accepted and pinned; b comes as the candidate: once through Q4 and Q6 themselves, once through a run."""
+    from evals.baseline import earlier
+    from evals.calibration.recordings import record
+    from evals.q4 import experiment as q4
+    from evals.q6 import experiment as q6
+    from fixtures import corpora
+    from fixtures.arms import make_lab
+    from fixtures.behaviors import resolve_behavior
+    from harness.cycles import healthy
+    from harness.data.behavior_files import load_behavior
+    from harness.gate import history
+    from harness.gate.judging import judged
+    from harness.gate.run import Run
+    from harness.store import Store
+
+    settings = Settings(store=tmp_path / "store", reports=tmp_path / "reports", calibration=tmp_path / "none.json", cycle="b")
+    behavior = load_behavior(resolve_behavior("listening"))
+    lab = make_lab(settings, behavior, tiny_hybrid, None, ("full_attention",), hf, Store(settings.store), THRESHOLDS, lambda line: None)
+    first, second = (make_adapter(tiny_hybrid, tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 2)))
+    pairs, documents = behavior.split("test"), corpora.prose()
+
+    def cells(of: object) -> list[q6.Cell]:
+        return q6._prose(lab, of, tiny_hybrid)  # type: ignore[arg-type]  # a subject
+
+    before = replace(lab, candidate=first)
+    measured = [q4.loss(before, "q4.regression", pairs, None)]
+    changes = {id: float(v) for cell in cells(first) for id, v in zip(cell.ids, cell.change, strict=True)}
+    measured.append(replace(before.measurement("q6.perplexity", "bits per byte"), per_scenario=changes))
+    entries = tuple(judged(one, None, "tiny", THRESHOLDS) for one in measured)
+    history.append_to(settings.history_path, Run(settings, "a", "2026-01-01T00:00:00+00:00", entries, (), complete=True))
+    history.accept(settings.history_path, "a", force="a test")
+
+    after = replace(lab, candidate=second)
+    q4_study = q4.Study(after, None, None, None)  # type: ignore[arg-type]  # the gate needs no memory and no agents
+    by_gate = q4.regression(q4_study).estimate
+    since = earlier(after, "a", "q6.perplexity", [document.id for document in documents])
+    prose_by_gate, _ = q6.change_of(after, cells(second), since)
+
+    empty = replace(made_up(), recordings=(), tiers={}, base_solved={})
+    book = replace(empty, domains=np.array([pair.domain for pair in pairs]), documents=np.array([d.domain for d in documents]))
+    a, b = (record(lab, book, "good", i, subject, 5) for i, subject in enumerate((first, second)))
+    reference = record(lab, book, "good", 2, healthy(lab.arms, 0)[0], 5)
+    gate = Gate(replace(book, recordings=(a, b, reference)), THRESHOLDS)
+    plan = Plan(a, b, 0)
+    assert gate._regression(plan, reference, None).estimate == by_gate
+    assert gate._ability(plan, "prose", None, after.rng("q6.perplexity")).estimate == prose_by_gate
+    assert by_gate is not None and prose_by_gate is not None and by_gate.value != 0 != prose_by_gate.value

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.data.measurement import Measurement
+from harness.data.measurement import Estimate, Measurement, Spread
 from harness.data.settings import Settings
+from harness.data.threshold import Threshold
 from harness.data.verdict import Verdict
 from harness.gate import allure_results
 from harness.gate.calibration_page import pages
+from harness.gate.check_page import page
 from harness.gate.entry import Entry
 from harness.gate.run import Run
+from harness.gate.terminal import alike
 
 RATE = {
     "value": 0.02,
@@ -37,6 +41,7 @@ def entry(holds: bool = True) -> dict[str, Any]:
         "subjects": 20,
         "fall": None,
         **dict.fromkeys(("fails", "inconclusive", "all_green"), RATE),
+        "not_knowing_seeds": {"fails": 0.12, "inconclusive": 0.6, "all_green": 0.31},
         "checks": {"q4.regression": {"pass": 0.97, "fail": 0.02, "inconclusive": 0.01}, "q6.reasoning": {"not_applicable": 1.0}},
     }
     target = {"target": "false alarms", "kind": "trained <alike>", "at_most": 0.01, "measured": 0.02, "holds": holds}
@@ -67,10 +72,24 @@ def test_the_page_is_a_result_of_its_own_with_rates_and_targets(tmp_path: Path, 
     made = run(tmp_path, {"schema": 1, "subjects": {"tiny/listening": entry(holds)}})
     allure_results.complete(tmp_path / "results", made, {})
     found = [json.loads(file.read_text(encoding="utf-8")) for file in (tmp_path / "results").glob("*-result.json")]
-    (page,) = (one for one in found if one["testCaseId"] == "calibration tiny/listening")
-    assert len(found) == 2 and page["status"] == status and says in page["name"]
-    for part in ("trained &lt;alike&gt;", "2.0 % [0.0, 10.0]; were runs independent [0.2, 7.0]", "2.0 %, 1.0 %", "not applicable", "0.19"):
-        assert part in page["descriptionHtml"]
+    (result,) = (one for one in found if one["testCaseId"] == "calibration tiny/listening")
+    assert len(found) == 2 and result["status"] == status and says in result["name"]
+    rate = "2.0 % [0.0, 10.0]; were runs independent [0.2, 7.0]"
+    for part in ("trained &lt;alike&gt;", rate, "2.0 %, 1.0 %", "12.0 %, 60.0 %, 31.0 %", "not applicable", "0.19"):
+        assert part in result["descriptionHtml"]
+
+
+def test_the_table_and_the_check_say_how_much_is_tolerated_because_of_seeds(tmp_path: Path) -> None:
+    threshold = Threshold("q4.regression", "gate", "why", alpha=0.001, at_least=-0.25)
+    measurement = Measurement(
+        "q4.regression", "listening", "share", Estimate(0, -0.1, 0.1, -0.2, 0.2, 0.001, 224, 32), spread=Spread(0.19, 20)
+    )
+    known = Entry("q4.regression", "listening", "gate", Verdict("pass", "0", "fine"), measurement, threshold)
+    unknown = replace(known, measurement=replace(measurement, spread=None))
+    made = run(tmp_path, {"schema": 1, "subjects": {}})
+    assert (alike(known), alike(unknown)) == (" (seeds: 0.68)", "")
+    assert "One in 1000 trainings alike is worse by 0.68 or more" in page(known, made, {})
+    assert "from 20 adapters" in page(known, made, {}) and "trainings alike" not in page(unknown, made, {})
 
 
 def test_a_calibration_of_other_weights_is_not_shown(tmp_path: Path) -> None:

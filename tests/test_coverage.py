@@ -1,7 +1,7 @@
 """Coverage of nominal 95 % intervals at the shipped sizes, by simulation, for the kinds of measurement without such a test beside them.
 
-At least 93 % and, where the interval is not exact, at most 97 %, each with three standard errors of the simulation. Two intervals are known
-to be wider than that where nothing differs, and say so in their own files: agreement of head rankings and separation of states.
+At least 93 % and, where the interval is not exact, at most 97 %, each with three standard errors of the simulation. One interval is known
+to be wider where nothing differs, and says so in its own file: agreement of head rankings (99 %).
 """
 
 from __future__ import annotations

@@ -77,6 +77,8 @@ class Gate:
     book: Book
     thresholds: Thresholds
     samples: int = SAMPLES["quick"]
+    knows_seeds: bool = True
+    """Whether verdicts know how much trainings alike differ; without, to show what that is worth and what it costs."""
 
     @cached_property
     def good(self) -> tuple[Recording, ...]:
@@ -112,7 +114,7 @@ class Gate:
         rng = np.random.default_rng([plan.number, 20])
         others = [one for one in self.good if one.adapter not in plan.adapters]
         reference = others[int(rng.integers(len(others)))]
-        known = {} if plan.accepted is None else self.alike((*plan.adapters, reference.adapter))
+        known = {} if plan.accepted is None or not self.knows_seeds else self.alike((*plan.adapters, reference.adapter))
         found = [*self._preflight(plan), self._regression(plan, reference, known.get(REGRESSION))]
         found += [self._ability(plan, part, known.get(IDS[part]), rng) for part in PARTS]
         return Outcomes(plan, {entry.id: entry.verdict.outcome for entry in self._judged(found)})

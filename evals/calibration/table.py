@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,17 +36,13 @@ class Sizes:
 def rows(gate: Gate, sizes: Sizes) -> list[dict[str, Any]]:
     """One row a kind: first what is no regression, then what is planted."""
     book, good = gate.book, gate.good
-    found = [
-        _row(gate, ALIKE, [gate.run(plan) for plan in alike(good, sizes.draws_alike)]),
-        _row(gate, ITSELF, [gate.run(plan) for plan in itself(good, sizes.draws_itself)]),
-        _row(gate, FIRST, [gate.run(plan) for plan in against_base(good)]),
-    ]
-    for kind in book.kinds:
-        found.append(_row(gate, kind, [gate.run(plan) for plan in planted(good, book.of(kind), sizes.planted)]))
-    return found
+    plans = {ALIKE: alike(good, sizes.draws_alike), ITSELF: itself(good, sizes.draws_itself), FIRST: against_base(good)}
+    plans |= {kind: planted(good, book.of(kind), sizes.planted) for kind in book.kinds}
+    blind = replace(gate, knows_seeds=False)
+    return [_row(gate, kind, [gate.run(plan) for plan in each], [blind.run(plan) for plan in each]) for kind, each in plans.items()]
 
 
-def _row(gate: Gate, kind: str, outcomes: Sequence[Outcomes]) -> dict[str, Any]:
+def _row(gate: Gate, kind: str, outcomes: Sequence[Outcomes], blind: Sequence[Outcomes]) -> dict[str, Any]:
     members = [outcome.plan.adapters for outcome in outcomes]
 
     def rate(flags: Sequence[bool]) -> dict[str, Any]:
@@ -71,6 +67,11 @@ def _row(gate: Gate, kind: str, outcomes: Sequence[Outcomes]) -> dict[str, Any]:
         "fails": rate([outcome.failed for outcome in outcomes]),
         "inconclusive": rate([outcome.inconclusive for outcome in outcomes]),
         "all_green": rate([outcome.missed for outcome in outcomes]),
+        "not_knowing_seeds": {
+            "fails": float(np.mean([outcome.failed for outcome in blind])),
+            "inconclusive": float(np.mean([outcome.inconclusive for outcome in blind])),
+            "all_green": float(np.mean([outcome.missed for outcome in blind])),
+        },
         "checks": {id: {verdict: number / len(outcomes) for verdict, number in found.items()} for id, found in counts.items()},
     }
 
@@ -98,15 +99,16 @@ def markdown(name: str, entry: Mapping[str, Any]) -> str:
     lines = [
         f"`{name}`: {entry['adapters']} adapters trained alike, {runs} runs, profile {entry['profile']}.",
         "",
-        "| the candidate | subjects | runs | judged rate falls by | a gate fails | one is inconclusive | all green |",
-        "|---|---|---|---|---|---|---|",
+        "| the candidate | subjects | runs | judged rate falls by | a gate fails | one is inconclusive | all green | not knowing seeds |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in entry["kinds"]:
         fall = row["fall"]
         points = "" if fall is None else f"{100 * fall['mean']:.0f} ({100 * fall['least']:.0f} to {100 * fall['most']:.0f}) points"
         cells = [_percent(row[column]) for column in ("fails", "inconclusive", "all_green")]
         cells[2] = f"**missed** {cells[2]}" if row["planted"] else cells[2]
-        lines.append(f"| {row['kind']} | {row['subjects']} | {row['runs']} | {points} | {' | '.join(cells)} |")
+        blind = ", ".join(f"{100 * row['not_knowing_seeds'][column]:.0f} %" for column in ("fails", "inconclusive", "all_green"))
+        lines.append(f"| {row['kind']} | {row['subjects']} | {row['runs']} | {points} | {' | '.join(cells)} | {blind} |")
     lines += ["", *(f"- {one['target']}, {one['kind']}: {_said(one)}" for one in entry["targets"])]
     return "\n".join(lines) + "\n"
 

@@ -15,7 +15,10 @@ from harness.data.errors import InputError
 from harness.gate.gate_json import digests
 from harness.gate.run import Run
 
-HEADINGS = ("the candidate", "what it is", "subjects", "runs", "judged rate falls by", "a gate fails", "one is inconclusive", "all green")
+HEADINGS = (
+    *("the candidate", "what it is", "subjects", "runs", "judged rate falls by"),
+    *("a gate fails", "one is inconclusive", "all green", "the three if verdicts did not know how much seeds differ"),
+)
 CELL = "border:1px solid #8884;padding:2px 8px;text-align:left;vertical-align:top"
 RED = ("fail", "inconclusive", "error")
 
@@ -74,7 +77,8 @@ def _row(row: Mapping[str, Any]) -> tuple[object, ...]:
     fall = row["fall"]
     points = "" if fall is None else f"{100 * fall['mean']:.1f} points ({100 * fall['least']:.1f} to {100 * fall['most']:.1f})"
     rates = (_rate(row[column]) for column in ("fails", "inconclusive", "all_green"))
-    return row["kind"], row["what"], row["subjects"], row["runs"], points, *rates
+    blind = ", ".join(f"{100 * row['not_knowing_seeds'][column]:.1f} %" for column in ("fails", "inconclusive", "all_green"))
+    return row["kind"], row["what"], row["subjects"], row["runs"], points, *rates, blind
 
 
 def _rate(rate: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from harness.data.settings import Settings
 from harness.gate.entry import Entry, plain
 from harness.gate.options import behavior_name, optional_module
 from harness.gate.run import Run
-from harness.gate.verdicts import describe
+from harness.gate.verdicts import describe, noise_of
 
 MOVED_MOST = 5
 """Scenarios shown in full."""
@@ -98,7 +98,9 @@ def _threshold(entry: Entry) -> str:
     if threshold is None:
         return "<p>None: a finding, nothing rests on it.</p>"
     alpha = "" if threshold.expect is not None or threshold.kind == "finding" else f", fails at alpha {threshold.alpha:g}"
-    return f"<p>{threshold.kind}: {_text(describe(threshold))}{alpha}. Reason: {_text(threshold.reason)}.</p>"
+    noise = 0.0 if entry.measurement is None else noise_of(entry.measurement, threshold)
+    seeds = f" One in {1 / threshold.alpha:.0f} trainings alike is worse by {noise:.3g} or more: so much is tolerated." if noise else ""
+    return f"<p>{threshold.kind}: {_text(describe(threshold))}{alpha}.{seeds} Reason: {_text(threshold.reason)}.</p>"
 
 
 def _moved_most(measurement: Measurement, pairs: Mapping[str, Pair]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from harness.data.verdict import Outcome
 from harness.gate.entry import Entry
 from harness.gate.run import Run
-from harness.gate.verdicts import describe
+from harness.gate.verdicts import describe, noise_of
 
 HEADINGS = ("question", "check", "answer", "estimate", "threshold", "n", "verdict", "seconds")
 COLORS: dict[Outcome, str] = {
@@ -33,11 +33,17 @@ def row(entry: Entry, run: Run) -> tuple[str, ...]:
         name,
         entry.verdict.answer,
         interval(entry),
-        describe(entry.threshold),
+        describe(entry.threshold) + alike(entry),
         n,
         entry.verdict.outcome.replace("_", " ") + (", waived" if entry.waiver else ""),
         seconds,
     )
+
+
+def alike(entry: Entry) -> str:
+    """What trainings alike differ by, where that is tolerated beside the threshold."""
+    noise = noise_of(entry.measurement, entry.threshold) if entry.measurement and entry.threshold else 0.0
+    return f" (seeds: {noise:.2g})" if noise else ""
 
 
 def interval(entry: Entry) -> str:
