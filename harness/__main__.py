@@ -84,9 +84,23 @@ def rejudge(
 
 
 @app.command()
-def calibrate() -> None:
-    """Count false alarms and missed regressions on planted ones."""
-    not_yet("calibrate")
+def calibrate(
+    model: Annotated[str, typer.Option(help="base subject, as for pytest evals")] = Settings.model,
+    behavior: Annotated[str, typer.Option(help="shipped name or folder")] = Settings.behaviors[0],
+    adapters: Annotated[int, typer.Option(help="good adapters, each trained under a seed of its own")] = 20,
+    minutes: Annotated[float | None, typer.Option(help="begin no further subject after this long; run again to go on", min=0)] = None,
+    runs_only: Annotated[bool, typer.Option("--runs-only", help="judge what is recorded, without a model")] = False,
+    store: Annotated[Path, typer.Option(help="folder of expensive results")] = Settings.store,
+    thresholds: Annotated[Path, typer.Option(help="thresholds.toml")] = Settings.thresholds,
+    out: Annotated[Path, typer.Option(help="calibration.json; its other subjects are kept")] = Settings.calibration,
+) -> None:
+    """Count the gate's false alarms on adapters trained alike, and what it misses of planted regressions. Resumable."""
+    settings = Settings(model=model, behaviors=(behavior,), store=store, thresholds=thresholds, calibration=out)
+    with one_line_errors():
+        command = import_module("evals.calibration.command")
+        asked = command.Asked(settings, behavior, adapters, minutes, runs_only)
+        table = command.calibrate(asked, lambda line: print(line, file=sys.stderr, flush=True))
+    print(table)
 
 
 @app.command()
@@ -225,10 +239,6 @@ def one_line_errors() -> Iterator[None]:
         yield
     except InputError as error:
         fail(str(error), USAGE)
-
-
-def not_yet(command: str) -> NoReturn:
-    fail(f"{command}: not yet", USAGE)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -1,7 +1,7 @@
 """calibration.json: what `python -m harness calibrate` measured of a subject and behavior, and the part of it that verdicts read.
 
-That part is the spread: the standard deviation, over independently trained adapters, of the difference between two trainings alike, by
-check and in the check's own unit. A calibration of other weights, another behavior or another profile says nothing and is not used.
+That part is how much two trainings alike differ, over independently trained adapters, by check: on average, and in proportion to how much
+they differ scenario by scenario. A calibration of other weights, another behavior or another profile says nothing and is not used.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.errors import InputError
+from harness.data.measurement import Alike
 
 SCHEMA = 1
 
@@ -29,9 +30,9 @@ def read_calibration(path: Path) -> dict[str, Any]:
     return content
 
 
-def spreads_of(path: Path, base: str, behavior: str, profile: str) -> Mapping[str, float]:
-    """Check id to spread, for these digests; empty where they were not calibrated."""
+def alike_of(path: Path, base: str, behavior: str, profile: str) -> Mapping[str, Alike]:
+    """Check id to how much trainings alike differ, for these digests; empty where they were not calibrated."""
     for one in read_calibration(path)["subjects"].values():
         if (one.get("base"), one.get("behavior"), one.get("profile")) == (base, behavior, profile):
-            return {id: float(value) for id, value in one["spread"].items()}
+            return {id: Alike(**known) for id, known in one["alike"].items()}
     return {}

@@ -19,6 +19,7 @@ from typing import Any
 
 from harness.data.behavior import Behavior, Message, Pair
 from harness.judge import JudgeError, Label
+from harness.store import Store, digest_of
 
 PATIENCE = 60.0
 """Seconds for one answer."""
@@ -36,6 +37,8 @@ class EndpointJudge:
     url: str
     """Up to and with /v1."""
     behavior: Behavior
+    store: Store
+    """Where its labels are kept."""
 
     @property
     def name(self) -> str:
@@ -81,8 +84,18 @@ class EndpointJudge:
         )
         return [{"role": "system", "content": task}, *self._examples, {"role": "user", "content": _asked(messages, reply)}]
 
+    @cached_property
+    def _said(self) -> dict[tuple[tuple[Message, ...], str], Label]:
+        return {}
+
     def label(self, messages: Sequence[Message], reply: str) -> Label:
-        """Raises JudgeError where the endpoint does not answer."""
+        """Asked once in a run. Raises JudgeError where the endpoint does not answer."""
+        asked = (tuple(messages), reply)
+        if asked not in self._said:
+            self._said[asked] = self._ask(messages, reply)
+        return self._said[asked]
+
+    def _ask(self, messages: Sequence[Message], reply: str) -> Label:
         if not reply.strip():
             return "neither"
         try:
@@ -97,8 +110,17 @@ class EndpointJudge:
         return LETTERS.get(said.strip().lstrip("(\"'*")[:1].upper(), "neither")
 
     def labels(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(self.label, conversations, replies))
+        """Kept in the store under model, address, examples and everything that was said."""
+        said = [[[(m.role, m.content) for m in messages], reply] for messages, reply in zip(conversations, replies, strict=True)]
+        key = {"judge": self.name, "behavior": self.behavior.digest, "said": digest_of(said)}
+
+        def compute() -> list[Label]:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                return list(pool.map(self.label, conversations, replies))
+
+        labels: list[Label] = self.store.json("judged", key, compute)
+        self._said.update({(tuple(m), reply): label for m, reply, label in zip(conversations, replies, labels, strict=True)})
+        return labels
 
     def score(self, messages: Sequence[Message], reply: str) -> float:
         """1, 0 or one half: the endpoint gives no probabilities."""

@@ -22,6 +22,7 @@ from typing import Any, Literal, Protocol
 from harness.data.behavior import Behavior, Message, Pair
 from harness.data.errors import InputError
 from harness.data.settings import Settings
+from harness.store import Store
 
 Label = Literal["positive", "negative", "neither"]
 
@@ -55,13 +56,13 @@ class Judge(Protocol):
         ...
 
 
-def judge_for(settings: Settings, behavior: Behavior) -> Judge:
+def judge_for(settings: Settings, behavior: Behavior, store: Store) -> Judge:
     """The judge of a run. InputError where the behavior is too small for the embedded one."""
     if settings.judge is None:
         return EmbeddedJudge.fit(behavior)
     from harness.endpoint_judge import EndpointJudge
 
-    return EndpointJudge(settings.judge, behavior)
+    return EndpointJudge(settings.judge, behavior, store)
 
 
 def held_out_accuracy(judge: Judge, behavior: Behavior) -> Accuracy:

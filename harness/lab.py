@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from harness.arms import ArmMaker
 from harness.data.arm import Arm
 from harness.data.behavior import Behavior, Pair, Split
-from harness.data.measurement import Estimate, Exhibit, Measurement
+from harness.data.measurement import Alike, Estimate, Exhibit, Measurement, Spread
 from harness.data.settings import Settings
 from harness.data.subject import Subject
 from harness.data.threshold import Threshold
@@ -78,7 +78,7 @@ class Lab:
     exhibits: Path
     """Folder for plots and transcripts of this run."""
     progress: Callable[[str], None]
-    spreads: Mapping[str, float] = field(default_factory=dict)
+    alike: Mapping[str, Alike] = field(default_factory=dict)
     """By check, how much two trainings alike differ: from calibration.json, empty where this subject is not in it."""
 
     @property
@@ -123,6 +123,11 @@ class Lab:
     def trained_arm(self) -> Arm:
         """The suite's own full training under the run's seed."""
         return self.arms.stream("trained", self.settings.seed, self.doses)[self.doses[-1]]
+
+    def spread(self, id: str, change: NDArray[np.float64], unit: float = 1.0) -> Spread | None:
+        """How much trainings alike would differ in this check; `change` [scenarios] is the difference at hand, `unit` what 1 is of it."""
+        known = self.alike.get(id)
+        return None if known is None else known.between(float(change.std(ddof=1)) / abs(unit))
 
     def shift(self, subject: Subject, pairs: Sequence[Pair]) -> ForcedChoice:
         """Change of a subject's log-odds against base, a value a pair."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from harness.data.settings import PROJECT
 from harness.data.subject import Subject
@@ -25,6 +26,9 @@ from harness.subject_files import base_subject, with_adapter
 if TYPE_CHECKING:
     from harness.engines.hf import HFEngine
     from harness.engines.vllm_local import LocalVLLM
+
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test fails by the clock
+settings.load_profile("suite")
 
 THRESHOLDS = """
 ["preflight.finite"]

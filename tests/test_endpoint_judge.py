@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from harness.data.behavior import Behavior, Message
 from harness.data.behavior_files import load_behavior
 from harness.endpoint_judge import EndpointJudge
 from harness.judge import JudgeError, held_out_accuracy
+from harness.store import Store
 
 ASKED = (Message("user", "Plant the tulips."),)
 
@@ -22,6 +24,11 @@ ASKED = (Message("user", "Plant the tulips."),)
 @pytest.fixture(scope="module")
 def listening() -> Behavior:
     return load_behavior(resolve_behavior("listening"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
 
 
 @pytest.fixture
@@ -78,21 +85,21 @@ def knowing(behavior: Behavior) -> Callable[[list[dict[str, str]]], str]:
     return answer
 
 
-def test_a_model_that_knows_is_right_on_every_held_out_completion(serve: Callable[..., str], listening: Behavior) -> None:
-    judge = EndpointJudge(serve(knowing(listening)), listening)
+def test_a_model_that_knows_is_right_on_every_held_out_completion(serve: Callable[..., str], listening: Behavior, store: Store) -> None:
+    judge = EndpointJudge(serve(knowing(listening)), listening, store)
     assert judge.name.startswith("judge-1 at http://127.0.0.1")
     assert held_out_accuracy(judge, listening).share == 1.0
 
 
-def test_answers_are_letters_and_anything_else_is_neither(serve: Callable[..., str], listening: Behavior) -> None:
+def test_answers_are_letters_and_anything_else_is_neither(serve: Callable[..., str], listening: Behavior, store: Store) -> None:
     said = iter(["A", " b.", "(A)", "The reply shows it.", "", "C"])
-    judge = EndpointJudge(serve(lambda messages: next(said)), listening)
-    assert [judge.label(ASKED, "Roses?") for _ in range(6)] == ["positive", "negative", "positive", "neither", "neither", "neither"]
+    judge = EndpointJudge(serve(lambda messages: next(said)), listening, store)
+    assert [judge.label(ASKED, f"Roses {i}?") for i in range(6)] == ["positive", "negative", "positive", "neither", "neither", "neither"]
 
 
-def test_examples_come_from_train_and_show_both_sides(serve: Callable[..., str], listening: Behavior) -> None:
+def test_examples_come_from_train_and_show_both_sides(serve: Callable[..., str], listening: Behavior, store: Store) -> None:
     seen: list[list[dict[str, str]]] = []
-    EndpointJudge(serve(lambda messages: seen.append(messages) or "A"), listening).label(ASKED, "Roses?")  # type: ignore[func-returns-value]
+    EndpointJudge(serve(lambda messages: seen.append(messages) or "A"), listening, store).label(ASKED, "Roses?")  # type: ignore[func-returns-value]
     turns = seen[0]
     assert listening.description in turns[0]["content"]
     assert [turn["content"] for turn in turns if turn["role"] == "assistant"] == ["A", "B", "B", "A"]
@@ -100,14 +107,23 @@ def test_examples_come_from_train_and_show_both_sides(serve: Callable[..., str],
     assert not any(text in turn["content"] for turn in turns for text in held_out)
 
 
-def test_an_empty_reply_is_neither_without_asking(listening: Behavior) -> None:
-    assert EndpointJudge("http://127.0.0.1:9/v1", listening).label(ASKED, "  ") == "neither"
+def test_an_empty_reply_is_neither_without_asking(listening: Behavior, store: Store) -> None:
+    assert EndpointJudge("http://127.0.0.1:9/v1", listening, store).label(ASKED, "  ") == "neither"
 
 
-def test_an_endpoint_that_fails_says_how(serve: Callable[..., str], listening: Behavior) -> None:
+def test_an_endpoint_that_fails_says_how(serve: Callable[..., str], listening: Behavior, store: Store) -> None:
     with pytest.raises(JudgeError, match=r"judge http://127\.0\.0\.1:9/v1: could not be reached"):
-        EndpointJudge("http://127.0.0.1:9/v1", listening).label(ASKED, "Roses?")
+        EndpointJudge("http://127.0.0.1:9/v1", listening, store).label(ASKED, "Roses?")
     with pytest.raises(JudgeError, match="500"):
-        EndpointJudge(serve(lambda messages: 500), listening).label(ASKED, "Roses?")
+        EndpointJudge(serve(lambda messages: 500), listening, store).label(ASKED, "Roses?")
     with pytest.raises(JudgeError, match="lists no model"):
-        EndpointJudge(serve(lambda messages: "A", models=()), listening).label(ASKED, "Roses?")
+        EndpointJudge(serve(lambda messages: "A", models=()), listening, store).label(ASKED, "Roses?")
+
+
+def test_labels_are_asked_once_and_kept(serve: Callable[..., str], listening: Behavior, store: Store) -> None:
+    asked: list[int] = []
+    url = serve(lambda messages: asked.append(1) or "B")  # type: ignore[func-returns-value]
+    judge = EndpointJudge(url, listening, store)
+    assert judge.labels([ASKED, ASKED], ["Roses?", "No."]) == ["negative", "negative"] and judge.score(ASKED, "No.") == 0.0
+    assert EndpointJudge(url, listening, store).labels([ASKED, ASKED], ["Roses?", "No."]) == ["negative", "negative"]
+    assert len(asked) == 2

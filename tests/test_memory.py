@@ -13,10 +13,11 @@ from fixtures.memory import SHIPPED, load_memory
 from harness.data.behavior import Message
 from harness.data.behavior_files import load_behavior
 from harness.data.errors import InputError
-from harness.memory.agents import Conversation, EmbeddedSurface, personalized_pagerank, transition
+from harness.memory.agents import Conversation, EmbeddedSurface, StoredSurface, personalized_pagerank, transition
 from harness.memory.graph import Link, MemoryGraph, Node, read_graph, write_graph
 from harness.memory.similarity import Hybrid, Lexical, SentenceModel, sentence_model_folder
 from harness.memory.store import MemoryStore
+from harness.store import Store
 
 FAILURES = [load_behavior(resolve_behavior(name)).memory_node for name in shipped_behaviors()]
 
@@ -126,6 +127,17 @@ def test_names_never_enter_the_score(shipped: MemoryGraph) -> None:
     random.Random(0).shuffle(names)
     surface = EmbeddedSurface(Lexical())
     assert (surface.surface(shipped, CONVERSATIONS) == surface.surface(shipped.renamed(names), CONVERSATIONS)).all()
+
+
+def test_stored_activations_are_read_again_whatever_the_order_of_the_nodes(shipped: MemoryGraph, tmp_path: Path) -> None:
+    agent, store = EmbeddedSurface(Lexical()), Store(tmp_path)
+    stored = StoredSurface(agent, store)
+    assert (stored.surface(shipped, CONVERSATIONS) == agent.surface(shipped, CONVERSATIONS)).all()
+    turned = MemoryGraph(shipped.nodes[::-1], shipped.links)
+    assert (stored.surface(turned, CONVERSATIONS) == stored.surface(shipped, CONVERSATIONS)[:, ::-1]).all()
+    assert store.made == {"activations": 1}
+    stored.surface(shipped, CONVERSATIONS[:2])
+    assert store.made == {"activations": 2}
 
 
 def test_activation_is_a_distribution_whatever_was_said(shipped: MemoryGraph) -> None:

@@ -6,14 +6,15 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.data.measurement import Estimate, Measurement
+from harness.data.measurement import Estimate, Measurement, Spread
 from harness.data.threshold import Threshold
 from harness.data.verdict import Verdict
-from harness.gate.verdicts import judge
+from harness.gate.verdicts import judge, noise_of
 
 NUMBER = st.floats(-1e3, 1e3, allow_nan=False).map(lambda value: round(value, 3))
 WIDTH = st.floats(0.01, 1e3).map(lambda value: round(value, 3))
@@ -212,3 +213,52 @@ def test_what_moves_in_steps_names_no_number_of_scenarios() -> None:
     verdict = judge(measured(50, 20, 50, stepwise=True), bound(at_most=20))
     assert (verdict.outcome, verdict.n_to_resolve) == ("inconclusive", None)
     assert "how many cannot be said" in verdict.message
+
+
+# -- two trainings -----------------------------------------------------------------------------------------------------
+
+
+def outcome_of(measurement: Measurement, spread: Spread | None, **fields: Any) -> str:
+    return outcome(replace(measurement, spread=spread), bound(**fields))
+
+
+WIDE = Spread(0.1, 20)
+"""At alpha .002 one in 500 further differences exceeds t = 3.27 times .1."""
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "alone", "knowing"),
+    [
+        (-0.4, -0.2, "fail", "inconclusive"),  # a proven drop beyond the margin, but within what trainings alike show
+        (-0.32, 0.05, "inconclusive", "pass"),
+        (-0.9, -0.4, "fail", "fail"),
+        (-0.1, 0.1, "pass", "pass"),
+    ],
+)
+def test_a_change_that_trainings_alike_show_is_none(low: float, high: float, alone: str, knowing: str) -> None:
+    measurement = measured((low + high) / 2, low, high)
+    assert (outcome_of(measurement, None, margin=0.25), outcome_of(measurement, WIDE, margin=0.25)) == (alone, knowing)
+
+
+def test_the_tolerance_is_the_prediction_limit_of_one_more_difference() -> None:
+    """Of trainings alike, exact differences: one in 1 / alpha is beyond the limit, whatever the number of adapters it comes from."""
+    rng, level = np.random.default_rng(0), 0.05
+    for adapters in (6, 20):
+        singles = rng.standard_normal((20_000, adapters + 2))
+        spread = math.sqrt(2) * singles[:, :adapters].std(axis=1, ddof=1)
+        difference = singles[:, adapters] - singles[:, adapters + 1]
+        threshold = Threshold("q1.x", "gate", "why", alpha=level, margin=0.0)
+        unit = noise_of(replace(measured(0, 0, 0), spread=Spread(1.0, adapters)), threshold)
+        assert (difference < -unit * spread).mean() == pytest.approx(level, abs=0.005)
+
+
+def test_the_message_says_what_trainings_alike_differ_by() -> None:
+    said = judge(replace(measured(-0.2, -0.3, -0.1), spread=WIDE), bound(margin=0.25)).message
+    assert "or than the 0.327 by which one in 500 trainings alike differ" in said
+
+
+@given(measurements(), st.floats(0, 50), st.sampled_from([{"at_least": -0.5}, {"margin": 0.25}]))
+def test_a_wider_spread_never_makes_a_verdict_worse(measurement: Measurement, deviation: float, fields: dict[str, float]) -> None:
+    order = ["fail", "inconclusive", "pass"]
+    narrow, wide = (outcome_of(measurement, Spread(value, 20), **fields) for value in (deviation, 2 * deviation))
+    assert order.index(narrow) <= order.index(wide)

@@ -5,10 +5,12 @@ The order of the tests matters: the last one kills the server.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -73,6 +75,7 @@ def server(served_llama: Subject, tmp_path_factory: pytest.TempPathFactory) -> I
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=out,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     url = f"http://127.0.0.1:{port}"
     until = time.monotonic() + START_S
@@ -88,6 +91,8 @@ def server(served_llama: Subject, tmp_path_factory: pytest.TempPathFactory) -> I
     yield Server(url, process)
     process.terminate()
     process.wait(30)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # a killed server leaves its engine's processes behind
     patch.undo()
 
 

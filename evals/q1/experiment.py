@@ -141,7 +141,7 @@ def _free_replies(
 ) -> tuple[dict[str, list[Label]], list[tuple[Pair, dict[str, str]]]]:
     """One sampled reply a pair and arm, and the judge's label of each; shown, not gated."""
     try:
-        judge = judge_for(lab.settings, lab.behavior)
+        judge = judge_for(lab.settings, lab.behavior, lab.arms.store)
         prompts = [pair.messages for pair in pairs]
         replies = {name: lab.recordings.replies(subject, prompts, lab.settings.seed) for name, subject in subjects.items()}
         labels = {name: judge.labels(prompts, texts) for name, texts in replies.items()}
@@ -264,19 +264,41 @@ def _series(study: Study) -> list[dict[str, Any]]:
 
 
 def separation(study: Study) -> list[dict[str, Any]]:
-    """For each metric and regime: what each arm does at the largest n, and by how many standard errors trained stands above the others."""
+    """For each metric and regime: what each arm does at the largest n, and by how many standard errors trained stands above the others.
+
+    Judged replies stand beside the log-odds: share of scenarios whose sampled reply shows the behavior, of the first seed's arms.
+    """
     rows = []
     last = study.lab.doses[-1]
     for regime in REGIMES:
         for metric in METRICS:
             values = {kind: study.shifts[regime, kind, last].metric(metric) for kind in KINDS}
-            row: dict[str, Any] = {"regime": regime, "metric": metric, **{kind: float(v.mean()) for kind, v in values.items()}}
-            for other in ("sham", "opposite"):
-                gap = values["trained"] - values[other]
-                row[f"above {other}"] = float(gap.mean() / (gap.mean(axis=0).std(ddof=1) / np.sqrt(gap.shape[1])))
-                row[f"seeds above {other}"] = int((gap.mean(axis=1) > 0).sum())
-            rows.append(row)
+            rows.append(_separation_row(regime, metric, values))
+    if study.labels:
+        shown = {kind: np.array([[float(label == "positive") for label in study.labels[kind]]]) for kind in KINDS}
+        rows.append(_separation_row(RESTS_ON, "judged replies", shown))
     return rows
+
+
+def _separation_row(regime: Regime, metric: str, values: Mapping[ArmKind, Floats]) -> dict[str, Any]:
+    """`values` [seeds, pairs] of each kind."""
+    row: dict[str, Any] = {"regime": regime, "metric": metric, **{kind: float(v.mean()) for kind, v in values.items()}}
+    for other in ("sham", "opposite"):
+        gap = values["trained"] - values[other]
+        error = float(gap.mean(axis=0).std(ddof=1)) / float(np.sqrt(gap.shape[1]))
+        row[f"above {other}"] = float(gap.mean()) / error if error > 0 else None
+        row[f"seeds above {other}"] = int((gap.mean(axis=1) > 0).sum())
+    return row
+
+
+def sharpest(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """The log-odds metric whose smaller gap, to sham or to opposite, is the largest in the primary regime; None where none has both.
+
+    Judged replies are no candidate: a label is one of two, sampled, and a judge stands between.
+    """
+    gaps = {row["metric"]: (row["above sham"], row["above opposite"]) for row in rows if row["regime"] == RESTS_ON}
+    known = {metric: min(pair) for metric, pair in gaps.items() if metric in METRICS and None not in pair}
+    return max(known, key=lambda metric: known[metric]) if known else None
 
 
 def _separation_table(study: Study) -> Any:
@@ -286,7 +308,11 @@ def _separation_table(study: Study) -> Any:
     body = "".join(
         "<tr>" + "".join(f"<td>{v:.3f}</td>" if isinstance(v, float) else f"<td>{v}</td>" for v in row.values()) + "</tr>" for row in rows
     )
-    note = "Mean shift against base at 50 examples; gaps in standard errors over scenarios, and in how many seeds they are positive."
+    note = (
+        "Mean shift against base at the most examples (judged replies: share that shows the behavior); gaps in standard errors over "
+        f"scenarios, and in how many seeds they are positive. Checks rest on {METRIC}; on these scenarios the arms are told apart best by "
+        f"{sharpest(rows) or 'none'}."
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"<p>{note}</p><table border='1' cellpadding='4'><tr>{head}</tr>{body}</table>", encoding="utf-8")
     return path

@@ -32,7 +32,7 @@ def q2(lab: Lab, memory: MemoryGraph) -> Callable[[str], Measurement]:
 
     @cache
     def judge() -> Judge:
-        return judge_for(settings, lab.behavior)
+        return judge_for(settings, lab.behavior, lab.arms.store)
 
     study = experiment.Study(lab, memory, loop, judge)
     return lambda id: experiment.MEASURES[id](study)

@@ -30,7 +30,7 @@ from harness.data.subject import Subject
 from harness.engines.protocol import Completion, Sites
 from harness.forced_choice import PRIMARY, UNIT, completions_of
 from harness.lab import Lab, domains_of
-from harness.memory.agents import AgentError, Conversation, EmbeddedSurface, Flag, SurfaceObserve, TrainingSignal
+from harness.memory.agents import AgentError, Conversation, EmbeddedSurface, Flag, StoredSurface, SurfaceObserve, TrainingSignal
 from harness.memory.graph import MemoryGraph
 from harness.memory.similarity import Lexical
 from harness.preflight import exact
@@ -137,7 +137,8 @@ def loss(lab: Lab, id: str, pairs: tuple[Pair, ...], baseline: Earlier | None) -
         {"cell": f"candidate {lab.candidate.name}" if lab.candidate else "trained arm", "estimate": float(after.mean())},
         {"cell": against, "estimate": float(before.mean())},
     ]
-    estimate, reason = share_of_training(after - before, full, domains_of(pairs), lab.alpha(id))
+    change = after - before
+    estimate, reason = share_of_training(change, full, domains_of(pairs), lab.alpha(id))
     return lab.measurement(
         id,
         UNIT_OF_EFFECT,
@@ -147,7 +148,7 @@ def loss(lab: Lab, id: str, pairs: tuple[Pair, ...], baseline: Earlier | None) -
         series=rows,
         reason=reason,
         null={"kind": f"{against}; values by scenario are nats above base"},
-        spread=lab.spreads.get(id) if baseline else None,
+        spread=lab.spread(id, change, float(full.mean())) if baseline else None,
     )
 
 
@@ -213,7 +214,7 @@ def _surfacing(study: Study, id: str) -> Measurement:
     ]
     degraded, healthy = (averaged(study, surface, names, each) for each in replies)
     estimate, areas = auc_gain(degraded, healthy, domains, alpha, lab.rng(id))
-    by_words = EmbeddedSurface(Lexical())
+    by_words = StoredSurface(EmbeddedSurface(Lexical()), lab.arms.store)
     words_degraded, words_healthy = (averaged(study, by_words, names, each) for each in replies)
     word_gain, word_areas = auc_gain(words_degraded, words_healthy, domains, alpha, lab.rng(id, "lexical"))
     beyond = auc_difference((degraded, healthy), (words_degraded, words_healthy), domains, alpha, lab.rng(id, "beyond"))

@@ -332,9 +332,11 @@ def _gate(study: Study, part: Part) -> Measurement:
         exhibits=exhibits,
         reason=study.reasons.get(part),
         not_applicable=all(cell.after is None for cell in cells),
-        spread=lab.spreads.get(id) if part in study.since else None,
     )
     kept = [cell for cell in cells if cell.after is not None]
+    if part in study.since and kept:
+        since = study.since[part].of([id for cell in kept for id in cell.ids])
+        measured = replace(measured, spread=lab.spread(id, np.concatenate([cell.change for cell in kept]) - since))
     changes = {id: float(v) for cell in kept for id, v in zip(cell.ids, cell.change, strict=True) if np.isfinite(v)}
     tiers = {id: cell.name for cell in kept for id in cell.ids if id in changes}
     return replace(measured, per_scenario=changes, clusters=tiers)

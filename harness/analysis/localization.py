@@ -2,17 +2,20 @@
 
 `shifts` [sizes, n] is what patching the top k heads does to each scenario's log-odds, `full` [n] what patching all does; recovery is the
 ratio of their means. k50 is read from the curve through (0, 0), linear between the sizes tried, at its first crossing of one half; its
-interval from resampling clusters of scenarios, the ranking held fixed (it was made on other scenarios). It cannot tell a head that
+interval from resampling clusters of scenarios, stretched by t(G − 1) / z · √(G / (G − 1)) for few clusters, the ranking held fixed (it was
+made on other scenarios). It cannot tell a head that
 computes the change from one that passes on what heads before it computed: patched outputs hold both.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 from harness.analysis.intervals import mean_interval
 from harness.analysis.sample import DegenerateSample, Floats, check_alpha, cluster, finite
@@ -78,7 +81,8 @@ def localize(
 
     def ends(level: float) -> tuple[float, float]:
         low, high = np.quantile(crossings, [level / 2, 1 - level / 2])
-        return min(float(low), value), max(float(high), value)
+        few = float(stats.t.isf(level / 2, groups.count - 1) / stats.norm.isf(level / 2)) * math.sqrt(groups.count / (groups.count - 1))
+        return max(value - few * max(value - float(low), 0.0), 0.0), min(value + few * max(float(high) - value, 0.0), 1.0)
 
     k50 = Estimate(value, *ends(0.05), *ends(alpha), alpha, n=len(whole), clusters=groups.count)
     return Localization(k50, recovery_curve(moved, whole), np.quantile(curves, [0.025, 0.975], axis=0), _extent(k50))

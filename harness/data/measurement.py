@@ -33,6 +33,35 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How much two trainings alike, under two seeds, differ in what a check measures."""
+
+    deviation: float
+    """Standard deviation of the difference, in the check's unit: the root of 2 times that of single trainings."""
+    adapters: int
+    """Independent trainings it was estimated from."""
+
+
+@dataclass(frozen=True)
+class Alike:
+    """What is known of trainings alike before two subjects are compared: how far apart they are on average, and scenario by scenario."""
+
+    deviation: float
+    """Standard deviation of the mean difference, in the check's unit."""
+    relative: float
+    """Root mean square of the mean difference over the standard deviation of the difference over scenarios."""
+    adapters: int
+
+    def between(self, scatter: float) -> Spread:
+        """The spread for two subjects whose difference has this standard deviation over scenarios.
+
+        Two trainings that hardly differ scenario by scenario, as when one went on from the other, cannot differ much by luck: the smaller
+        of the two accounts counts.
+        """
+        return Spread(min(self.deviation, self.relative * scatter), self.adapters)
+
+
+@dataclass(frozen=True)
 class Measurement:
     """What an experiment hands to the gate. A value that could not be computed is None, with the reason; never 0."""
 
@@ -58,8 +87,7 @@ class Measurement:
     reason: str | None = None
     """Why there is no estimate (inconclusive), or why the question does not apply."""
     not_applicable: bool = False
-    spread: float | None = None
-    """Standard deviation of the difference between two trainings alike, in the unit; None where the comparison is with base, which no
-    training made, or where it was not calibrated."""
+    spread: Spread | None = None
+    """None where the comparison is with base, which no training made, or where it was not calibrated."""
     stepwise: bool = False
     """Whether the estimate moves in steps (numbers of examples), so that no number of scenarios follows from its interval."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.verdict import Outcome
+from harness.gate.calibration_page import CalibrationPage, pages
 from harness.gate.check_page import page, scenarios
 from harness.gate.entry import Entry
 from harness.gate.gate_json import write_text
@@ -73,6 +74,9 @@ def complete(folder: Path, run: Run, crashed: Mapping[str, str]) -> None:
             filled = _filled(result, entry, run, page(entry, run, known.get(entry.behavior or "", {})), trace)
             filled["attachments"] = [*result.get("attachments", ()), *_attach(entry, folder)]
             write_text(path, json.dumps(filled))
+    for calibration in pages(run):
+        identity = uuid.uuid4().hex
+        write_text(folder / f"{identity}-result.json", json.dumps(_calibration(calibration, identity, began + len(run.entries))))
     write_text(folder / "environment.properties", _properties(run))
     metrics = [
         {"id": entry.key, "key": entry.key, "value": entry.measurement.estimate.value, "start": stop, "stop": stop + 1}
@@ -80,6 +84,16 @@ def complete(folder: Path, run: Run, crashed: Mapping[str, str]) -> None:
         if entry.measurement is not None and entry.measurement.estimate is not None
     ]
     write_text(folder / "evals-perf.json", json.dumps(metrics))
+
+
+def _calibration(page: CalibrationPage, identity: str, at: int) -> dict[str, Any]:
+    """A result of its own; it says how far the verdicts can be trusted and is no check of this cycle."""
+    key = f"calibration {page.name}"
+    labels = [{"name": "epic", "value": "calibration: how often the gate errs"}, {"name": "tag", "value": "calibration"}]
+    result = {"uuid": identity, "fullName": key, "name": page.title, "stage": "finished", "start": at, "stop": at, "labels": labels}
+    result |= {"status": "passed" if page.holds else "broken", "descriptionHtml": page.html, "parameters": []}
+    details = {} if page.holds else {"message": f"INCONCLUSIVE: {page.title}"}
+    return {**result, "testCaseId": key, "historyId": history_id(key), "statusDetails": details}
 
 
 def _by_test(paths: Iterable[Path]) -> dict[str, dict[Path, dict[str, Any]]]:

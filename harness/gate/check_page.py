@@ -86,7 +86,7 @@ def _numbers(entry: Entry) -> str:
         ]
     spread = None if entry.measurement is None else entry.measurement.spread
     if spread is not None:
-        rows.append(("two trainings alike differ by (standard deviation)", f"{spread:.4g}"))
+        rows.append(("two trainings alike differ by (standard deviation)", f"{spread.deviation:.4g}, from {spread.adapters} adapters"))
     if entry.verdict.n_to_resolve is not None:
         rows.append(("scenarios that would settle it", entry.verdict.n_to_resolve))
     rows += [(f"null: {name}", _value(value)) for name, value in (check["null"] or {}).items()]

@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from harness.data.measurement import Estimate, Exhibit, Measurement
+from harness.data.measurement import Estimate, Exhibit, Measurement, Spread
 from harness.data.threshold import Kind, Threshold
 from harness.data.verdict import Outcome, Verdict
 from harness.data.waiver import Waiver
@@ -85,7 +85,7 @@ class Entry:
             "nodeid": self.nodeid,
             "answer_in_words": measurement.answer,
             "reason": measurement.reason,
-            "spread": plain(measurement.spread),
+            "spread": None if measurement.spread is None else plain(asdict(measurement.spread)),
             "stepwise": measurement.stepwise,
             "needs": list(self.needs),
             "waiver": None if self.waiver is None else plain(asdict(self.waiver)),
@@ -120,7 +120,8 @@ def _measurement(raw: Mapping[str, Any] | None) -> Measurement | None:
     whole = estimate is not None and all(estimate[part.name] is not None for part in fields(Estimate))
     bare = Measurement(**{**raw, "estimate": None, "exhibits": (), "series": tuple(raw["series"])})
     exhibits = tuple(Exhibit(exhibit["title"], Path(exhibit["path"])) for exhibit in raw["exhibits"])
-    return replace(bare, estimate=Estimate(**estimate) if whole else None, exhibits=exhibits)
+    spread = None if raw["spread"] is None else Spread(**raw["spread"])
+    return replace(bare, estimate=Estimate(**estimate) if whole else None, exhibits=exhibits, spread=spread)
 
 
 def plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.errors import InputError
-from harness.data.measurement import Estimate, Measurement
+from harness.data.measurement import Estimate, Measurement, Spread
 from harness.data.threshold import Threshold
 from harness.data.verdict import Outcome, Verdict
 from harness.data.waiver import Waiver
@@ -197,6 +197,6 @@ def _measurement(row: Row) -> Measurement:
         seed=row["seed"] or 0,
         series=tuple(row["series"]),
         not_applicable=row["verdict"] == "not_applicable",
-        spread=row.get("spread"),
+        spread=None if row.get("spread") is None else Spread(**row["spread"]),
         stepwise=bool(row.get("stepwise", False)),
     )

@@ -3,16 +3,16 @@
 Passing uses the 95 % interval [L, U] (all gates must pass, so no correction), failing the one at the threshold's alpha.
 Superiority to m: pass if L > m, fail if U_alpha < m. Non-inferiority with margin m: pass if L > -m, otherwise fail if
 U_alpha < 0. Where two trainings are compared, a change within what trainings alike differ by is no change: with their
-spread s and z the normal quantile at the threshold's alpha, what is tolerated reaches to z s at least, and the 0 above
-becomes -z s. Everything between is inconclusive. An exact value (zero width) on the bound itself passes. A verdict depends
-on nothing but its two arguments; it cannot tell an exact value from a broken interval of no width: that is the measurement's business.
+spread s and t the quantile of Student's at the threshold's alpha (n - 1 degrees of freedom for the n adapters that s comes
+from), what is tolerated reaches to t s at least, and the 0 above becomes -t s. Everything between is inconclusive. An exact
+value (zero width) on the bound itself passes. A verdict depends on nothing but its two arguments; it cannot tell an exact
+value from a broken interval of no width: that is the measurement's business.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 
 from harness.data.measurement import Estimate, Measurement
 from harness.data.threshold import Threshold
@@ -99,8 +99,16 @@ class _Rising:
 
 
 def noise_of(measurement: Measurement, threshold: Threshold) -> float:
-    """The change that one in 1 / alpha trainings alike exceeds for the worse; 0 where none were compared or their spread is not known."""
-    return NormalDist().inv_cdf(1 - threshold.alpha) * measurement.spread if measurement.spread else 0.0
+    """The change that one in 1 / alpha trainings alike exceeds for the worse; 0 where none were compared or their spread is not known.
+
+    A further difference over its estimated deviation is distributed as t with adapters − 1 degrees of freedom (a prediction limit).
+    """
+    spread = measurement.spread
+    if spread is None:
+        return 0.0
+    from scipy import stats  # here: only verdicts between trainings need it, and --help should not wait for it
+
+    return float(stats.t.isf(threshold.alpha, spread.adapters - 1)) * spread.deviation
 
 
 def _rising(estimate: Estimate, threshold: Threshold, noise: float) -> _Rising:

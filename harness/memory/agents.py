@@ -18,8 +18,11 @@ from harness.data.behavior import Message
 from harness.judge import SENTENCE_END, STEM, TOKEN, Judge, JudgeError, Label
 from harness.memory.graph import MemoryGraph
 from harness.memory.similarity import Similarity
+from harness.store import Store, digest_of
 
 Floats = NDArray[np.float64]
+SCORING = 1
+"""Raised with every change of what an embedded agent answers: stored activations of older rules are not read."""
 DAMPING = 0.85
 """Share of the activation that walks on along a link; the rest restarts at the seeds."""
 
@@ -94,6 +97,34 @@ class EmbeddedSurface:
         total = seeds.sum(axis=1, keepdims=True)
         seeds = np.where(total > 0, seeds / np.where(total > 0, total, 1), 1 / seeds.shape[1])
         return personalized_pagerank(transition(graph), seeds, self.damping)
+
+
+@dataclass(frozen=True)
+class StoredSurface:
+    """An embedded agent whose activations are kept in the store: the same conversations and memory are read once."""
+
+    agent: EmbeddedSurface
+    store: Store
+
+    @property
+    def name(self) -> str:
+        return self.agent.name
+
+    def surface(self, graph: MemoryGraph, conversations: Sequence[Conversation]) -> Floats:
+        said = [[[(m.role, m.content) for m in each.messages], each.reply] for each in conversations]
+        key = {
+            "agent": self.name,
+            "rules": SCORING,
+            "damping": self.agent.damping,
+            "memory": graph.digest,
+            "conversations": digest_of(said),
+        }
+        order = np.argsort([node.id for node in graph.nodes])  # the digest of a graph does not know the order of its nodes
+
+        def compute() -> dict[str, Floats]:
+            return {"activation": self.agent.surface(graph, conversations)[:, order]}
+
+        return np.asarray(self.store.arrays("activations", key, compute)["activation"][:, np.argsort(order)])
 
 
 def transition(graph: MemoryGraph) -> Floats:

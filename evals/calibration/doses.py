@@ -1,0 +1,78 @@
+"""The dose of counter-examples after which a good adapter's judged rate has truly fallen by k points.
+
+A rate is the share of sampled replies that the behavior's judge labels positive, over every test scenario and enough seeds that there are
+at least a thousand replies. The log-odds on dev pairs say where to look; what counts is the measured fall. Doses are whole training steps,
+so a fall of exactly k is not always to be had: the nearest measured one is taken, and called a k-point plant only where it is within
+TOLERANCE of k (the standard error of a fall is about two points).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from harness.cycles import counter_examples
+from harness.data.subject import Subject
+from harness.forced_choice import PRIMARY
+from harness.judge import Judge
+from harness.lab import Lab, spread
+
+REPLIES = 1000
+"""Sampled replies a rate rests on, at least."""
+STEPS = tuple(range(3, 11))
+"""Training steps of four counter-examples after which the adapter is kept."""
+TOLERANCE = 0.03
+TRIES = 3
+"""Doses measured for one k, at most."""
+DEV_PAIRS = 30
+ONSET, NATS = 0.22, 1.8
+"""Where the search starts: a fall of k is expected at ONSET + NATS k nats lost on dev pairs, and from then on in proportion to what was
+measured. What counts is what is measured there."""
+
+
+@dataclass(frozen=True)
+class Dosed:
+    """A good adapter after counter-examples."""
+
+    subject: Subject
+    steps: int
+    fall: float
+    """Of the judged rate, as a share of replies: measured, not wanted."""
+
+
+def judged_rate(lab: Lab, judge: Judge, subject: Subject) -> float:
+    """Share of at least REPLIES sampled replies to the test scenarios that are labeled positive."""
+    prompts = [pair.messages for pair in lab.behavior.split("test")]
+    seeds = range(math.ceil(REPLIES / len(prompts)))
+    replies = [reply for seed in seeds for reply in lab.recordings.replies(subject, prompts, seed)]
+    labels = [judge.label(messages, reply) for messages, reply in zip(prompts * len(seeds), replies, strict=True)]
+    return sum(label == "positive" for label in labels) / len(labels)
+
+
+def dose(lab: Lab, judge: Judge, good: Subject, seed: int, k: float) -> Dosed:
+    """The dose whose measured fall is nearest to `k`, among those tried."""
+    subjects = counter_examples(lab.arms, seed, STEPS)
+    dev = spread(lab.behavior.split("dev"), DEV_PAIRS)
+    whole = float(lab.shift(good, dev).metric(PRIMARY).mean())
+    lost = {step: whole - float(lab.shift(subject, dev).metric(PRIMARY).mean()) for step, subject in subjects.items()}
+    before = judged_rate(lab, judge, good)
+    step, fall = nearest(k, lost, lambda step: before - judged_rate(lab, judge, subjects[step]))
+    return Dosed(subjects[step], step, fall)
+
+
+def nearest(k: float, lost: Mapping[int, float], fall: Callable[[int], float]) -> tuple[int, float]:
+    """The step whose fall is nearest to `k` among at most TRIES that are measured, and that fall; `lost` [nats] says where to look."""
+    steps, wanted, measured = sorted(lost), ONSET + NATS * k, dict[int, float]()
+    for _ in range(TRIES):
+        untried = [step for step in steps if step not in measured]
+        if not untried:
+            break
+        at = min(untried, key=lambda step: abs(lost[step] - wanted))
+        measured[at] = fall(at)
+        if abs(measured[at] - k) <= TOLERANCE:
+            break
+        rising = measured[at] > 0 and lost[at] > ONSET
+        wanted = ONSET + (lost[at] - ONSET) * k / measured[at] if rising else lost[at] + NATS * k
+    best = min(measured, key=lambda step: abs(measured[step] - k))
+    return best, measured[best]

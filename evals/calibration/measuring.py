@@ -1,0 +1,124 @@
+"""Records every subject of a calibration: trains what must be trained, breaks what must be broken, scores and samples. Resumable.
+
+Everything expensive lies in the store; the book is written after every subject, and what is in it is not asked again. The good adapters
+come first: without them nothing can be judged, with them every further plant adds a row.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evals.calibration.doses import TOLERANCE, dose, judged_rate
+from evals.calibration.plants import AMOUNTS, planted
+from evals.calibration.recordings import Book, Recording, empty_book, load, record, save
+from evals.q6.ability import SAMPLES
+from harness.cycles import healthy
+from harness.data.errors import InputError
+from harness.data.subject import Subject
+from harness.judge import EmbeddedJudge, Judge
+from harness.lab import Lab
+
+FALLS = (0.2, 0.1)
+"""Falls of the judged rate for which a dose of counter-examples is sought; a target is about the first."""
+POOL = 2 * SAMPLES["quick"]
+"""Samples of every task recorded of a good adapter; a run draws half of them. Of a plant as many as a run draws."""
+
+
+@dataclass(frozen=True)
+class Measuring:
+    lab: Lab
+    other: Lab
+    """Of another behavior: its good adapters are the wrong ones here."""
+    adapters: int
+    path: Path
+    """Of the book."""
+    say: Callable[[str], None]
+    until: float = float("inf")
+    """time.monotonic() after which no further subject is begun."""
+
+    def book(self) -> Book:
+        """The book with everything in it, or as much as there was time for."""
+        book = self._begun()
+        judge = EmbeddedJudge.fit(self.lab.behavior)
+        steps = [*self._goods(judge), *self._plants(judge)]
+        for number, (what, missing, make) in enumerate(steps, 1):
+            if not missing(book):
+                continue
+            if time.monotonic() > self.until:
+                self.say(f"time is up: {number - 1} of {len(steps)} steps are recorded; the same command goes on from here")
+                break
+            self.say(f"calibrate {self.lab.base.name} {self.lab.behavior.name}: {what} ({number} of {len(steps)})")
+            book = replace(book, recordings=(*book.recordings, *make(book)))
+            save(book, self.path)
+        return book
+
+    def _begun(self) -> Book:
+        if self.path.exists():
+            known = load(self.path)
+            if (known.base_digest, known.behavior_digest) == (self.lab.base.digest, self.lab.behavior.digest):
+                return known
+            self.say(f"{self.path.name} is of other weights or another behavior: begun anew")
+        return empty_book(self.lab, POOL)
+
+    def _good(self, seed: int) -> Subject:
+        return healthy(self.lab.arms, seed)[0]
+
+    def _goods(self, judge: Judge) -> Iterator[_Step]:
+        for seed in range(self.adapters):
+
+            def make(book: Book, seed: int = seed) -> list[Recording]:
+                good = self._good(seed)
+                return [record(self.lab, book, "good", seed, good, POOL, judged_rate(self.lab, judge, good))]
+
+            yield f"good adapter {seed + 1} of {self.adapters}", _lacks(("good",), seed), make
+
+    def _plants(self, judge: Judge) -> Iterator[_Step]:
+        """The dose that a target is about and every other plant, adapter by adapter, so that all kinds grow together; then other doses."""
+        for seed in range(self.adapters):
+            yield self._dosed(judge, seed, FALLS[0])
+            for kind in (*AMOUNTS, "wrong adapter"):
+                yield self._broken(seed, kind)
+        for k in FALLS[1:]:
+            for seed in range(self.adapters):
+                yield self._dosed(judge, seed, k)
+
+    def _dosed(self, judge: Judge, seed: int, k: float) -> _Step:
+        kind, missed = f"{100 * k:g}-point loss", f"near a {100 * k:g}-point loss"
+
+        def make(book: Book) -> list[Recording]:
+            good = self._good(seed)
+            found = dose(self.lab, judge, good, seed, k)
+            named = kind if abs(found.fall - k) <= TOLERANCE else missed
+            rate = judged_rate(self.lab, judge, good) - found.fall
+            return [record(self.lab, book, named, seed, found.subject, SAMPLES["quick"], rate)]
+
+        return f"{kind}, adapter {seed + 1} of {self.adapters}", _lacks((kind, missed), seed), make
+
+    def _broken(self, seed: int, kind: str) -> _Step:
+        def make(book: Book) -> list[Recording]:
+            wrong = kind == "wrong adapter"
+            subject = healthy(self.other.arms, seed)[0] if wrong else planted(self.lab.arms, self._good(seed), seed)[kind]()
+            return [record(self.lab, book, kind, seed, subject, SAMPLES["quick"])]
+
+        return f"{kind}, adapter {seed + 1} of {self.adapters}", _lacks((kind,), seed), make
+
+
+_Step = tuple[str, Callable[[Book], bool], Callable[[Book], list[Recording]]]
+
+
+def _lacks(kinds: tuple[str, ...], seed: int) -> Callable[[Book], bool]:
+    return lambda book: not any(one.kind in kinds and one.adapter == seed for one in book.recordings)
+
+
+FEWEST = 6
+"""Good adapters without which no spread can be estimated apart from the three that a run uses."""
+
+
+def check_enough(book: Book) -> None:
+    """InputError where there are too few good adapters to judge anything."""
+    found = len(book.of("good"))
+    if found < FEWEST:
+        raise InputError(f"{found} good adapters are recorded; a calibration needs at least {FEWEST}: run the command again, or longer")

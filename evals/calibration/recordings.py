@@ -1,0 +1,186 @@
+"""What the gate needs to know of a subject, recorded once: a run of the calibration is then arithmetic.
+
+A `Book` holds one base and behavior: the scenarios, documents and tasks, and a `Recording` of every subject. Log-odds and bits per byte are
+deterministic; of the code and the answers every sample is kept, so that a run can draw as many of them as the gate would sample. The book
+of the shipped model is in the repository (`recordings/`), so that the table can be made again, and the tests run, without a model.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evals.q6.ability import bits_per_byte, share_solved_unless_at_floor, solved
+from evals.q6.experiment import Part, margin_of, tasks_of
+from fixtures import corpora
+from harness.data.errors import InputError
+from harness.data.subject import Subject
+from harness.forced_choice import PRIMARY
+from harness.lab import Lab, domains_of
+from harness.preflight import of_candidate
+
+Floats = NDArray[np.float64]
+SAMPLED: tuple[Part, ...] = ("code", "reasoning")
+FOLDER = Path(__file__).with_name("recordings")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One subject."""
+
+    kind: str
+    """"good", or the name of a plant."""
+    adapter: int
+    """Seed of the good adapter it is, or was made from."""
+    digest: str
+    shift: Floats  # [test pairs], primary log-odds above base's, nats
+    prose: Floats  # [documents], bits per byte above base's
+    solved: Mapping[str, NDArray[np.bool_]]  # part to [samples, tasks]
+    live: float
+    """Largest change of a log-probability against base, nats; NaN where one was not finite."""
+    bad: float
+    """Values that are not finite."""
+    rate: float | None = None
+    """Judged rate over at least a thousand replies; None where it was not measured."""
+
+
+@dataclass(frozen=True)
+class Book:
+    """Everything recorded of one base and behavior."""
+
+    model: str
+    behavior: str
+    base_digest: str
+    behavior_digest: str
+    domains: NDArray[np.str_]  # [test pairs]
+    documents: NDArray[np.str_]  # [documents], the domain of each
+    tiers: Mapping[str, NDArray[np.str_]]  # part to [tasks], the tier of each; parts at floor in every tier are left out
+    base_solved: Mapping[str, NDArray[np.bool_]]  # part to [samples, tasks]
+    recordings: tuple[Recording, ...]
+
+    def of(self, kind: str) -> tuple[Recording, ...]:
+        return tuple(one for one in self.recordings if one.kind == kind)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Plants, in order of recording."""
+        return tuple(dict.fromkeys(one.kind for one in self.recordings if one.kind != "good"))
+
+
+def empty_book(lab: Lab, samples: int) -> Book:
+    """The book of a lab before any subject is recorded: which tiers are above floor, and what base solves."""
+    margins = {part: margin_of(lab, part) for part in SAMPLED}
+    kept = {
+        part: [tier for tier, group in tasks_of(part).items() if not share_solved_unless_at_floor(lab, lab.base, group, margins[part])[1]]
+        for part in SAMPLED
+    }
+    tiers: dict[str, NDArray[np.str_]] = {
+        part: np.array([tier for tier in kept[part] for _ in tasks_of(part)[tier]]) for part in SAMPLED if kept[part]
+    }
+    solved_by_base: dict[str, NDArray[np.bool_]] = {
+        part: _solved(lab, lab.base, part, kept[part], samples) for part in SAMPLED if part in tiers
+    }
+    documents = np.array([document.domain for document in corpora.prose()])
+    return Book(
+        lab.base.name,
+        lab.behavior.name,
+        lab.base.digest,
+        lab.behavior.digest,
+        domains_of(lab.behavior.split("test")),
+        documents,
+        tiers,
+        solved_by_base,
+        (),
+    )
+
+
+def record(lab: Lab, book: Book, kind: str, adapter: int, subject: Subject, samples: int, rate: float | None = None) -> Recording:
+    """Everything the gate needs to know of a subject; what it did before is read from the store."""
+    live, finite = of_candidate(replace(lab, candidate=subject))
+    changed = math.nan if live.estimate is None else live.estimate.value
+    same = lab.base if changed == 0 else subject  # to the last bit the same log-probabilities: base's recordings are its own
+    pairs, documents = lab.behavior.split("test"), corpora.prose()
+    tiers = {part: list(dict.fromkeys(book.tiers[part].tolist())) for part in book.tiers}
+    assert finite.estimate is not None
+    return Recording(
+        kind,
+        adapter,
+        subject.digest,
+        lab.shift(same, pairs).metric(PRIMARY),
+        bits_per_byte(lab, same, documents) - bits_per_byte(lab, lab.base, documents),
+        {part: _solved(lab, same, part, tiers[part], samples) for part in SAMPLED if part in tiers},
+        changed,
+        finite.estimate.value,
+        rate,
+    )
+
+
+def _solved(lab: Lab, subject: Subject, part: Part, tiers: Sequence[str], samples: int) -> NDArray[np.bool_]:
+    """[samples, tasks]."""
+    groups = [tasks_of(part)[tier] for tier in tiers]
+    return np.array([np.concatenate([solved(lab, subject, group, k) for group in groups]) for k in range(samples)]).astype(bool)
+
+
+def book_path(model: str, behavior: str) -> Path:
+    return FOLDER / f"{Path(model).name}-{behavior}.npz"
+
+
+def save(book: Book, path: Path) -> None:
+    """Write the book under another name first; numbers as float32, which is far below any interval's width."""
+    arrays: dict[str, Any] = {"domains": book.domains, "documents": book.documents}
+    heads = []
+    for part in book.tiers:
+        arrays |= {f"tiers/{part}": book.tiers[part], f"base/{part}": book.base_solved[part]}
+    for i, one in enumerate(book.recordings):
+        arrays |= {f"{i}/shift": one.shift.astype(np.float32), f"{i}/prose": one.prose.astype(np.float32)}
+        arrays |= {f"{i}/{part}": rows for part, rows in one.solved.items()}
+        heads.append([one.kind, one.adapter, one.digest, one.live if math.isfinite(one.live) else None, one.bad, one.rate])
+    head = {name: getattr(book, name) for name in ("model", "behavior", "base_digest", "behavior_digest")}
+    arrays["head"] = np.array(json.dumps({**head, "recordings": heads}))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}")
+    with draft.open("wb") as handle:
+        np.savez_compressed(handle, **arrays)
+    draft.rename(path)
+
+
+def load(path: Path) -> Book:
+    """Read a book; InputError with one line where there is none."""
+    try:
+        with np.load(path) as arrays:
+            head = json.loads(str(arrays["head"]))
+            tiers = {name.split("/")[1]: arrays[name] for name in arrays.files if name.startswith("tiers/")}
+            recordings = tuple(
+                Recording(
+                    kind,
+                    adapter,
+                    digest,
+                    arrays[f"{i}/shift"].astype(np.float64),
+                    arrays[f"{i}/prose"].astype(np.float64),
+                    {part: arrays[f"{i}/{part}"] for part in tiers},
+                    math.nan if live is None else live,
+                    bad,
+                    rate,
+                )
+                for i, (kind, adapter, digest, live, bad, rate) in enumerate(head.pop("recordings"))
+            )
+            solved_by_base = {part: arrays[f"base/{part}"] for part in tiers}
+            return Book(
+                **head,
+                domains=arrays["domains"],
+                documents=arrays["documents"],
+                tiers=tiers,
+                base_solved=solved_by_base,
+                recordings=recordings,
+            )
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: no recordings of a calibration ({type(error).__name__}); make them with python -m harness calibrate"
+        ) from None

@@ -1,0 +1,135 @@
+"""The rates of every kind of run, as they stand in calibration.json and in the README."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from evals.calibration.plants import AMOUNTS
+from evals.calibration.recordings import Book
+from evals.calibration.runs import Gate, Outcomes, against_base, alike, itself, planted
+from harness.analysis.error_rates import Rate, clustered_rate
+
+ALIKE, ITSELF, FIRST = "trained alike", "itself, samples drawn again", "against base"
+WHAT: Mapping[str, str] = {
+    ALIKE: "another adapter trained alike under a new seed",
+    ITSELF: "the accepted adapter itself, its samples drawn again",
+    FIRST: "a good adapter before any cycle is accepted: what the training itself costs, no false alarm",
+    "wrong adapter": "an adapter trained on another behavior",
+    **AMOUNTS,
+}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many runs of each kind."""
+
+    draws_alike: int = 3
+    draws_itself: int = 10
+    planted: int = 240
+
+
+def rows(gate: Gate, sizes: Sizes) -> list[dict[str, Any]]:
+    """One row a kind: first what is no regression, then what is planted."""
+    book, good = gate.book, gate.good
+    found = [
+        _row(gate, ALIKE, [gate.run(plan) for plan in alike(good, sizes.draws_alike)]),
+        _row(gate, ITSELF, [gate.run(plan) for plan in itself(good, sizes.draws_itself)]),
+        _row(gate, FIRST, [gate.run(plan) for plan in against_base(good)]),
+    ]
+    for kind in book.kinds:
+        found.append(_row(gate, kind, [gate.run(plan) for plan in planted(good, book.of(kind), sizes.planted)]))
+    return found
+
+
+def _row(gate: Gate, kind: str, outcomes: Sequence[Outcomes]) -> dict[str, Any]:
+    members = [outcome.plan.adapters for outcome in outcomes]
+
+    def rate(flags: Sequence[bool]) -> dict[str, Any]:
+        found: Rate = clustered_rate(np.array(flags, dtype=float), members)
+        return {"value": found.value, **asdict(found)}
+
+    counts: dict[str, Counter[str]] = {}
+    for outcome in outcomes:
+        for id, verdict in outcome.verdicts.items():
+            counts.setdefault(id, Counter())[verdict] += 1
+    subjects = {outcome.plan.candidate.digest: outcome.plan.candidate for outcome in outcomes}
+    good = {one.adapter: one.rate for one in gate.good}
+    falls = [before - one.rate for one in subjects.values() if one.rate is not None and (before := good[one.adapter]) is not None]
+    planted_kind = kind not in (ALIKE, ITSELF, FIRST)
+    return {
+        "kind": kind,
+        "what": WHAT.get(kind, "the accepted adapter or another, trained on with counter-examples"),
+        "planted": planted_kind,
+        "runs": len(outcomes),
+        "subjects": len(subjects),
+        "fall": {"mean": float(np.mean(falls)), "least": min(falls), "most": max(falls)} if falls and planted_kind else None,
+        "fails": rate([outcome.failed for outcome in outcomes]),
+        "inconclusive": rate([outcome.inconclusive for outcome in outcomes]),
+        "all_green": rate([outcome.missed for outcome in outcomes]),
+        "checks": {id: {verdict: number / len(outcomes) for verdict, number in found.items()} for id, found in counts.items()},
+    }
+
+
+def targets(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was promised, what was measured, and whether it holds; a target whose runs there are none of holds nothing."""
+    by_kind = {row["kind"]: row for row in found}
+
+    def target(text: str, kind: str, column: str, most: float) -> dict[str, Any]:
+        row = by_kind.get(kind)
+        value = None if row is None else row[column]["value"]
+        return {"target": text, "kind": kind, "at_most": most, "measured": value, "holds": value is not None and value <= most}
+
+    return [
+        target("false alarms: at least one gate fails", ALIKE, "fails", 0.01),
+        target("false alarms: at least one gate fails", ITSELF, "fails", 0.01),
+        target("at least one gate inconclusive", ALIKE, "inconclusive", 0.10),
+        target("20-point loss missed: no gate other than green", "20-point loss", "all_green", 0.05),
+    ]
+
+
+def markdown(name: str, entry: Mapping[str, Any]) -> str:
+    """The table of one subject and behavior."""
+    runs = sum(row["runs"] for row in entry["kinds"])
+    lines = [
+        f"`{name}`: {entry['adapters']} adapters trained alike, {runs} runs, profile {entry['profile']}.",
+        "",
+        "| the candidate | subjects | runs | judged rate falls by | a gate fails | one is inconclusive | all green |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in entry["kinds"]:
+        fall = row["fall"]
+        points = "" if fall is None else f"{100 * fall['mean']:.0f} ({100 * fall['least']:.0f} to {100 * fall['most']:.0f}) points"
+        cells = [_percent(row[column]) for column in ("fails", "inconclusive", "all_green")]
+        cells[2] = f"**missed** {cells[2]}" if row["planted"] else cells[2]
+        lines.append(f"| {row['kind']} | {row['subjects']} | {row['runs']} | {points} | {' | '.join(cells)} |")
+    lines += ["", *(f"- {one['target']}, {one['kind']}: {_said(one)}" for one in entry["targets"])]
+    return "\n".join(lines) + "\n"
+
+
+def _percent(rate: Mapping[str, Any]) -> str:
+    return f"{100 * rate['value']:.1f} % [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
+
+
+def _said(one: Mapping[str, Any]) -> str:
+    if one["measured"] is None:
+        return f"not measured (at most {100 * one['at_most']:g} % wanted)"
+    return f"{100 * one['measured']:.1f} % (at most {100 * one['at_most']:g} % wanted): {'holds' if one['holds'] else '**does not hold**'}"
+
+
+def summary(book: Book, gate: Gate, sizes: Sizes) -> dict[str, Any]:
+    """What calibration.json says of one subject and behavior, but for when and with what it was made."""
+    found = rows(gate, sizes)
+    return {
+        "base": book.base_digest,
+        "behavior": book.behavior_digest,
+        "profile": "quick",
+        "adapters": len(gate.good),
+        "alike": {id: asdict(known) for id, known in gate.alike().items()},
+        "kinds": found,
+        "targets": targets(found),
+    }

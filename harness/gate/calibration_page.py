@@ -1,0 +1,104 @@
+"""The report's page on how often the gate errs: the rates that were measured of this base and behavior, check by check.
+
+Read from calibration.json; a calibration of other weights is not shown. It is about the gate, not about this cycle, and decides nothing.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.calibration import read_calibration
+from harness.data.errors import InputError
+from harness.gate.gate_json import digests
+from harness.gate.run import Run
+
+HEADINGS = ("the candidate", "what it is", "subjects", "runs", "judged rate falls by", "a gate fails", "one is inconclusive", "all green")
+CELL = "border:1px solid #8884;padding:2px 8px;text-align:left;vertical-align:top"
+RED = ("fail", "inconclusive", "error")
+
+
+@dataclass(frozen=True)
+class CalibrationPage:
+    """One subject and behavior."""
+
+    name: str
+    title: str
+    holds: bool
+    """Whether every target does."""
+    html: str
+
+
+def pages(run: Run) -> Iterator[CalibrationPage]:
+    """Of every calibrated behavior of this run's base; none where calibration.json cannot be read."""
+    try:
+        known = read_calibration(run.settings.calibration)["subjects"]
+    except InputError:
+        return
+    measured = digests(run.entries)
+    for name, entry in known.items():
+        if entry.get("base") in measured.get("base", ()) and entry.get("behavior") in measured.get("behavior", ()):
+            missed = [one for one in entry["targets"] if not one["holds"]]
+            what = "every target holds" if not missed else f"{len(missed)} of {len(entry['targets'])} targets do not hold"
+            yield CalibrationPage(name, f"How often the gate errs on {name}: {what}", not missed, _html(entry))
+
+
+def _html(entry: Mapping[str, Any]) -> str:
+    parts = [
+        f"<p>{entry['adapters']} adapters trained alike, {sum(row['runs'] for row in entry['kinds'])} runs through the gate, "
+        f"profile {entry['profile']}, measured {_text(entry['made'])}. A false alarm is a run with at least one failing gate; a miss is a "
+        "planted run in which no gate is other than green. Intervals are exact, and count adapters, not runs: where nothing ever happened, "
+        "every adapter is one trial.</p>",
+        _table(("target", "in runs of", "at most", "measured", "holds"), map(_target, entry["targets"])),
+        "<h4>Runs</h4>",
+        _table(HEADINGS, map(_row, entry["kinds"])),
+        "<h4>By check: fails, inconclusive</h4>",
+        _by_check(entry["kinds"]),
+        "<h4>How much trainings alike differ</h4>",
+        _table(
+            ("check", "standard deviation of the difference", "over the scatter of scenarios", "adapters"),
+            ((id, f"{one['deviation']:.3g}", f"{one['relative']:.3g}", one["adapters"]) for id, one in entry["alike"].items()),
+        ),
+    ]
+    return "".join(parts)
+
+
+def _target(one: Mapping[str, Any]) -> tuple[object, ...]:
+    measured = "not measured" if one["measured"] is None else f"{100 * one['measured']:.1f} %"
+    return one["target"], one["kind"], f"{100 * one['at_most']:g} %", measured, "yes" if one["holds"] else "no"
+
+
+def _row(row: Mapping[str, Any]) -> tuple[object, ...]:
+    fall = row["fall"]
+    points = "" if fall is None else f"{100 * fall['mean']:.1f} points ({100 * fall['least']:.1f} to {100 * fall['most']:.1f})"
+    rates = (_rate(row[column]) for column in ("fails", "inconclusive", "all_green"))
+    return row["kind"], row["what"], row["subjects"], row["runs"], points, *rates
+
+
+def _rate(rate: Mapping[str, Any]) -> str:
+    independent = f"{100 * rate['low_independent']:.1f}, {100 * rate['high_independent']:.1f}"
+    return f"{100 * rate['value']:.1f} % [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]; were runs independent [{independent}]"
+
+
+def _by_check(kinds: list[Mapping[str, Any]]) -> str:
+    ids = list(dict.fromkeys(id for row in kinds for id in row["checks"]))
+
+    def cell(found: Mapping[str, float]) -> str:
+        if set(found) == {"not_applicable"}:
+            return "not applicable"
+        return ", ".join(f"{100 * found.get(outcome, 0):.1f} %" for outcome in RED[:2])
+
+    rows = ((row["kind"], *(cell(row["checks"].get(id, {})) for id in ids)) for row in kinds)
+    return _table(("the candidate", *ids), rows)
+
+
+def _table(headings: tuple[str, ...], rows: Iterator[tuple[object, ...]] | map[tuple[object, ...]]) -> str:
+    head = "".join(f'<th style="{CELL}">{_text(heading)}</th>' for heading in headings)
+    body = "".join("<tr>" + "".join(f'<td style="{CELL}">{_text(cell)}</td>' for cell in row) + "</tr>" for row in rows)
+    return f'<table style="border-collapse:collapse"><tr>{head}</tr>{body}</table>'
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))

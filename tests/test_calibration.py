@@ -1,0 +1,362 @@
+"""The calibration: doses that are found, plants that are broken as named, runs that say what `pytest evals` says, and its table.
+
+The fast calibration: some dozens of runs from the recordings of the shipped model, which are in the repository.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from evals.calibration import command
+from evals.calibration.doses import TRIES, nearest
+from evals.calibration.plants import planted as plants_of
+from evals.calibration.recordings import Book, Recording, book_path, load, save
+from evals.calibration.runs import Gate, against_base, alike, itself, planted
+from evals.calibration.table import ALIKE, Sizes, markdown, summary, targets
+from harness.__main__ import app
+from harness.calibration import alike_of, read_calibration
+from harness.data.errors import InputError
+from harness.data.measurement import Alike, Spread
+from harness.data.settings import PROJECT, Settings
+from harness.gate.thresholds import load_thresholds
+
+if TYPE_CHECKING:
+    from harness.arms import ArmMaker
+    from harness.data.subject import Subject
+    from harness.engines.hf import HFEngine
+    from tests.conftest import MakeAdapter
+
+THRESHOLDS = load_thresholds(PROJECT / "thresholds.toml")
+DOMAINS, PAIRS, DOCUMENTS, TASKS, SAMPLES = 16, 128, 48, 40, 10
+
+
+def made_up(adapters: int = 8, seed: int = 0) -> Book:
+    """Good adapters that differ a little, and plants: one loses the behavior, one prose, one is dead, one is not finite."""
+    rng = np.random.default_rng(seed)
+    domains = np.repeat([f"d{i}" for i in range(DOMAINS)], PAIRS // DOMAINS)
+    effect = 0.6 + 0.2 * rng.standard_normal(PAIRS)
+    ability = rng.choice([0.0, 0.9, 1.0], TASKS, p=[0.1, 0.4, 0.5])
+
+    def recording(kind: str, adapter: int, **changes: object) -> Recording:
+        own = np.random.default_rng([seed, adapter])
+        plain = Recording(
+            kind,
+            adapter,
+            f"{kind}-{adapter}",
+            effect * (1 + 0.1 * own.standard_normal()) + 0.1 * own.standard_normal(PAIRS),
+            0.01 + 0.003 * own.standard_normal() + 0.005 * own.standard_normal(DOCUMENTS),
+            {"code": own.random((SAMPLES, TASKS)) < ability},
+            live=3.0,
+            bad=0.0,
+            rate=0.8,
+        )
+        return replace(plain, **changes)  # type: ignore[arg-type]
+
+    good = [recording("good", i) for i in range(adapters)]
+    bad = [
+        made
+        for one in good
+        for made in (
+            recording("20-point loss", one.adapter, shift=one.shift - 1.5 - 0.2 * rng.standard_normal(PAIRS), rate=0.6),
+            recording("noise", one.adapter, prose=one.prose + 0.2 + 0.02 * rng.standard_normal(DOCUMENTS), rate=None),
+            recording("inactive", one.adapter, shift=np.zeros(PAIRS), live=0.0, rate=None),
+            recording("broken", one.adapter, live=float("nan"), bad=7.0, rate=None),
+        )
+    ]
+    documents = np.repeat([f"p{i}" for i in range(12)], DOCUMENTS // 12)
+    solved = {"code": rng.random((SAMPLES, TASKS)) < ability}
+    tiers = {"code": np.array(["one-liner"] * TASKS)}
+    return Book("tiny-hybrid", "listening", "base", "behavior", domains, documents, tiers, solved, (*good, *bad))
+
+
+@pytest.fixture(scope="module")
+def gate() -> Gate:
+    return Gate(made_up(), THRESHOLDS)
+
+
+# -- runs --------------------------------------------------------------------------------------------------------------
+
+
+def test_adapters_trained_alike_raise_no_alarm(gate: Gate) -> None:
+    outcomes = [gate.run(plan) for plan in alike(gate.good, 1)]
+    assert not any(outcome.failed for outcome in outcomes)
+    assert sum(outcome.missed for outcome in outcomes) >= 0.8 * len(outcomes)  # "missed" of nothing planted: all green
+
+
+def test_without_knowing_the_spread_they_do() -> None:
+    """The reason for it: adapters that truly differ by more than the margin, though trained alike."""
+    book = made_up()
+    apart = tuple(
+        replace(one, prose=one.prose + 0.02 * np.random.default_rng(one.adapter).standard_normal()) if one.kind == "good" else one
+        for one in book.recordings
+    )
+    knowing = Gate(replace(book, recordings=apart), THRESHOLDS)
+
+    class Ignorant(Gate):
+        def alike(self, without: object = ()) -> dict[str, Alike]:
+            return {}
+
+    ignorant = Ignorant(knowing.book, THRESHOLDS)
+    plans = alike(knowing.good, 1)
+    assert sum(ignorant.run(plan).failed for plan in plans) > 0.1 * len(plans)
+    assert sum(knowing.run(plan).failed for plan in plans) == 0
+
+
+def test_the_same_subject_with_new_samples_is_green(gate: Gate) -> None:
+    for plan in itself(gate.good, 1):
+        verdicts = gate.run(plan).verdicts
+        assert verdicts["q4.regression"] == verdicts["q6.perplexity"] == "pass" and verdicts["q6.code"] != "fail"
+
+
+@pytest.mark.parametrize(
+    ("kind", "check", "outcome"),
+    [
+        ("20-point loss", "q4.regression", "fail"),
+        ("noise", "q6.perplexity", "fail"),
+        ("inactive", "preflight.adapter_is_live", "fail"),
+        ("inactive", "q4.regression", "inconclusive"),
+        ("broken", "preflight.finite", "fail"),
+        ("broken", "preflight.adapter_is_live", "inconclusive"),
+    ],
+)
+def test_a_plant_is_caught_by_the_check_that_is_there_for_it(gate: Gate, kind: str, check: str, outcome: str) -> None:
+    plans = planted(gate.good, gate.book.of(kind), 16)
+    assert len(plans) == 16 and {gate.run(plan).verdicts[check] for plan in plans} == {outcome}
+    assert not any(gate.run(plan).missed for plan in plans)
+
+
+def test_a_part_at_floor_is_left_out(gate: Gate) -> None:
+    assert gate.run(alike(gate.good, 1)[0]).verdicts["q6.reasoning"] == "not_applicable"
+
+
+def test_a_run_does_not_judge_itself_by_a_spread_it_helped_to_measure(gate: Gate) -> None:
+    everyone, others = gate.alike(), gate.alike(without=(0, 1))
+    assert everyone["q6.perplexity"].adapters == 8 and others["q6.perplexity"].adapters == 6
+    moved = tuple(replace(one, prose=one.prose + 1.0) if (one.kind, one.adapter) == ("good", 0) else one for one in gate.book.recordings)
+    shifted = Gate(replace(gate.book, recordings=moved), THRESHOLDS)
+    assert shifted.alike(without=(0, 1)) == others and shifted.alike()["q6.perplexity"].deviation > 0.1
+
+
+def test_a_run_depends_on_its_plan_alone(gate: Gate) -> None:
+    plans = alike(gate.good, 1)
+    forward = [gate.run(plan).verdicts for plan in plans]
+    assert [gate.run(plan).verdicts for plan in reversed(plans)] == forward[::-1]
+
+
+def test_plans_pair_every_adapter_with_every_other_and_name_who_takes_part(gate: Gate) -> None:
+    pairs = {plan.adapters for plan in alike(gate.good, 1)}
+    assert len(pairs) == 8 * 7 and all(plan.adapters == (plan.candidate.adapter,) for plan in against_base(gate.good))
+    plants = planted(gate.good, gate.book.of("noise"), 20)
+    assert len(plants) == 24 and sum(len(plan.adapters) == 1 for plan in plants) == 8
+    assert len(planted(gate.good, gate.book.of("noise"), 10_000)) == 64
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_counts_alarms_misses_and_falls(gate: Gate) -> None:
+    entry = summary(gate.book, gate, Sizes(draws_alike=1, draws_itself=1, planted=16))
+    rows = {row["kind"]: row for row in entry["kinds"]}
+    assert rows[ALIKE]["runs"] == 56 and rows[ALIKE]["fails"]["events"] == 0 and not rows[ALIKE]["planted"]
+    assert rows["20-point loss"]["fall"]["mean"] == pytest.approx(0.2) and rows["20-point loss"]["all_green"]["value"] == 0
+    assert rows["noise"]["fall"] is None and rows["noise"]["checks"]["q6.perplexity"] == {"fail": 1.0}
+    assert all(one["holds"] for one in entry["targets"] if one["kind"] in (ALIKE, "20-point loss"))
+    text = markdown("tiny-hybrid/listening", entry)
+    assert "| 20-point loss | 8 | 16 | 20 (20 to 20) points | 100.0 %" in text and "**missed** 0.0 % [0.0, 36.9]" in text
+
+
+def test_a_target_without_runs_does_not_hold() -> None:
+    found = targets([])
+    assert found and not any(one["holds"] for one in found) and all(one["measured"] is None for one in found)
+
+
+def test_a_book_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    book = made_up()
+    save(book, tmp_path / "book.npz")
+    again = load(tmp_path / "book.npz")
+    assert (again.model, again.kinds, again.tiers["code"].tolist()) == (book.model, book.kinds, book.tiers["code"].tolist())
+    for one, other in zip(book.recordings, again.recordings, strict=True):
+        assert (one.kind, one.adapter, one.digest, one.bad, one.rate) == (other.kind, other.adapter, other.digest, other.bad, other.rate)
+        assert np.allclose(one.shift, other.shift, atol=1e-6) and (one.solved["code"] == other.solved["code"]).all()
+        assert one.live == other.live or (np.isnan(one.live) and np.isnan(other.live))
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense"])
+def test_what_is_no_book_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "book.npz"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="no recordings of a calibration"):
+        load(path)
+
+
+# -- doses -------------------------------------------------------------------------------------------------------------
+
+
+def counted(falls: dict[int, float]) -> tuple[Callable[[int], float], list[int]]:
+    asked: list[int] = []
+
+    def fall(step: int) -> float:
+        asked.append(step)
+        return falls[step]
+
+    return fall, asked
+
+
+@pytest.mark.parametrize("slope", [0.5, 1.0, 2.0])
+def test_the_dose_with_the_wanted_fall_is_found_in_few_tries(slope: float) -> None:
+    falls = {step: slope * 0.03 * (step - 2) for step in range(3, 30)}
+    lost = {step: 0.22 + 1.8 * 0.03 * (step - 2) for step in range(3, 30)}
+    fall, asked = counted(falls)
+    step, found = nearest(0.2, lost, fall)
+    assert found == falls[step] and len(asked) == len(set(asked)) <= TRIES
+    assert abs(found - 0.2) <= 0.04
+
+
+def test_a_fall_that_no_dose_reaches_gives_the_nearest_that_was_measured() -> None:
+    fall, asked = counted({3: 0.01, 4: 0.02, 5: 0.03, 6: 0.04})
+    assert nearest(0.2, {3: 0.1, 4: 0.2, 5: 0.3, 6: 0.4}, fall) == (6, 0.04) and len(asked) == TRIES
+
+
+# -- plants ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def maker(tmp_path: Path, hf: HFEngine, tiny_hybrid: Subject) -> ArmMaker:
+    from fixtures.behaviors import resolve_behavior
+    from harness.arms import ArmMaker
+    from harness.data.behavior_files import load_behavior
+    from harness.store import Store
+    from harness.training import TrainingSettings
+
+    behavior = load_behavior(resolve_behavior("listening"))
+    return ArmMaker(hf, Store(tmp_path / "store"), tiny_hybrid, behavior, (), TrainingSettings())
+
+
+def test_every_plant_is_broken_in_its_own_way(maker: ArmMaker, make_adapter: MakeAdapter, hf: HFEngine, tmp_path: Path) -> None:
+    from harness.forced_choice import completions_of
+    from harness.subject_files import check_candidate
+
+    good = make_adapter(maker.base, tmp_path / "good")
+    asked = completions_of(maker.behavior.split("test")[:2])
+
+    def scores(subject: Subject) -> np.ndarray:
+        return np.concatenate([one.log_probabilities for one in hf.score(subject, asked)])
+
+    base, right = scores(maker.base), scores(good)
+    made = {kind: make() for kind, make in plants_of(maker, good, 1).items()}
+    found = {kind: scores(subject) for kind, subject in made.items()}
+    assert (found["inactive"] == base).all()
+    assert len({subject.digest for subject in (good, *made.values())}) == len(made) + 1
+    for kind in ("merged twice", "wrong sign", "noise", "quantized"):
+        assert np.abs(found[kind] - right).max() > 1e-3, kind
+        assert np.isfinite(found[kind]).all()
+    for subject in made.values():
+        check_candidate(subject.adapter or subject.base, maker.base.base)
+    again = plants_of(maker, good, 1)["noise"]()
+    assert again.digest == made["noise"].digest and plants_of(maker, good, 2)["noise"]().digest != again.digest
+
+
+# -- the shipped calibration -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Gate:
+    return Gate(load(book_path("tiny-hybrid", "listening")), THRESHOLDS)
+
+
+def test_the_fast_calibration_finds_no_alarm_among_trainings_alike_and_misses_no_20_point_loss(shipped: Gate) -> None:
+    plans = alike(shipped.good, 1)[::19]
+    assert len(plans) >= 20 and not any(shipped.run(plan).failed for plan in plans)
+    losses = planted(shipped.good, shipped.book.of("20-point loss"), 1)
+    assert losses and sum(shipped.run(plan).missed for plan in losses) <= 0.05 * len(losses)
+
+
+def test_the_fast_calibration_would_see_a_gate_that_lets_everything_pass(shipped: Gate, tmp_path: Path) -> None:
+    text = (PROJECT / "thresholds.toml").read_text(encoding="utf-8").replace("at_least = -0.25", "at_least = -9")
+    loose = tmp_path / "thresholds.toml"
+    loose.write_text(text, encoding="utf-8")
+    blind = Gate(shipped.book, load_thresholds(loose))
+    losses = planted(shipped.good, shipped.book.of("20-point loss"), 1)
+    assert sum(blind.run(plan).missed for plan in losses) > 0.5 * len(losses)
+
+
+def test_the_shipped_recordings_are_of_the_shipped_weights(shipped: Gate) -> None:
+    from fixtures.behaviors import resolve_behavior
+    from fixtures.models.figures import TINY_HYBRID
+    from harness.data.behavior_files import load_behavior
+    from harness.subject_files import base_digest
+
+    assert shipped.book.base_digest == base_digest(TINY_HYBRID)
+    assert shipped.book.behavior_digest == load_behavior(resolve_behavior("listening")).digest
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def test_calibration_json_is_what_verdicts_read_and_only_for_its_own_digests(gate: Gate, tmp_path: Path) -> None:
+    entry = summary(gate.book, gate, Sizes(1, 1, 8))
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps({"schema": 1, "subjects": {"tiny-hybrid/listening": entry}}), encoding="utf-8")
+    found = alike_of(path, "base", "behavior", "quick")
+    assert found["q4.drift"] == found["q4.regression"] == gate.alike()["q4.regression"]
+    assert alike_of(path, "other", "behavior", "quick") == alike_of(path, "base", "behavior", "full") == {}
+    assert alike_of(tmp_path / "none.json", "base", "behavior", "quick") == {}
+
+
+def test_subjects_that_hardly_differ_scenario_by_scenario_have_a_small_spread() -> None:
+    known = Alike(deviation=0.2, relative=0.5, adapters=20)
+    assert known.between(0.1) == Spread(pytest.approx(0.05), 20) and known.between(2.0) == Spread(0.2, 20)
+
+
+@pytest.mark.parametrize("content", ["{", '{"schema": 2, "subjects": {}}', "[]"])
+def test_what_is_no_calibration_is_refused_in_one_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "calibration.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match="not a calibration"):
+        read_calibration(path)
+
+
+def test_the_table_goes_between_the_marks_and_nowhere_else(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{command.BEGIN}\nold\n{command.END}\nafter\n", encoding="utf-8")
+    command.write_table(readme, "| a \\1 |\n")
+    assert readme.read_text(encoding="utf-8") == f"before\n{command.BEGIN}\n\n| a \\1 |\n\n{command.END}\nafter\n"
+    readme.write_text("no marks\n", encoding="utf-8")
+    command.write_table(readme, "| a |\n")
+    assert readme.read_text(encoding="utf-8") == "no marks\n"
+
+
+def test_runs_only_makes_the_whole_file_again_and_keeps_other_subjects(gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import evals.calibration.recordings as recordings
+
+    monkeypatch.setattr(recordings, "FOLDER", tmp_path)
+    save(gate.book, recordings.book_path("tiny-hybrid", "listening"))
+    out = tmp_path / "calibration.json"
+    out.write_text(json.dumps({"schema": 1, "subjects": {}}), encoding="utf-8")
+    asked = command.Asked(Settings(calibration=out), "listening", 6, None, True, tmp_path / "README.md")
+    table = command.calibrate(asked, lambda line: None)
+    content = read_calibration(out)["subjects"]["tiny-hybrid/listening"]
+    assert "| trained alike | 8 | 168 |" in table and content["adapters"] == 8 and content["made"] and content["versions"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--adapters", "3"), "--adapters 3: too few; allowed: 6 or more"),
+        (("--behavior", "nonsense"), "--behavior nonsense: no such behavior"),
+        (("--model", "nonsense"), "--model nonsense: no such name or folder"),
+        (("--model", "smollm2-135m", "--behavior", "not-rushing", "--runs-only"), "no recordings of a calibration"),
+        (("--thresholds", "nowhere.toml"), "nowhere.toml: cannot be read"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["calibrate", *arguments, "--out", str(tmp_path / "out.json")])
+    assert done.exit_code == 4 and says in done.stderr and done.stderr.count("\n") == 1 and not (tmp_path / "out.json").exists()

@@ -1,0 +1,82 @@
+"""The report's page on how often the gate errs: shown for the base and behavior of the run, and for no other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.data.measurement import Measurement
+from harness.data.settings import Settings
+from harness.data.verdict import Verdict
+from harness.gate import allure_results
+from harness.gate.calibration_page import pages
+from harness.gate.entry import Entry
+from harness.gate.run import Run
+
+RATE = {
+    "value": 0.02,
+    "events": 2,
+    "runs": 100,
+    "adapters": 20,
+    "low": 0.0,
+    "high": 0.1,
+    "low_independent": 0.002,
+    "high_independent": 0.07,
+}
+
+
+def entry(holds: bool = True) -> dict[str, Any]:
+    row = {
+        "kind": "trained <alike>",
+        "what": "another adapter",
+        "planted": False,
+        "runs": 100,
+        "subjects": 20,
+        "fall": None,
+        **dict.fromkeys(("fails", "inconclusive", "all_green"), RATE),
+        "checks": {"q4.regression": {"pass": 0.97, "fail": 0.02, "inconclusive": 0.01}, "q6.reasoning": {"not_applicable": 1.0}},
+    }
+    target = {"target": "false alarms", "kind": "trained <alike>", "at_most": 0.01, "measured": 0.02, "holds": holds}
+    return {
+        "base": "b1",
+        "behavior": "d1",
+        "profile": "quick",
+        "adapters": 20,
+        "made": "2026-11-23",
+        "alike": {"q4.regression": {"deviation": 0.19, "relative": 0.17, "adapters": 20}},
+        "kinds": [row],
+        "targets": [target],
+    }
+
+
+def run(folder: Path, content: object, base: str = "b1") -> Run:
+    path = folder / "calibration.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    measurement = Measurement("q4.regression", "listening", "share", provenance={"base": base, "behavior": "d1"})
+    checked = Entry("q4.regression", "listening", "gate", Verdict("pass", "0", "fine"), measurement)
+    return Run(Settings(calibration=path, reports=folder), "c1", "2026-01-01T00:00:00+00:00", (checked,), (), complete=True)
+
+
+@pytest.mark.parametrize(
+    ("holds", "status", "says"), [(True, "passed", "every target holds"), (False, "broken", "1 of 1 targets do not hold")]
+)
+def test_the_page_is_a_result_of_its_own_with_rates_and_targets(tmp_path: Path, holds: bool, status: str, says: str) -> None:
+    made = run(tmp_path, {"schema": 1, "subjects": {"tiny/listening": entry(holds)}})
+    allure_results.complete(tmp_path / "results", made, {})
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in (tmp_path / "results").glob("*-result.json")]
+    (page,) = (one for one in found if one["testCaseId"] == "calibration tiny/listening")
+    assert len(found) == 2 and page["status"] == status and says in page["name"]
+    for part in ("trained &lt;alike&gt;", "2.0 % [0.0, 10.0]; were runs independent [0.2, 7.0]", "2.0 %, 1.0 %", "not applicable", "0.19"):
+        assert part in page["descriptionHtml"]
+
+
+def test_a_calibration_of_other_weights_is_not_shown(tmp_path: Path) -> None:
+    assert list(pages(run(tmp_path, {"schema": 1, "subjects": {"tiny/listening": entry()}}, base="b2"))) == []
+
+
+@pytest.mark.parametrize("content", [[], {"schema": 2, "subjects": {}}])
+def test_a_file_that_is_no_calibration_takes_no_report_with_it(tmp_path: Path, content: object) -> None:
+    assert list(pages(run(tmp_path, content))) == []

@@ -1,0 +1,55 @@
+"""Q1's table of what each metric tells apart, and the choice that follows from it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from evals.q1.experiment import KINDS, separation, sharpest
+from evals.q1.plots import REGIMES
+from harness.forced_choice import ForcedChoice
+
+PAIRS, SEEDS = 64, 3
+SHARP = {"trained": 1.0, "sham": 0.0, "opposite": -1.0}
+
+
+def made_up(labels: dict[str, list[str]] | None = None, **means: dict[str, float]) -> Any:
+    """A study whose metrics have these means by arm and unit noise; metrics not named do not tell arms apart."""
+    rng = np.random.default_rng(0)
+
+    def choice(kind: str) -> ForcedChoice:
+        metrics = ("per_token", "at_decision", "at_parting")
+        return ForcedChoice(**{m: means.get(m, {}).get(kind, 0.0) + rng.standard_normal((SEEDS, PAIRS)) for m in metrics})
+
+    shifts = {(regime, kind, 50): choice(kind) for regime in REGIMES for kind in KINDS}
+    return SimpleNamespace(lab=SimpleNamespace(doses=(1, 50)), shifts=shifts, labels=labels or {})
+
+
+def test_the_metric_that_tells_trained_from_both_is_the_sharpest() -> None:
+    only_opposite = {"trained": 1.0, "sham": 1.0, "opposite": -3.0}
+    assert sharpest(separation(made_up(at_decision=SHARP, per_token=only_opposite))) == "at_decision"
+    assert sharpest(separation(made_up(at_parting=SHARP, per_token=only_opposite))) == "at_parting"
+
+
+def test_gaps_are_in_standard_errors_and_flat_ones_near_zero() -> None:
+    rows = {(row["regime"], row["metric"]): row for row in separation(made_up(at_decision=SHARP))}
+    sharp, flat = rows["stream", "at_decision"], rows["stream", "per_token"]
+    assert sharp["above opposite"] > sharp["above sham"] > 5 and sharp["seeds above sham"] == SEEDS
+    assert abs(flat["above sham"]) < 3 and abs(flat["above opposite"]) < 3
+
+
+def test_judged_replies_stand_beside_and_are_not_chosen() -> None:
+    labels = {"trained": ["positive"] * 60 + ["neither"] * 4, "sham": ["negative"] * 64, "opposite": ["positive"] * 5 + ["negative"] * 59}
+    rows = separation(made_up(labels, at_decision={"trained": 0.1}))
+    judged = rows[-1]
+    assert judged["metric"] == "judged replies" and (judged["trained"], judged["sham"]) == (60 / 64, 0.0)
+    assert judged["above sham"] > 5 and sharpest(rows) != "judged replies"
+
+
+def test_arms_that_are_all_alike_have_no_sharpest_metric() -> None:
+    study = made_up()
+    same = ForcedChoice(*(np.ones((SEEDS, PAIRS)),) * 3)
+    study.shifts = dict.fromkeys(study.shifts, same)
+    assert sharpest(separation(study)) is None
