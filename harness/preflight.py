@@ -91,6 +91,8 @@ def _engines_agree(lab: Lab, scored: _Handful) -> Measurement:
         return lab.measurement(id, unit, reason=reason, not_applicable=True)
     if scored.ignored is not None:
         return lab.measurement(id, unit, reason=scored.ignored)
+    if (missing := hf.lacks_room(lab.base)) is not None:
+        return lab.measurement(id, unit, reason=f"the engines were not compared: {missing}", not_applicable=True)
     both = {lab.base: scored.before, scored.tested: scored.after}
     gaps = {subject: largest_gap(ours, hf.score(subject, scored.completions)) for subject, ours in both.items()}
     rows = [{"cell": subject.name, "estimate": gap} for subject, gap in gaps.items()]

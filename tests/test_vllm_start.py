@@ -152,6 +152,20 @@ def test_an_engine_that_drops_the_adapter_without_a_word_is_caught_too(
     assert found["preflight.adapter_is_live"].outcome == found["preflight.engines_agree"].outcome == "fail"
 
 
+def test_where_hf_has_no_room_the_engines_are_not_compared_and_that_is_said(
+    lab_of: MakeLab, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = lab_of(make_adapter(lab_of.base, tmp_path / "a", seed=57))
+    fresh = HFEngine()
+    assert fresh.lacks_room(lab_of.base) is None
+    monkeypatch.setattr(os, "sysconf", lambda _: 64)
+    reason = fresh.lacks_room(lab_of.base)
+    assert reason is not None and reason.endswith("GiB for served-llama and cpu has 0.0 free")
+    monkeypatch.setattr(lab_of.hf, "lacks_room", lambda _: reason)
+    verdict = verdicts(lab)["preflight.engines_agree"]
+    assert verdict.outcome == "not_applicable" and reason in verdict.message
+
+
 def test_an_engine_that_died_takes_only_those_along_that_need_it(
     lab_of: MakeLab, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

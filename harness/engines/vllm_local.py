@@ -130,7 +130,10 @@ class LocalVLLM:
         self.processes = tuple(rank["pid"] for rank in ranks)
         shape = f"tensor parallel {settings.tensor_parallel}, pipeline parallel {settings.pipeline_parallel}"
         self.served = Served(
-            first["layers"], first["width"], max(0, first["adapters"] - 1), f"vllm, {first['device']}, {first['dtype']}, {shape}"
+            first["layers"],
+            first["width"],
+            max(0, first["adapters"] - 1),
+            f"vllm {first['version']}, {first['device']}, {first['dtype']}, {shape}",
         )
 
     def put(self, vector: NDArray[np.float32]) -> str:
