@@ -158,8 +158,9 @@ def test_where_hf_has_no_room_the_engines_are_not_compared_and_that_is_said(
     lab = lab_of(make_adapter(lab_of.base, tmp_path / "a", seed=57))
     fresh = HFEngine()
     assert fresh.lacks_room(lab_of.base) is None
-    monkeypatch.setattr(os, "sysconf", lambda _: 64)
-    reason = fresh.lacks_room(lab_of.base)
+    with monkeypatch.context() as little:
+        little.setattr(os, "sysconf", lambda _: 64)
+        reason = fresh.lacks_room(lab_of.base)
     assert reason is not None and reason.endswith("GiB for served-llama and cpu has 0.0 free")
     monkeypatch.setattr(lab_of.hf, "lacks_room", lambda _: reason)
     verdict = verdicts(lab)["preflight.engines_agree"]

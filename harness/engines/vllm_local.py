@@ -224,7 +224,11 @@ class LocalVLLM:
             self._llm.llm_engine.remove_lora(oldest.lora_int_id)
         request = LoRARequest(lora_name=digest, lora_int_id=next(self._numbers), lora_path=str(folder))
         self._llm.llm_engine.add_lora(request)
-        check_adapter(self._llm.collective_rpc("evals_adapter", args=(request.lora_int_id,)), subject)
+        try:
+            check_adapter(self._llm.collective_rpc("evals_adapter", args=(request.lora_int_id,)), subject)
+        except InstrumentError:
+            self._llm.llm_engine.remove_lora(request.lora_int_id)  # it would keep its slot
+            raise
         self._loaded[digest] = request
         return request
 
