@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from harness.analysis.proportions import exact_interval
 from harness.data.behavior_checks import check_behavior
-from harness.data.errors import AdapterIgnored
+from harness.data.errors import AdapterIgnored, EngineDied
 from harness.data.measurement import Estimate, Measurement
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion, Scored
@@ -56,9 +56,14 @@ def _handful(lab: Lab) -> _Handful:
 
 
 def measure(lab: Lab) -> tuple[Measurement, ...]:
-    """All preflight measurements of one behavior."""
-    scored = _handful(lab)
-    return (_live(lab, scored), _engines_agree(lab, scored), _finite(lab, scored), _data(lab), _judge(lab))
+    """All preflight measurements of one behavior; an engine that died takes only those along that need it."""
+    try:
+        scored = _handful(lab)
+        of_engine: tuple[Measurement, ...] = (_live(lab, scored), _engines_agree(lab, scored), _finite(lab, scored))
+    except EngineDied as died:
+        units = {"preflight.adapter_is_live": "nats", "preflight.engines_agree": "nats per token", "preflight.finite": "values"}
+        of_engine = tuple(lab.measurement(id, unit, reason=str(died)) for id, unit in units.items())
+    return (*of_engine, _data(lab), _judge(lab))
 
 
 def of_candidate(lab: Lab) -> tuple[Measurement, Measurement]:
@@ -86,6 +91,8 @@ def _engines_agree(lab: Lab, scored: _Handful) -> Measurement:
         return lab.measurement(id, unit, reason=reason, not_applicable=True)
     if scored.ignored is not None:
         return lab.measurement(id, unit, reason=scored.ignored)
+    if (missing := hf.lacks_room(lab.base)) is not None:
+        return lab.measurement(id, unit, reason=f"the engines were not compared: {missing}", not_applicable=True)
     both = {lab.base: scored.before, scored.tested: scored.after}
     gaps = {subject: largest_gap(ours, hf.score(subject, scored.completions)) for subject, ours in both.items()}
     rows = [{"cell": subject.name, "estimate": gap} for subject, gap in gaps.items()]

@@ -288,15 +288,17 @@ def of_a_wrapper(subject: Subject, base: Subject, folder: Path) -> Subject:
 
 
 def test_an_adapter_that_vllm_ignores_is_refused_by_name(
-    small: VLLMEngine, served_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path
+    small: VLLMEngine, hf: HFEngine, served_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path
 ) -> None:
     ignored = of_a_wrapper(make_adapter(served_llama, tmp_path / "a", seed=40), served_llama, tmp_path / "b")
-    for _ in range(2):
+    for _ in range(small.backend(served_llama).served.adapter_slots + 2):  # a refused one keeps no slot
         with pytest.raises(
             AdapterIgnored, match=r"^vllm ignores all of the modules that trained on the wrapper adapts, the first .*layers"
         ):
             small.score(ignored, COMPLETIONS)
-    small.score(served_llama, COMPLETIONS)
+    fitting = make_adapter(served_llama, tmp_path / "c", seed=41)
+    assert token_gap(small.score(fitting, COMPLETIONS), hf.score(fitting, COMPLETIONS)) <= 1e-4
+    assert token_gap(small.score(served_llama, COMPLETIONS), hf.score(served_llama, COMPLETIONS)) <= 1e-4
 
 
 def test_an_adapter_of_a_higher_rank_is_refused(

@@ -5,10 +5,12 @@ The order of the tests matters: the last one kills the server.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -78,6 +80,7 @@ def server(served_llama: Subject, tmp_path_factory: pytest.TempPathFactory) -> I
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=out,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     url = f"http://127.0.0.1:{port}"
     until = time.monotonic() + START_S
@@ -93,6 +96,8 @@ def server(served_llama: Subject, tmp_path_factory: pytest.TempPathFactory) -> I
     yield Server(url, process)
     process.terminate()
     process.wait(30)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # a killed server leaves its engine's processes behind
     patch.undo()
 
 
@@ -128,7 +133,7 @@ def test_the_endpoint_judge_asks_it(server: Server, monkeypatch: pytest.MonkeyPa
 
 def test_it_says_what_it_is(served: ServedVLLM) -> None:
     assert (served.served.layers, served.served.width, served.served.adapter_slots) == (3, 48, 2)
-    assert served.served.numerics == "vllm server, cpu, float32, 1 workers"
+    assert served.served.numerics.startswith("vllm 0.") and served.served.numerics.endswith(" server, cpu, float32, 1 workers")
 
 
 def test_steered_and_plain_agree_in_every_mode(ours: VLLMEngine, hf: HFEngine, served_llama: Subject) -> None:

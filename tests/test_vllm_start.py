@@ -17,6 +17,7 @@ from fixtures.behaviors import resolve_behavior
 from fixtures.models.figures import TINY_HYBRID
 from fixtures.subjects import model_layer_kinds
 from harness.data.behavior_files import load_behavior
+from harness.data.errors import EngineDied
 from harness.data.settings import PROJECT, Settings
 from harness.data.subject import Subject
 from harness.engines.hf import HFEngine
@@ -149,6 +150,35 @@ def test_an_engine_that_drops_the_adapter_without_a_word_is_caught_too(
     monkeypatch.setattr(lab_of.engine, "score", lambda subject, *rest: score(lab_of.base, *rest))
     found = verdicts(lab_of(make_adapter(lab_of.base, tmp_path / "a", seed=54)))
     assert found["preflight.adapter_is_live"].outcome == found["preflight.engines_agree"].outcome == "fail"
+
+
+def test_where_hf_has_no_room_the_engines_are_not_compared_and_that_is_said(
+    lab_of: MakeLab, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = lab_of(make_adapter(lab_of.base, tmp_path / "a", seed=57))
+    fresh = HFEngine()
+    assert fresh.lacks_room(lab_of.base) is None
+    with monkeypatch.context() as little:
+        little.setattr(os, "sysconf", lambda _: 64)
+        reason = fresh.lacks_room(lab_of.base)
+    assert reason is not None and reason.endswith("GiB for served-llama and cpu has 0.0 free")
+    monkeypatch.setattr(lab_of.hf, "lacks_room", lambda _: reason)
+    verdict = verdicts(lab)["preflight.engines_agree"]
+    assert verdict.outcome == "not_applicable" and reason in verdict.message
+
+
+def test_an_engine_that_died_takes_only_those_along_that_need_it(
+    lab_of: MakeLab, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dead(*_: Any) -> Any:
+        raise EngineDied("vllm's worker died in mid-run while it served base")
+
+    monkeypatch.setattr(lab_of.engine, "score", dead)
+    found = verdicts(lab_of(make_adapter(lab_of.base, tmp_path / "a", seed=56)))
+    for id in ("adapter_is_live", "engines_agree", "finite"):
+        verdict = found[f"preflight.{id}"]
+        assert verdict.outcome == "inconclusive" and "died in mid-run" in verdict.message
+    assert found["preflight.data"].outcome == found["preflight.judge"].outcome == "pass"
 
 
 def test_what_only_hf_shows_is_measured_with_hf_and_says_so(lab_of: MakeLab, make_adapter: MakeAdapter, tmp_path: Path) -> None:

@@ -319,6 +319,8 @@ def _parity(study: Study) -> Measurement:
         return lab.measurement(
             id, unit, reason="only one engine is used in this run: there is nothing to compare hf with", not_applicable=True
         )
+    if (missing := hf.lacks_room(lab.base)) is not None:
+        return lab.measurement(id, unit, reason=f"the engines were not compared: {missing}", not_applicable=True)
     added = steering(study.sweep.vector, chosen.layer, PARITY_DOSE, study.sweep.contrast.norm)
     completions = completions_of(study.pairs[:HANDFUL])
     found = steered_parity(engine, hf, lab.base, completions, added, len(lab.layer_kinds))

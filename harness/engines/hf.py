@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,22 @@ class HFEngine:
         config = read_json(file if file.is_file() else subject.base / "config.json")
         own = config.get("eos_token_id", config.get("text_config", {}).get("eos_token_id"))
         return tuple(sorted({self.tokenizer(subject).eos_token_id, *(own if isinstance(own, list) else [own] if own is not None else [])}))
+
+    def lacks_room(self, subject: Subject) -> str | None:
+        """Why the base's weights would not fit on this engine's device; None where they do, or are there already."""
+        if subject.base_digest in self._models:
+            return None
+        file = subject.base / "config.json"
+        stored = str(read_json(file).get("dtype") or read_json(file).get("torch_dtype"))
+        needed = sum(part.stat().st_size for part in subject.base.glob("*.safetensors"))
+        if self.device == "cpu":
+            needed *= 1 if stored == "float32" else 2
+            free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        else:
+            free = torch.cuda.mem_get_info()[0]
+        if needed <= free:
+            return None
+        return f"hf needs {needed / 2**30:.1f} GiB for {subject.name} and {self.device} has {free / 2**30:.1f} free"
 
     def base_model(self, subject: Subject) -> Any:
         """The base's weights, loaded once, without any adapter."""

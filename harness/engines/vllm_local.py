@@ -130,7 +130,10 @@ class LocalVLLM:
         self.processes = tuple(rank["pid"] for rank in ranks)
         shape = f"tensor parallel {settings.tensor_parallel}, pipeline parallel {settings.pipeline_parallel}"
         self.served = Served(
-            first["layers"], first["width"], max(0, first["adapters"] - 1), f"vllm, {first['device']}, {first['dtype']}, {shape}"
+            first["layers"],
+            first["width"],
+            max(0, first["adapters"] - 1),
+            f"vllm {first['version']}, {first['device']}, {first['dtype']}, {shape}",
         )
 
     def put(self, vector: NDArray[np.float32]) -> str:
@@ -221,7 +224,11 @@ class LocalVLLM:
             self._llm.llm_engine.remove_lora(oldest.lora_int_id)
         request = LoRARequest(lora_name=digest, lora_int_id=next(self._numbers), lora_path=str(folder))
         self._llm.llm_engine.add_lora(request)
-        check_adapter(self._llm.collective_rpc("evals_adapter", args=(request.lora_int_id,)), subject)
+        try:
+            check_adapter(self._llm.collective_rpc("evals_adapter", args=(request.lora_int_id,)), subject)
+        except InstrumentError:
+            self._llm.llm_engine.remove_lora(request.lora_int_id)  # it would keep its slot
+            raise
         self._loaded[digest] = request
         return request
 

@@ -127,7 +127,7 @@ class ServedVLLM:
             first["layers"],
             first["width"],
             max(0, first["adapters"] - 1),
-            f"vllm server, {first['device']}, {first['dtype']}, {len(found['ranks'])} workers",
+            f"vllm {first['version']} server, {first['device']}, {first['dtype']}, {len(found['ranks'])} workers",
         )
         self._name = uuid.uuid4().hex[:12]
         self._numbers = itertools.count()

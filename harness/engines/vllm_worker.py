@@ -203,6 +203,8 @@ class Worker:
 
     def evals_install(self) -> dict[str, Any]:
         """Prepare this worker, once; what it is."""
+        import vllm
+
         runner = self.model_runner
         if not hasattr(self, "evals_tap"):
             if runner.device.type == "cpu":
@@ -213,6 +215,7 @@ class Worker:
             _score_without_adapter_on_logits(runner.get_model())
         tap, lora = self.evals_tap, runner.lora_config
         return {
+            "version": vllm.__version__,
             "layers": tap.count,
             "here": sorted(tap.layers),
             "width": tap.width,
