@@ -119,12 +119,19 @@ class Recordings:
         seed: int,
         steering: Steering | None = None,
         temperature: float = 1.0,
+        max_new_tokens: int = 40,
     ) -> list[str]:
         """One sampled reply a prompt."""
         content = digest_of([conversation_key(p) for p in prompts])
         key = self._key(subject, prompts=content, steering=steering_key(steering), seed=seed, temperature=temperature)
+        if max_new_tokens != 40:
+            key["max_new_tokens"] = max_new_tokens
         replies: list[str] = self.store.json(
-            "replies", key, lambda: self.engine.generate(subject, prompts, seed=seed, temperature=temperature, steering=steering)
+            "replies",
+            key,
+            lambda: self.engine.generate(
+                subject, prompts, seed=seed, temperature=temperature, steering=steering, max_new_tokens=max_new_tokens
+            ),
         )
         return replies
 

@@ -28,7 +28,7 @@ from harness.memory.graph import MemoryGraph
 from harness.store import digest_of
 
 Floats = NDArray[np.float64]
-SCENARIOS, CONTROL, SWEPT = 100, 50, 60
+SCENARIOS, CONTROL, SWEPT = 100, 30, 60
 """Dreamed at the loop's own temperature, without seeds, and at each other temperature."""
 FEWEST = 20
 """Scenarios without which nothing is concluded."""

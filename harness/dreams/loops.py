@@ -2,7 +2,7 @@
 
 The embedded one asks a model for a situation around a thing that the walked memories mention, and takes what "the user says" in it. A
 third of the requests asks for a clear direction, a third for a hidden one. What it writes is as good as the model: the shipped one
-knows the form and a few thousand words.
+knows the form and a few thousand words (and no system messages), smollm2-135m writes stories about directions instead of directions.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from harness.json_lines_command import CommandFailure, JsonLinesCommand
 from harness.recordings import Recordings
 
 KINDS = ("clear ", "", "hidden ")
+TASK = Message("system", "You write what a user says to an assistant: the user's own words and nothing else, one to three sentences.")
+MOST_TOKENS = 100
 _SPEAKS = re.compile(r"\b[Tt]he user says:\s*")
 _OF_THE_TALK = (
     "reply|answer|request|question|end|start|wish|first|second|whole|opening|asker|other|middle|one|same|next|last|most|way|words?|person|"
@@ -54,8 +56,14 @@ class EmbeddedDreams:
         for walk in walks:
             kind, thing = KINDS[rng.integers(len(KINDS))], thing_of(walk, rng)
             about = f" about {thing}" if thing else ""
-            prompts.append((Message("user", f"Write a situation in which somebody gives a {kind}direction{about}."),))
-        return [Dream(said_in(reply)) for reply in self.recordings.replies(self.subject, prompts, seed, temperature=temperature)]
+            prompts.append(
+                (
+                    TASK,
+                    Message("user", f"Write a situation in which somebody gives a {kind}direction{about}."),
+                )
+            )
+        replies = self.recordings.replies(self.subject, prompts, seed, temperature=temperature, max_new_tokens=MOST_TOKENS)
+        return [Dream(said_in(reply)) for reply in replies]
 
 
 def thing_of(walk: Walk, rng: np.random.Generator) -> str | None:
