@@ -115,6 +115,8 @@ class LocalVLLM:
             from vllm import LLM
 
             self._llm: Any = LLM(**settings.arguments(base.base), trust_remote_code=base.trust_remote_code)
+        if settings.in_process:
+            os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "0"  # vLLM's configuration goes on asking
         self._numbers = itertools.count(1)
         self._keys = (f"{os.getpid()}-{n}" for n in itertools.count())
         self._loaded: OrderedDict[str, Any] = OrderedDict()

@@ -143,7 +143,7 @@ class SteeringRoutes:
                 answer = await models.load_lora_adapter(LoadLoRAAdapterRequest(lora_name=digest, lora_path=str(folder)))
                 if not isinstance(answer, str):
                     return _refused(answer.error.message)
-                self._adapters[digest] = models.lora_requests[digest].lora_int_id
+            self._adapters[digest] = models.lora_requests[digest].lora_int_id
             self._adapters.move_to_end(digest)
             return JSONResponse({"ranks": await self._workers("evals_adapter", self._adapters[digest])})
 
