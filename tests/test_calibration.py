@@ -163,7 +163,8 @@ def test_the_table_counts_alarms_misses_and_falls(gate: Gate) -> None:
     rows = {row["kind"]: row for row in entry["kinds"]}
     assert rows[ALIKE]["runs"] == 56 and rows[ALIKE]["fails"]["events"] == 0 and not rows[ALIKE]["planted"]
     assert rows["20-point loss"]["fall"]["mean"] == pytest.approx(0.2) and rows["20-point loss"]["all_green"]["value"] == 0
-    assert rows["noise"]["fall"] is None and rows["noise"]["checks"]["q6.perplexity"] == {"fail": 1.0}
+    assert rows["noise"]["fall"] is None and rows["noise"]["checks"]["q6.perplexity"]["verdicts"] == {"fail": 1.0}
+    assert rows["noise"]["checks"]["q6.perplexity"]["fails"]["low"] == pytest.approx(0.025 ** (1 / 8))
     assert all(one["holds"] for one in entry["targets"] if one["kind"] in (ALIKE, "20-point loss"))
     assert rows["20-point loss"]["not_knowing_seeds"]["fails"] == 1 and rows[ALIKE]["not_knowing_seeds"]["all_green"] <= 1
     text = markdown("tiny-hybrid/listening", entry)

@@ -42,7 +42,10 @@ def entry(holds: bool = True) -> dict[str, Any]:
         "fall": None,
         **dict.fromkeys(("fails", "inconclusive", "all_green"), RATE),
         "not_knowing_seeds": {"fails": 0.12, "inconclusive": 0.6, "all_green": 0.31},
-        "checks": {"q4.regression": {"pass": 0.97, "fail": 0.02, "inconclusive": 0.01}, "q6.reasoning": {"not_applicable": 1.0}},
+        "checks": {
+            "q4.regression": {"verdicts": {"pass": 0.97, "fail": 0.02, "inconclusive": 0.01}, "fails": RATE, "inconclusive": RATE},
+            "q6.reasoning": {"verdicts": {"not_applicable": 1.0}, "fails": RATE, "inconclusive": RATE},
+        },
     }
     target = {"target": "false alarms", "kind": "trained <alike>", "at_most": 0.01, "measured": 0.02, "holds": holds}
     return {
@@ -75,7 +78,7 @@ def test_the_page_is_a_result_of_its_own_with_rates_and_targets(tmp_path: Path, 
     (result,) = (one for one in found if one["testCaseId"] == "calibration tiny/listening")
     assert len(found) == 2 and result["status"] == status and says in result["name"]
     rate = "2.0 % [0.0, 10.0]; were runs independent [0.2, 7.0]"
-    for part in ("trained &lt;alike&gt;", rate, "2.0 %, 1.0 %", "12.0 %, 60.0 %, 31.0 %", "not applicable", "0.19"):
+    for part in ("trained &lt;alike&gt;", rate, "2.0 % [0.0, 10.0]</td>", "12.0 %, 60.0 %, 31.0 %", "not applicable", "0.19"):
         assert part in result["descriptionHtml"]
 
 

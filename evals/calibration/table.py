@@ -24,6 +24,10 @@ WHAT: Mapping[str, str] = {
 }
 
 
+BY_CHECK = {"fails": "fail", "inconclusive": "inconclusive"}
+"""What is counted of every check by itself, and the verdict it counts."""
+
+
 @dataclass(frozen=True)
 class Sizes:
     """How many runs of each kind."""
@@ -49,10 +53,11 @@ def _row(gate: Gate, kind: str, outcomes: Sequence[Outcomes], blind: Sequence[Ou
         found: Rate = clustered_rate(np.array(flags, dtype=float), members)
         return {"value": found.value, **asdict(found)}
 
-    counts: dict[str, Counter[str]] = {}
-    for outcome in outcomes:
-        for id, verdict in outcome.verdicts.items():
-            counts.setdefault(id, Counter())[verdict] += 1
+    def check(id: str) -> dict[str, Any]:
+        said = [outcome.verdicts[id] for outcome in outcomes]
+        shares = {verdict: number / len(said) for verdict, number in Counter(said).items()}
+        return {"verdicts": shares, **{name: rate([one == verdict for one in said]) for name, verdict in BY_CHECK.items()}}
+
     subjects = {outcome.plan.candidate.digest: outcome.plan.candidate for outcome in outcomes}
     good = {one.adapter: one.rate for one in gate.good}
     falls = [before - one.rate for one in subjects.values() if one.rate is not None and (before := good[one.adapter]) is not None]
@@ -72,7 +77,7 @@ def _row(gate: Gate, kind: str, outcomes: Sequence[Outcomes], blind: Sequence[Ou
             "inconclusive": float(np.mean([outcome.inconclusive for outcome in blind])),
             "all_green": float(np.mean([outcome.missed for outcome in blind])),
         },
-        "checks": {id: {verdict: number / len(outcomes) for verdict, number in found.items()} for id, found in counts.items()},
+        "checks": {id: check(id) for id in outcomes[0].verdicts},
     }
 
 

@@ -20,7 +20,6 @@ HEADINGS = (
     *("a gate fails", "one is inconclusive", "all green", "the three if verdicts did not know how much seeds differ"),
 )
 CELL = "border:1px solid #8884;padding:2px 8px;text-align:left;vertical-align:top"
-RED = ("fail", "inconclusive", "error")
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,10 @@ def _html(entry: Mapping[str, Any]) -> str:
         _table(("target", "in runs of", "at most", "measured", "holds"), map(_target, entry["targets"])),
         "<h4>Runs</h4>",
         _table(HEADINGS, map(_row, entry["kinds"])),
-        "<h4>By check: fails, inconclusive</h4>",
-        _by_check(entry["kinds"]),
+        "<h4>By check: a run in which it fails</h4>",
+        _by_check(entry["kinds"], "fails"),
+        "<h4>By check: a run in which it is inconclusive</h4>",
+        _by_check(entry["kinds"], "inconclusive"),
         "<h4>How much trainings alike differ</h4>",
         _table(
             ("check", "standard deviation of the difference", "over the scatter of scenarios", "adapters"),
@@ -86,13 +87,14 @@ def _rate(rate: Mapping[str, Any]) -> str:
     return f"{100 * rate['value']:.1f} % [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]; were runs independent [{independent}]"
 
 
-def _by_check(kinds: list[Mapping[str, Any]]) -> str:
+def _by_check(kinds: list[Mapping[str, Any]], what: str) -> str:
     ids = list(dict.fromkeys(id for row in kinds for id in row["checks"]))
 
-    def cell(found: Mapping[str, float]) -> str:
-        if set(found) == {"not_applicable"}:
+    def cell(found: Mapping[str, Any]) -> str:
+        if not found or set(found["verdicts"]) == {"not_applicable"}:
             return "not applicable"
-        return ", ".join(f"{100 * found.get(outcome, 0):.1f} %" for outcome in RED[:2])
+        rate = found[what]
+        return f"{100 * rate['value']:.1f} % [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
 
     rows = ((row["kind"], *(cell(row["checks"].get(id, {})) for id in ids)) for row in kinds)
     return _table(("the candidate", *ids), rows)

@@ -1,0 +1,104 @@
+"""Recording the subjects of a calibration: in order, each once, on from where a killed run was. Nothing is trained here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evals.calibration import measuring
+from evals.calibration.doses import Dosed
+from evals.calibration.measuring import FALLS, FEWEST, Measuring, check_enough
+from evals.calibration.plants import AMOUNTS
+from evals.calibration.recordings import Book, Recording, load
+from harness.data.errors import InputError
+
+ADAPTERS = 3
+BROKEN = (*AMOUNTS, "wrong adapter")
+
+
+def book(base: str = "base") -> Book:
+    nothing: dict[str, Any] = {"tiers": {}, "base_solved": {}, "recordings": ()}
+    return Book("tiny", "listening", base, "behavior", np.array(["a", "b"]), np.array(["p", "q"]), **nothing)
+
+
+class Records:
+    """Stands in for everything that needs a model; counts what was recorded, and is killed at a chosen point."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fall: float = 0.2) -> None:
+        self.made: list[tuple[str, int]] = []
+        self.killed_after = 10_000
+        subject = SimpleNamespace(digest="d")
+        monkeypatch.setattr(measuring, "EmbeddedJudge", SimpleNamespace(fit=lambda behavior: None))
+        monkeypatch.setattr(measuring, "healthy", lambda arms, seed: (subject, Path()))
+        monkeypatch.setattr(measuring, "judged_rate", lambda lab, judge, subject: 0.8)
+        monkeypatch.setattr(measuring, "dose", lambda lab, judge, good, seed, k: Dosed(subject, 5, fall if k == FALLS[0] else k))  # type: ignore[arg-type]  # a subject
+        monkeypatch.setattr(measuring, "planted", lambda arms, good, seed: {kind: lambda: subject for kind in AMOUNTS})
+        monkeypatch.setattr(measuring, "empty_book", lambda lab, samples: book())
+        monkeypatch.setattr(measuring, "record", self.record)
+
+    def record(self, lab: Any, book: Book, kind: str, adapter: int, subject: Any, samples: int, rate: float | None = None) -> Recording:
+        if len(self.made) >= self.killed_after:
+            raise KeyboardInterrupt
+        self.made.append((kind, adapter))
+        return Recording(kind, adapter, f"{kind}-{adapter}", np.zeros(2), np.zeros(2), {}, 1.0, 0.0, rate)
+
+
+def task(folder: Path, said: list[str] | None = None, **more: Any) -> Measuring:
+    lab: Any = SimpleNamespace(
+        behavior=SimpleNamespace(name="listening", digest="behavior"), base=SimpleNamespace(name="tiny", digest="base"), arms=None
+    )
+    return Measuring(lab, lab, ADAPTERS, folder / "book.npz", (said if said is not None else []).append, **more)
+
+
+def test_good_adapters_come_first_then_every_kind_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = Records(monkeypatch)
+    made = task(tmp_path).book()
+    assert records.made[:ADAPTERS] == [("good", seed) for seed in range(ADAPTERS)]
+    assert records.made[ADAPTERS : ADAPTERS + 1 + len(BROKEN)] == [("20-point loss", 0), *((kind, 0) for kind in BROKEN)]
+    assert sorted(made.kinds) == sorted(("20-point loss", "10-point loss", *BROKEN))
+    assert all(len(made.of(kind)) == ADAPTERS for kind in ("good", *made.kinds))
+    assert [one.rate for one in made.of("20-point loss")] == pytest.approx([0.6] * ADAPTERS)
+
+
+def test_a_killed_run_goes_on_and_records_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = Records(monkeypatch)
+    records.killed_after = 7
+    with pytest.raises(KeyboardInterrupt):
+        task(tmp_path).book()
+    assert len(load(tmp_path / "book.npz").recordings) == 7
+    records.killed_after = 10_000
+    whole = task(tmp_path).book()
+    assert len(records.made) == len(set(records.made)) == len(whole.recordings) == ADAPTERS * (1 + len(FALLS) + len(BROKEN))
+
+
+def test_when_the_time_is_up_what_is_there_is_kept_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records, said = Records(monkeypatch), list[str]()
+    assert task(tmp_path, said, until=0.0).book().recordings == () and records.made == []
+    assert said == ["time is up: 0 of 27 steps are recorded; the same command goes on from here"]
+
+
+def test_a_fall_that_is_too_far_off_is_no_20_point_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Records(monkeypatch, fall=0.29)
+    made = task(tmp_path).book()
+    assert made.of("20-point loss") == () and len(made.of("near a 20-point loss")) == ADAPTERS
+
+
+def test_a_book_of_other_weights_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from evals.calibration.recordings import save
+
+    records, said = Records(monkeypatch), list[str]()
+    old = records.record(None, book(), "good", 0, None, 5)
+    save(replace(book("other"), recordings=(old,)), tmp_path / "book.npz")
+    records.made.clear()
+    task(tmp_path, said).book()
+    assert ("good", 0) in records.made and "book.npz is of other weights or another behavior: begun anew" in said
+
+
+def test_too_few_good_adapters_are_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match=f"0 good adapters are recorded; a calibration needs at least {FEWEST}"):
+        check_enough(book())
