@@ -112,8 +112,9 @@ class LocalVLLM:
     def __init__(self, base: Subject, settings: LocalSettings) -> None:
         self.base, self.settings = base, settings
         with _environment(environment(settings)), _one_line(f"vllm could not load {base.name}"):
-            from vllm import LLM
+            from vllm import LLM, envs
 
+            envs.disable_envs_cache()  # of a vLLM started earlier in this process
             self._llm: Any = LLM(**settings.arguments(base.base), trust_remote_code=base.trust_remote_code)
         if settings.in_process:
             os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "0"  # vLLM's configuration goes on asking
@@ -243,7 +244,10 @@ class LocalVLLM:
             raise EngineDied(self._dead)
         try:
             yield
-        except EngineDeadError:
+        except Exception as error:
+            others = [pid for pid in self.processes if pid != os.getpid()]
+            if not isinstance(error, EngineDeadError) and all(map(_runs, others)):
+                raise
             self._dead = f"vllm's worker died in mid-run while it served {self.base.name}"
             raise EngineDied(self._dead) from None
 
@@ -265,6 +269,14 @@ def check_adapter(ranks: Sequence[Mapping[str, Any]], subject: Subject) -> None:
         raise InstrumentError(f"{subject.name} adapts lm_head, which vllm cannot score prompts with: merge it into a checkpoint")
     if not all(rank["last slot free"] for rank in ranks):
         raise InstrumentError("all of vllm's adapter slots are taken: requests without an adapter would be computed with the last one")
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and not only waits to be buried."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return not Path("/proc").is_dir()
 
 
 def _keys(specs: Sequence[Spec], what: str) -> list[str]:
