@@ -10,6 +10,8 @@ Each ratio is the median of interleaved repeats, but for training, which takes m
 
 from __future__ import annotations
 
+import harness  # noqa: F401  # isort: skip  # before transformers: see harness/torchvision_cpu.py
+
 import copy
 import statistics
 import tempfile

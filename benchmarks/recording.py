@@ -11,6 +11,8 @@ size in bfloat16.
 
 from __future__ import annotations
 
+import harness  # noqa: F401  # isort: skip  # before transformers: see harness/torchvision_cpu.py
+
 import argparse
 import json
 import statistics

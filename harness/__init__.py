@@ -3,4 +3,8 @@
 Lower never imports higher: gate > arms, steering, judge > engines, recorders > analysis > data.
 """
 
+from harness import torchvision_cpu
+
 __version__ = "0.1.0"
+
+torchvision_cpu.install()

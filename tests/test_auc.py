@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from harness.analysis.auc import auc, auc_gain
+from harness.analysis.auc import auc, auc_difference, auc_gain
 from harness.analysis.sample import DegenerateSample
 
 DOMAINS = np.repeat(np.arange(16), 4)
@@ -43,6 +43,18 @@ def test_the_interval_covers_no_gain_where_there_is_none(shared: float) -> None:
         gain, _ = auc_gain(degraded, healthy, DOMAINS, 0.05, rng, resamples=400)
         covered += gain.low <= 0 <= gain.high
     assert covered / 300 >= 0.93
+
+
+def test_the_difference_is_that_of_the_gains_and_none_against_itself() -> None:
+    rng = np.random.default_rng(4)
+    healthy, degraded = rng.normal(size=(6, 64)), rng.normal(size=(6, 64))
+    sharper = degraded.copy()
+    sharper[0] += 2
+    gain = auc_difference((sharper, healthy), (degraded, healthy), DOMAINS, 0.05, rng)
+    (after, _), (before, _) = (auc_gain(each, healthy, DOMAINS, 0.05, rng) for each in (sharper, degraded))
+    assert gain.value == pytest.approx(after.value - before.value) and gain.low > 0
+    with pytest.raises(DegenerateSample, match="no variance"):
+        auc_difference((degraded, healthy), (degraded, healthy), DOMAINS, 0.05, rng)
 
 
 def test_refusals() -> None:

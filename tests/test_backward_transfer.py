@@ -18,6 +18,7 @@ from fixtures import corpora, tasks
 from fixtures.behaviors import resolve_behavior
 from harness.analysis.sample import DegenerateSample
 from harness.arms import ArmMaker
+from harness.bits_per_byte import bits_per_byte
 from harness.data.behavior import Message, Pair
 from harness.data.behavior_files import load_behavior
 from harness.data.measurement import Estimate, Measurement
@@ -461,7 +462,7 @@ def test_change_is_in_the_unit_of_the_cell_and_gain_is_turned() -> None:
 def test_bits_per_byte_are_all_nats_over_all_scored_bytes(hf: HFEngine, tiny_hybrid: Subject, tmp_path: Path) -> None:
     documents = corpora.prose()[:3]
     lab: Any = SimpleNamespace(base=tiny_hybrid, recordings=Recordings(hf, Store(tmp_path)), arms=SimpleNamespace(engine=hf))
-    found = ability.bits_per_byte(lab, tiny_hybrid, documents)
+    found = bits_per_byte(lab, tiny_hybrid, [document.text for document in documents])
     for document, bits, scored in zip(documents, found, hf.score_texts(tiny_hybrid, [d.text for d in documents]), strict=True):
         first = hf.tokenizer(tiny_hybrid)(document.text)["input_ids"][0]
         size = len(document.text.encode()) - len(hf.tokenizer(tiny_hybrid).decode([first]).encode())

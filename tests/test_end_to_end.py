@@ -93,7 +93,7 @@ def plain_adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_check_is_reported(cold: Finished) -> None:
     assert cold.gate["complete"], cold.output
     questions = {check["question"] for check in cold.gate["checks"]}
-    assert questions == {"preflight", "q1", "q3", "q4", "q5", "q6", "q7"}
+    assert questions == {"preflight", "q1", "q2", "q3", "q4", "q5", "q6", "q7"}
     assert not [check for check in cold.gate["checks"] if check["verdict"] == "error"], cold.output
 
 

@@ -198,10 +198,9 @@ def test_each_behavior_is_a_check_of_its_own(make_project: MakeProject, tmp_path
     ("arguments", "line"),
     [
         (("--engine", "gguf"), "--engine gguf: not allowed; allowed: hf or vllm"),
-        (("--engine", "vllm"), "--engine vllm: not yet; allowed for now: hf"),
         (("--baseline", "monday"), "--baseline monday: given without --candidate; allowed: both, or neither"),
-        (("--server", "http://localhost"), "--server: not yet; leave it out, the hf engine loads the model itself"),
-        (("--tensor-parallel", "2"), "--tensor-parallel 2: not yet; allowed for now: 1"),
+        (("--tensor-parallel", "0"), "--tensor-parallel 0: not allowed; allowed: a whole number, 1 or more"),
+        (("--vllm", "0.6"), "--vllm 0.6: not allowed; allowed: NAME=VALUE, such as gpu_memory_utilization=0.6"),
         (("--seed", "-1"), "--seed -1: not allowed; allowed: a whole number, 0 or more"),
         (("--profile", "slow"), "--profile slow: not allowed; allowed: quick or full"),
         (("--inconclusive", "maybe"), "--inconclusive maybe: not allowed; allowed: fail or allow"),
@@ -263,3 +262,29 @@ def test_a_teardown_that_breaks_takes_the_verdict_with_it(make_project: MakeProj
     assert (result.code, check["verdict"]) == (3, "error")
     assert check["message"] == "q1.effect was not measured (in the test's teardown): RuntimeError: could not shut down"
     assert check["estimate"] == 0.3
+
+
+DYING = """
+    @pytest.mark.check("q1.effect")
+    def test_before(gate, measured): gate.judge(measured("q1.effect", 0.3))
+    @pytest.mark.gate("q4.regression")
+    def test_in_mid_run(gate, measured):
+        from harness.data.errors import EngineDied
+        raise EngineDied("vllm's worker died in mid-run while it served base")
+"""
+
+
+def test_an_engine_that_dies_leaves_what_was_measured_and_nothing_passes_for_it(make_project: MakeProject, tmp_path: Path) -> None:
+    result = make_project(tmp_path, DYING).run("evals")
+    assert result.verdicts["q1.effect[listening]"] == "pass"
+    died = result.check("q4.regression[listening]")
+    assert died["verdict"] == "inconclusive" and died["kind"] == "gate"
+    assert died["message"] == (
+        "q4.regression was not measured: vllm's worker died in mid-run while it served base; what was measured before stands."
+    )
+    assert (result.code, result.gate["verdict"]) == (3, "inconclusive")
+
+
+def test_an_engine_that_dies_is_no_green_run_even_where_inconclusive_is_allowed(make_project: MakeProject, tmp_path: Path) -> None:
+    result = make_project(tmp_path, DYING).run("evals", "--inconclusive", "allow")
+    assert (result.code, result.gate["complete"]) == (3, False)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,7 @@ from harness.data.behavior_files import write_skeleton
 from harness.data.errors import InputError
 from harness.data.settings import PROJECT, Settings
 from harness.data.subject import Subject
+from harness.engines import vllm_start
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter
@@ -129,3 +130,27 @@ def test_results_of_another_tool_are_read_before_anything_loads(settings: Settin
     recorded = PROJECT / "tests" / "data" / "lm_eval"
     validate(replace(settings, lm_eval=(recorded / "before", recorded / "after")))
     assert str(tmp_path) in refusal(replace(settings, lm_eval=(recorded / "before", tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"server": "http://localhost:1"}, "--server http://localhost:1: given without --engine vllm; allowed: both, or neither"),
+        ({"tensor_parallel": 2}, "--tensor-parallel 2: hf runs on one device; allowed: 1, or --engine vllm"),
+        ({"pipeline_parallel": 2}, "--pipeline-parallel 2: hf runs on one device; allowed: 1, or --engine vllm"),
+        ({"vllm": (("seed", 1),)}, "--vllm seed: given without --engine vllm; allowed: both, or neither"),
+        ({"engine": "vllm", "vllm": (("enforce_eager", False),)}, "--vllm enforce_eager: not allowed, the suite sets it: "),
+        ({"engine": "vllm", "server": "localhost:8000"}, "--server localhost:8000: not allowed; allowed: http://HOST:PORT"),
+        ({"engine": "vllm", "server": "http://127.0.0.1:9", "tensor_parallel": 2}, "--server: it has options of its own; leave"),
+        ({"engine": "vllm", "server": "http://127.0.0.1:9"}, "--server http://127.0.0.1:9: nothing answers there (ConnectionRefusedError)"),
+    ],
+)
+def test_what_an_engine_cannot_be_asked_for(settings: Settings, wrong: dict[str, Any], line: str) -> None:
+    assert refusal(replace(settings, **wrong)).startswith(line)
+
+
+def test_an_engine_that_is_not_installed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm_start.importlib.util, "find_spec", lambda _: None)  # type: ignore[attr-defined]  # the module's own import
+    assert refusal(replace(settings, engine="vllm")).startswith(
+        "--engine vllm: vllm is not installed; install it with: pip install '.[vllm]'"
+    )

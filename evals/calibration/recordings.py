@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.q6.ability import bits_per_byte, share_solved_unless_at_floor, solved
+from evals.q6.ability import share_solved_unless_at_floor, solved
 from evals.q6.experiment import Part, margin_of, tasks_of
 from fixtures import corpora
+from harness.bits_per_byte import bits_per_byte
 from harness.data.errors import InputError
 from harness.data.subject import Subject
 from harness.forced_choice import PRIMARY
@@ -106,7 +107,7 @@ def record(lab: Lab, book: Book, kind: str, adapter: int, subject: Subject, samp
     live, finite = of_candidate(replace(lab, candidate=subject))
     changed = math.nan if live.estimate is None else live.estimate.value
     same = lab.base if changed == 0 else subject  # to the last bit the same log-probabilities: base's recordings are its own
-    pairs, documents = lab.behavior.split("test"), corpora.prose()
+    pairs, texts = lab.behavior.split("test"), [document.text for document in corpora.prose()]
     tiers = {part: list(dict.fromkeys(book.tiers[part].tolist())) for part in book.tiers}
     assert finite.estimate is not None
     return Recording(
@@ -114,7 +115,7 @@ def record(lab: Lab, book: Book, kind: str, adapter: int, subject: Subject, samp
         adapter,
         subject.digest,
         lab.shift(same, pairs).metric(PRIMARY),
-        bits_per_byte(lab, same, documents) - bits_per_byte(lab, lab.base, documents),
+        bits_per_byte(lab, same, texts) - bits_per_byte(lab, lab.base, texts),
         {part: _solved(lab, same, part, tiers[part], samples) for part in SAMPLED if part in tiers},
         changed,
         finite.estimate.value,

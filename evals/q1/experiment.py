@@ -21,12 +21,13 @@ from harness.analysis.sample import DegenerateSample
 from harness.analysis.shift_direction import direction_projection, project_on
 from harness.data.arm import Arm, ArmKind, Regime
 from harness.data.behavior import Pair
+from harness.data.errors import InputError
 from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt
 from harness.engines.protocol import Completion, Sites
 from harness.forced_choice import METRICS, PRIMARY, UNIT, ForcedChoice, Metric
-from harness.judge import EmbeddedJudge, Label
+from harness.judge import JudgeError, Label, judge_for
 from harness.lab import Lab, domains_of
 
 Floats = NDArray[np.float64]
@@ -140,12 +141,12 @@ def _free_replies(
 ) -> tuple[dict[str, list[Label]], list[tuple[Pair, dict[str, str]]]]:
     """One sampled reply a pair and arm, and the judge's label of each; shown, not gated."""
     try:
-        judge = EmbeddedJudge.fit(lab.behavior)
-    except ValueError:
+        judge = judge_for(lab.settings, lab.behavior, lab.arms.store)
+        prompts = [pair.messages for pair in pairs]
+        replies = {name: lab.recordings.replies(subject, prompts, lab.settings.seed) for name, subject in subjects.items()}
+        labels = {name: judge.labels(prompts, texts) for name, texts in replies.items()}
+    except (InputError, JudgeError):
         return {}, []
-    prompts = [pair.messages for pair in pairs]
-    replies = {name: lab.recordings.replies(subject, prompts, lab.settings.seed) for name, subject in subjects.items()}
-    labels = {name: [judge.label(m, r) for m, r in zip(prompts, texts, strict=True)] for name, texts in replies.items()}
     return labels, [(pair, {name: texts[i] for name, texts in replies.items()}) for i, pair in enumerate(pairs)]
 
 
@@ -190,7 +191,7 @@ def _effect(study: Study, exhibits: Sequence[Exhibit]) -> Measurement:
 
 
 def _attention_shift(study: Study) -> Measurement:
-    lab, id, last = study.lab, "q1.attention_shift", study.lab.doses[-1]
+    lab, id, last = study.lab.on_hf(), "q1.attention_shift", study.lab.doses[-1]
     unit = "attention mass along the trained direction"
     if not study.inside:
         return lab.measurement(id, unit, reason="the model has no full-attention layers", not_applicable=True)

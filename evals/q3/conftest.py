@@ -14,6 +14,7 @@ from harness.lab import Lab
 @pytest.fixture(scope="session")
 def q3(lab: Lab) -> Mapping[str, Measurement]:
     """Q3's measurements by id."""
+    lab = lab.on_hf()  # all of it rests on what no other engine shows
     if lab.identical:
         return experiment.no_change(lab)
     return experiment.measurements(experiment.run(lab))

@@ -11,12 +11,12 @@ from evals.q4 import experiment
 from harness.data.errors import InputError
 from harness.data.measurement import Measurement
 from harness.json_lines_command import JsonLinesCommand
-from harness.judge import EmbeddedJudge
+from harness.judge import judge_for
 from harness.lab import Lab
-from harness.memory.agents import AgentError, EmbeddedSignal, EmbeddedSurface, SurfaceObserve, TrainingSignal
+from harness.memory.agents import AgentError, EmbeddedSignal, EmbeddedSurface, StoredSurface, SurfaceObserve, TrainingSignal
 from harness.memory.command_agents import CommandSignal, CommandSurface
 from harness.memory.graph import MemoryGraph
-from harness.memory.similarity import SentenceModel
+from harness.memory.similarity import Hybrid
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def q4(lab: Lab, memory: MemoryGraph) -> Callable[[str], Measurement]:
         if settings.surface_observe is not None:
             return CommandSurface(JsonLinesCommand(settings.surface_observe))
         try:
-            return EmbeddedSurface(SentenceModel())
+            return StoredSurface(EmbeddedSurface(Hybrid()), lab.arms.store)
         except InputError as error:
             raise AgentError(f"surface-observe: {error}") from None
 
@@ -37,7 +37,7 @@ def q4(lab: Lab, memory: MemoryGraph) -> Callable[[str], Measurement]:
     def signal() -> TrainingSignal:
         if settings.training_signal is not None:
             return CommandSignal(JsonLinesCommand(settings.training_signal))
-        return EmbeddedSignal(EmbeddedJudge.fit(lab.behavior), lab.behavior.memory_node)
+        return EmbeddedSignal(judge_for(settings, lab.behavior, lab.arms.store), lab.behavior.memory_node)
 
     study = experiment.Study(lab, memory, surface, signal)
     return lambda id: experiment.MEASURES[id](study)

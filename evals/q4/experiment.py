@@ -14,14 +14,14 @@ from scipy import stats
 from evals.baseline import Earlier, NotComparable, accepted_cycle, earlier, pinned_cycle
 from evals.q4 import plots
 from evals.q4.baseline import probes_since
-from evals.q6.ability import bits_per_byte
 from fixtures import corpora
 from fixtures.behaviors import resolve_behavior, shipped_behaviors
-from harness.analysis.auc import auc_gain
+from harness.analysis.auc import auc_difference, auc_gain
 from harness.analysis.control_chart import Chart, tuned
 from harness.analysis.intervals import mean_interval
 from harness.analysis.ratios import ratio_interval
 from harness.analysis.sample import DegenerateSample
+from harness.bits_per_byte import bits_per_byte
 from harness.cycles import CORRECTION_STEPS, EXAMPLES, Cycles, corrected, cycles, healthy
 from harness.data.behavior import Pair
 from harness.data.behavior_files import load_behavior
@@ -30,7 +30,7 @@ from harness.data.subject import Subject
 from harness.engines.protocol import Completion, Sites
 from harness.forced_choice import PRIMARY, UNIT, completions_of
 from harness.lab import Lab, domains_of
-from harness.memory.agents import AgentError, Conversation, EmbeddedSurface, Flag, SurfaceObserve, TrainingSignal
+from harness.memory.agents import AgentError, Conversation, EmbeddedSurface, Flag, StoredSurface, SurfaceObserve, TrainingSignal
 from harness.memory.graph import MemoryGraph
 from harness.memory.similarity import Lexical
 from harness.preflight import exact
@@ -42,6 +42,8 @@ PROBES = 48
 CLEAN, PLANTED = 6, 3
 """Simulated cycles of the healthy adapter, then of the most degraded one."""
 CORRECTIONS = EXAMPLES * CORRECTION_STEPS
+REPLIES = 2
+"""To a scenario, for surfacing: their activations are averaged, so that a scenario counts once."""
 UNIT_OF_EFFECT = "share of the training effect"
 
 
@@ -181,35 +183,48 @@ def placebos(memory: MemoryGraph, node: str, others: Sequence[str]) -> list[str]
     return [pattern.id for pattern in memory.of_kind("pattern") if pattern.id != node and pattern.id not in others]
 
 
-def activations(study: Study, surface: SurfaceObserve, nodes: Sequence[str]) -> dict[int, Floats]:
-    """Activation of the named nodes by the replies of each dose, [nodes, test pairs]."""
-    where = [study.memory.index[node] for node in nodes]
-    return {dose: surface.surface(study.memory, study.replies_of(subject))[:, where].T for dose, subject in study.by_dose().items()}
+def activations(study: Study, surface: SurfaceObserve, nodes: Sequence[str], conversations: Sequence[Conversation]) -> Floats:
+    """Activation of the named nodes by every conversation, [nodes, conversations]."""
+    return surface.surface(study.memory, conversations)[:, [study.memory.index[node] for node in nodes]].T
+
+
+def averaged(study: Study, surface: SurfaceObserve, nodes: Sequence[str], replies: Sequence[Sequence[Conversation]]) -> Floats:
+    """The mean of `activations` over several replies to the same scenarios, [nodes, scenarios]; the agent is asked once."""
+    every = activations(study, surface, nodes, [conversation for each in replies for conversation in each])
+    return np.asarray(every.reshape(len(nodes), len(replies), -1).mean(axis=1))
 
 
 def _surfacing(study: Study, id: str) -> Measurement:
     lab, memory = study.lab, study.memory
+    unit = "AUC above placebos"
     node = lab.behavior.memory_node
     if node not in memory.index:
-        return lab.measurement(id, "AUC above placebos", reason=f"the memory graph has no node {node}, which behavior.toml names")
+        return lab.measurement(id, unit, reason=f"the memory graph has no node {node}, which behavior.toml names")
     failures = [load_behavior(resolve_behavior(name)).memory_node for name in shipped_behaviors()]
     names = [node, *placebos(memory, node, failures)]
     if len(names) < 6:
         reason = f"the memory graph has {len(names) - 1} patterns beside {node}; at least 5 placebos are needed"
-        return lab.measurement(id, "AUC above placebos", reason=reason)
+        return lab.measurement(id, unit, reason=reason)
     surface = study.surface()
     lab.progress(f"q4 {lab.behavior.name}: surfacing by {surface.name}")
-    scores = activations(study, surface, names)
-    rng, alpha = lab.rng(id), lab.alpha(id)
-    estimate, areas = auc_gain(scores[study.most], scores[0], study.domains, alpha, rng)
-    words = activations(study, EmbeddedSurface(Lexical()), names)
-    _, word_areas = auc_gain(words[study.most], words[0], study.domains, alpha, rng)
+    alpha, domains = lab.alpha(id), domains_of(study.every_pair)
+    replies = [
+        [study.conversations(subject, study.every_pair, lab.settings.seed + i) for i in range(REPLIES)]
+        for subject in (study.cycles.degraded[study.most], study.cycles.healthy)
+    ]
+    degraded, healthy = (averaged(study, surface, names, each) for each in replies)
+    estimate, areas = auc_gain(degraded, healthy, domains, alpha, lab.rng(id))
+    by_words = StoredSurface(EmbeddedSurface(Lexical()), lab.arms.store)
+    words_degraded, words_healthy = (averaged(study, by_words, names, each) for each in replies)
+    word_gain, word_areas = auc_gain(words_degraded, words_healthy, domains, alpha, lab.rng(id, "lexical"))
+    beyond = auc_difference((degraded, healthy), (words_degraded, words_healthy), domains, alpha, lab.rng(id, "beyond"))
     rows: list[dict[str, Any]] = [{"cell": name, "estimate": float(area)} for name, area in zip(names, areas, strict=True)]
-    by_dose = {}
+    rows.append({"cell": "gain of the lexical baseline", **_interval(word_gain)})
+    rows.append({"cell": "gain beyond the lexical baseline's", **_interval(beyond)})
+    by_dose = {dose: activations(study, surface, names, study.replies_of(subject)) for dose, subject in study.by_dose().items()}
     for dose in study.cycles.degraded:
-        gain, of_dose = auc_gain(scores[dose], scores[0], study.domains, alpha, lab.rng(id, str(dose)))
-        by_dose[dose] = float(of_dose[0])
-        rows.append({"cell": "gain by counter-examples", "n": dose, "estimate": gain.value, "low": gain.low, "high": gain.high})
+        gain, _ = auc_gain(by_dose[dose], by_dose[0], study.domains, alpha, lab.rng(id, str(dose)))
+        rows.append({"cell": "gain by counter-examples", "n": dose, **_interval(gain)})
     null = {
         "kind": "activation of placebo patterns by the same replies",
         "AUC of the pattern": float(areas[0]),
@@ -217,12 +232,17 @@ def _surfacing(study: Study, id: str) -> Measurement:
         "size": len(areas) - 1,
         "maximum": float(areas[1:].max()),
         "AUC of the pattern, lexical baseline": float(word_areas[0]),
-        "gain of the lexical baseline": float(word_areas[0] - word_areas[1:].mean()),
+        "gain of the lexical baseline": word_gain.value,
+        "gain beyond the lexical baseline's": beyond.value,
         "memory": memory.digest,
         "agent": surface.name,
     }
-    exhibits = [Exhibit("surfacing of the pattern by dose", plots.surfacing(study, scores, names))]
-    return lab.measurement(id, "AUC above placebos", estimate, series=rows, null=null, exhibits=exhibits)
+    exhibits = [Exhibit("surfacing of the pattern by dose", plots.surfacing(study, by_dose, names))]
+    return lab.measurement(id, unit, estimate, series=rows, null=null, exhibits=exhibits)
+
+
+def _interval(estimate: Estimate) -> dict[str, float]:
+    return {"estimate": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def flagging(study: Study) -> Measurement:
@@ -370,7 +390,8 @@ def _self_healing(study: Study, id: str) -> Measurement:
     healthy_shift = study.shift(study.cycles.healthy)
     gain = mean_interval(shifts["flagged"] - shifts["random"], study.domains, lab.alpha(id), lab.rng(id))
     prose = corpora.prose()
-    cost = bits_per_byte(lab, healed["flagged"], prose) - bits_per_byte(lab, lab.base, prose)
+    texts = [document.text for document in prose]
+    cost = bits_per_byte(lab, healed["flagged"], texts) - bits_per_byte(lab, lab.base, texts)
     paid = mean_interval(cost, np.array([document.domain for document in prose]), 0.05, lab.rng(id, "prose"))
     threshold = lab.thresholds.for_check("q6.perplexity", lab.base.name, lab.behavior.name)
     margin = threshold.margin if threshold is not None and threshold.margin is not None else 0.01

@@ -35,8 +35,10 @@ from harness.analysis.standardized import standardized_ratio, standardized_shift
 from harness.data.behavior import Message, Pair
 from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.engines.protocol import Completion, Positions, Sites
-from harness.forced_choice import PRIMARY, UNIT
+from harness.forced_choice import PRIMARY, UNIT, completions_of
 from harness.lab import Lab, domains_of
+from harness.parity import steered_parity
+from harness.preflight import HANDFUL, exact
 from harness.steering import DOSES, Contrast, Vector, contrasts, layer_indices, steering
 
 Floats = NDArray[np.float64]
@@ -45,6 +47,8 @@ FEW = 20
 """Pairs that Rimsky-style vectors are often said to need; the vector of all train pairs is measured beside that of these."""
 DEV_NULLS = 5
 """Random vectors a layer that the cell is chosen against, and as many label-shuffled ones."""
+PARITY_DOSE = 0.4
+"""At which the engines are compared: a mistake moves the numbers by far more than rounding, and the model still makes sense."""
 AS_STEERABLE = 0.8
 """A standardized shift of at least this share of the simple feature's counts as being as steerable."""
 
@@ -303,9 +307,30 @@ def measurements(study: Study) -> dict[str, Measurement]:
         reason=reason,
         answer=cell,
     )
-    parity = lab.measurement("q5.engine_parity", "nats per token", reason="only one engine is installed in this run", not_applicable=True)
-    found = (effect, coherence, sign, anti, over, parity, _viability(study, effect))
+    found = (effect, coherence, sign, anti, over, _parity(study), _viability(study, effect))
     return {measurement.id: measurement for measurement in found}
+
+
+def _parity(study: Study) -> Measurement:
+    """The chosen vector in this run's engine and in hf; a mistake in steering must show, or nothing is compared."""
+    lab, id, unit = study.lab, "q5.engine_parity", "nats per token"
+    engine, hf, chosen = lab.recordings.engine, lab.arms.engine, study.sweep.chosen
+    if engine.name == hf.name:
+        return lab.measurement(
+            id, unit, reason="only one engine is used in this run: there is nothing to compare hf with", not_applicable=True
+        )
+    if (missing := hf.lacks_room(lab.base)) is not None:
+        return lab.measurement(id, unit, reason=f"the engines were not compared: {missing}", not_applicable=True)
+    added = steering(study.sweep.vector, chosen.layer, PARITY_DOSE, study.sweep.contrast.norm)
+    completions = completions_of(study.pairs[:HANDFUL])
+    found = steered_parity(engine, hf, lab.base, completions, added, len(lab.layer_kinds))
+    threshold = lab.thresholds.for_check(id, lab.base.name, lab.behavior.name)
+    allowed = threshold.at_most if threshold and threshold.at_most is not None else 0.0
+    name, least = min(found.mistakes.items(), key=lambda mistake: mistake[1])
+    reason = f"a vector {name} would differ by {least:.3g} only: agreement shows nothing here" if least <= allowed else None
+    null = {"kind": "the gap to hf, had the engine made this mistake", **{f"vector {what}": gap for what, gap in found.mistakes.items()}}
+    cell = f"layer {chosen.layer}, dose {PARITY_DOSE:g}"
+    return lab.measurement(id, unit, exact(found.gap, len(completions), lab.alpha(id)), answer=cell, reason=reason, null=null)
 
 
 def _viability(study: Study, effect: Measurement) -> Measurement:

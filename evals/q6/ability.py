@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fixtures.corpora import Document
 from fixtures.tasks import CodeTask, Question
 from harness.analysis.proportions import exact_interval
 from harness.answers import code_in, is_right
@@ -45,26 +42,6 @@ def prompt_of(task: Task) -> tuple[Message, ...]:
     if isinstance(task, Question) and task.tier == "steps" and not task.options:
         added = "Be brief, and end your answer with the number."
     return (Message("user", f"{task.prompt} {added}" if added else task.prompt),)
-
-
-def bits_per_byte(lab: Lab, subject: Subject, documents: Sequence[Document]) -> Floats:
-    """Negative log-likelihood of every document's tokens but the first, in bits, over their UTF-8 bytes, [documents]."""
-    recordings, texts = lab.recordings, [document.text for document in documents]
-    key = {
-        "subject": subject.digest,
-        "engine": recordings.engine.name,
-        "numerics": recordings.engine.numerics,
-        "texts": digest_of(texts),
-    }
-
-    def compute() -> dict[str, NDArray[Any]]:
-        tokenizer = lab.arms.engine.tokenizer(lab.base)
-        scored = recordings.engine.score_texts(subject, texts)
-        sizes = [len(tokenizer.decode(list(one.tokens), clean_up_tokenization_spaces=False).encode()) for one in scored]
-        return {"nats": np.array([-one.log_probabilities.sum() for one in scored]), "bytes": np.array(sizes)}
-
-    arrays = recordings.store.arrays("text-bits", key, compute)
-    return np.asarray(arrays["nats"] / math.log(2) / arrays["bytes"])
 
 
 def replies(lab: Lab, subject: Subject, tasks: Sequence[Task], sample: int) -> list[str]:

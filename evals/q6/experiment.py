@@ -20,7 +20,6 @@ from evals.q6 import plots
 from evals.q6.ability import (
     SAMPLES,
     Task,
-    bits_per_byte,
     floor_of,
     prompt_of,
     replies,
@@ -34,6 +33,7 @@ from harness.analysis.holm import holm_adjusted
 from harness.analysis.intervals import mean_interval
 from harness.analysis.sample import DegenerateSample
 from harness.answers import code_in
+from harness.bits_per_byte import bits_per_byte
 from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.data.subject import Subject
 from harness.forced_choice import PRIMARY
@@ -191,7 +191,8 @@ def score(lab: Lab, outside: Sequence[PairedTask] = ()) -> Study:
 
 def _prose(lab: Lab, tested: Subject, sham: Subject) -> list[Cell]:
     documents = corpora.prose()
-    before, after, of_sham = (bits_per_byte(lab, subject, documents) for subject in (lab.base, tested, sham))
+    texts = [document.text for document in documents]
+    before, after, of_sham = (bits_per_byte(lab, subject, texts) for subject in (lab.base, tested, sham))
     cells = []
     for domain in dict.fromkeys(document.domain for document in documents):
         rows = [i for i, document in enumerate(documents) if document.domain == domain]
@@ -283,7 +284,7 @@ def _mixes(study: Study) -> tuple[Mixed, ...]:
 def _again(study: Study, part: Part, subject: Subject) -> list[Cell]:
     """The cells of a part with another subject as `after`."""
     if part == "prose":
-        after = bits_per_byte(study.lab, subject, corpora.prose())
+        after = bits_per_byte(study.lab, subject, [document.text for document in corpora.prose()])
         by_id = {document.id: value for document, value in zip(corpora.prose(), after, strict=True)}
         return [replace(cell, after=np.array([by_id[id] for id in cell.ids])) for cell in study.of(part)]
     groups = tasks_of(part)

@@ -27,6 +27,10 @@ def _wins(degraded: Floats, healthy: Floats) -> Floats:
     return np.asarray((np.sign(difference) + 1) / 2)
 
 
+Scores = tuple[ArrayLike, ArrayLike]
+"""Of degraded and of healthy replies, [k, n] each."""
+
+
 def auc_gain(
     degraded: ArrayLike, healthy: ArrayLike, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000
 ) -> tuple[Estimate, Floats]:
@@ -35,13 +39,32 @@ def auc_gain(
     `degraded` and `healthy` [k, n]: k kinds of scores (the first is asked about, the others are placebos; with k = 1, ½ stands for
     them) of n scenarios, in `clusters` [n]. DegenerateSample where the gain is the same in every resample.
     """
+    wins = _compared(degraded, healthy)
+    return _interval(_contrast(wins), clusters, alpha, rng, resamples), np.asarray(wins.mean(axis=(1, 2)))
+
+
+def auc_difference(
+    ours: Scores, theirs: Scores, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000
+) -> Estimate:
+    """`auc_gain` of our scores minus that of theirs, of the same scenarios, resampled together. Errors as there."""
+    return _interval(_contrast(_compared(*ours)) - _contrast(_compared(*theirs)), clusters, alpha, rng, resamples)
+
+
+def _compared(degraded: ArrayLike, healthy: ArrayLike) -> Floats:
     above, below = finite(degraded, "degraded", 2), finite(healthy, "healthy", 2)
     if above.shape != below.shape:
         raise ValueError(f"healthy: shape {below.shape}, must be {above.shape} as degraded")
+    return _wins(above, below)
+
+
+def _contrast(wins: Floats) -> Floats:
+    """The first kind's wins less the others' mean, [k, n, n] to [n, n]."""
+    return np.asarray(wins[0] - (wins[1:].mean(axis=0) if len(wins) > 1 else 0.5))
+
+
+def _interval(contrast: Floats, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int) -> Estimate:
     alpha = check_alpha(alpha)
-    groups = cluster(clusters, above.shape[1])
-    wins = _wins(above, below)
-    contrast = wins[0] - (wins[1:].mean(axis=0) if len(wins) > 1 else 0.5)  # [n, n]
+    groups = cluster(clusters, len(contrast))
     by_cluster = groups.sums(groups.sums(contrast).T)  # [clusters, clusters]
     value = float(contrast.mean())
     weights = rng.multinomial(groups.count, np.full(groups.count, 1 / groups.count), size=resamples).astype(np.float64)
@@ -57,5 +80,4 @@ def auc_gain(
         low, high = np.quantile(drawn, [level / 2, 1 - level / 2])
         return min(value - reach, float(low)), max(value + reach, float(high))
 
-    estimate = Estimate(value, *ends(0.05), *ends(alpha), alpha, n=above.shape[1], clusters=groups.count)
-    return estimate, np.asarray(wins.mean(axis=(1, 2)))
+    return Estimate(value, *ends(0.05), *ends(alpha), alpha, n=len(contrast), clusters=groups.count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -18,6 +18,8 @@ class Settings:
     server: str | None = None
     tensor_parallel: int = 1
     pipeline_parallel: int = 1
+    vllm: tuple[tuple[str, Any], ...] = ()
+    """Further arguments of vLLM, by name."""
     lm_eval: tuple[Path, Path] | None = None
     """Results folders of lm-evaluation-harness, before and after."""
     memory: Path | None = None
@@ -25,6 +27,12 @@ class Settings:
     surface_observe: str | None = None
     """Command line of the agent; None: the embedded one."""
     training_signal: str | None = None
+    judge: str | None = None
+    """OpenAI-compatible endpoint whose model labels replies; None: the embedded judge."""
+    dreams: Path | None = None
+    """JSON lines of scenarios for q2."""
+    dream_loop: str | None = None
+    """Command line of a dream loop; with neither, the base model's own scenario mode."""
     cycle: str | None = None
     baseline: str | None = None
     profile: Literal["quick", "full"] = "quick"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,19 +27,20 @@ from harness.data.errors import InstrumentError
 from harness.data.subject import Subject
 from harness.engines.chat import Prompt, encode_prompt, encode_reply, reply_offsets
 from harness.engines.fast import short_chunks
-from harness.engines.protocol import Completion, HeadSet, Positions, Recorded, Scored, Sites, Steering
+from harness.engines.protocol import Completion, Engine, HeadSet, Positions, Recorded, Scored, Sites, Steering
 from harness.engines.suffix import PlainPass
 from harness.recorders.attention import record_attention
 from harness.recorders.heads import patch_heads, record_heads
 from harness.recorders.residual import add_to_residual, feed_layers, record_residual
 from harness.recorders.states import DeltaStates, delta_layers, tap_states
+from harness.subject_files import read_json
 
 KEPT_MODELS = 3
 WIDE = 512
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
     """One sequence to be run: its tokens, and how many of them are given (prompt) rather than scored."""
 
     tokens: tuple[int, ...]
@@ -75,6 +77,29 @@ class HFEngine:
                 tokenizer.pad_token = tokenizer.eos_token
             self._tokenizers[subject.base_digest] = tokenizer
         return self._tokenizers[subject.base_digest]
+
+    def end_tokens(self, subject: Subject) -> tuple[int, ...]:
+        """Tokens that end a reply: the tokenizer's, and those that the model's own settings name."""
+        file = subject.base / "generation_config.json"
+        config = read_json(file if file.is_file() else subject.base / "config.json")
+        own = config.get("eos_token_id", config.get("text_config", {}).get("eos_token_id"))
+        return tuple(sorted({self.tokenizer(subject).eos_token_id, *(own if isinstance(own, list) else [own] if own is not None else [])}))
+
+    def lacks_room(self, subject: Subject) -> str | None:
+        """Why the base's weights would not fit on this engine's device; None where they do, or are there already."""
+        if subject.base_digest in self._models:
+            return None
+        file = subject.base / "config.json"
+        stored = str(read_json(file).get("dtype") or read_json(file).get("torch_dtype"))
+        needed = sum(part.stat().st_size for part in subject.base.glob("*.safetensors"))
+        if self.device == "cpu":
+            needed *= 1 if stored == "float32" else 2
+            free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        else:
+            free = torch.cuda.mem_get_info()[0]
+        if needed <= free:
+            return None
+        return f"hf needs {needed / 2**30:.1f} GiB for {subject.name} and {self.device} has {free / 2**30:.1f} free"
 
     def base_model(self, subject: Subject) -> Any:
         """The base's weights, loaded once, without any adapter."""
@@ -121,7 +146,7 @@ class HFEngine:
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    def _batches(self, rows: Sequence[_Row]) -> Iterator[list[int]]:
+    def _batches(self, rows: Sequence[Row]) -> Iterator[list[int]]:
         """Indices of rows of similar length, longest first, within the token budget."""
         order = sorted(range(len(rows)), key=lambda i: (-len(rows[i].tokens), i))
         batch: list[int] = []
@@ -133,7 +158,7 @@ class HFEngine:
         if batch:
             yield batch
 
-    def _padded(self, rows: Sequence[_Row], pad: int) -> Tensor:
+    def _padded(self, rows: Sequence[Row], pad: int) -> Tensor:
         width = max(len(row.tokens) for row in rows)
         return torch.tensor([[*row.tokens, *[pad] * (width - len(row.tokens))] for row in rows], device=self.device)
 
@@ -154,7 +179,8 @@ class HFEngine:
             return contextlib.nullcontext()
         return add_to_residual(model.get_decoder().layers, self._vectors(model, steering), where)
 
-    def _rows(self, subject: Subject, completions: Sequence[Completion]) -> list[_Row]:
+    def rows(self, subject: Subject, completions: Sequence[Completion]) -> list[Row]:
+        """Every completion as the tokens that any engine runs."""
         tokenizer = self.tokenizer(subject)
         prompts: dict[tuple[Message, ...], Prompt] = {}
         rows = []
@@ -163,7 +189,7 @@ class HFEngine:
                 prompts[completion.messages] = encode_prompt(tokenizer, completion.messages)
             prompt, reply = prompts[completion.messages], encode_reply(tokenizer, completion.text)
             offsets = reply_offsets(tokenizer, completion.text)
-            rows.append(_Row(prompt.tokens + reply, len(prompt.tokens), offsets, prompt.content[1] - 1))
+            rows.append(Row(prompt.tokens + reply, len(prompt.tokens), offsets, prompt.content[1] - 1))
         return rows
 
     def score(self, subject: Subject, completions: Sequence[Completion], steering: Steering | None = None) -> list[Scored]:
@@ -173,13 +199,13 @@ class HFEngine:
         return self.score_texts_each(subject, texts, [steering])[0]
 
     def score_each(self, subject: Subject, completions: Sequence[Completion], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
-        return self._score(subject, self._rows(subject, completions), steerings)
+        return self._score(subject, self.rows(subject, completions), steerings)
 
     def score_texts_each(self, subject: Subject, texts: Sequence[str], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
         tokenizer = self.tokenizer(subject)
-        return self._score(subject, [_Row(encode_reply(tokenizer, text), 1) for text in texts], steerings)
+        return self._score(subject, [Row(encode_reply(tokenizer, text), 1) for text in texts], steerings)
 
-    def _score(self, subject: Subject, rows: Sequence[_Row], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
+    def _score(self, subject: Subject, rows: Sequence[Row], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
         if any(len(row.tokens) <= row.given for row in rows):
             raise ValueError("a completion or text has no token to be scored")
         scored: list[dict[int, Scored]] = [{} for _ in steerings]
@@ -204,7 +230,7 @@ class HFEngine:
         return torch.tanh(logits / cap) * cap if cap else logits
 
     def _read(
-        self, model: Any, rows: Sequence[_Row], batch: Sequence[int], ids: Tensor, hidden: Tensor, moved: Sequence[int] | None = None
+        self, model: Any, rows: Sequence[Row], batch: Sequence[int], ids: Tensor, hidden: Tensor, moved: Sequence[int] | None = None
     ) -> dict[int, Scored]:
         """Log-probabilities of the scored tokens of every row of a batch, from the last hidden state [batch, tokens, d_model].
 
@@ -230,7 +256,7 @@ class HFEngine:
         steering: Steering | None = None,
     ) -> list[str]:
         tokenizer = self.tokenizer(subject)
-        rows = [_Row(encode_prompt(tokenizer, messages).tokens, 0) for messages in prompts]
+        rows = [Row(encode_prompt(tokenizer, messages).tokens, 0) for messages in prompts]
         replies: list[str] = [""] * len(rows)
         prefill = [True]
         mode = steering.positions if steering else "both"
@@ -246,10 +272,9 @@ class HFEngine:
         with self.model(subject) as model, exact, self._steered(model, steering, where), torch.random.fork_rng():
             handle = model.register_forward_pre_hook(notice, with_kwargs=True)
             torch.manual_seed(seed)
-            own = model.generation_config.eos_token_id
-            ends = sorted({tokenizer.eos_token_id, *(own if isinstance(own, list) else [own] if own is not None else [])})
+            ends = list(self.end_tokens(subject))
             try:
-                for batch in self._batches([_Row(row.tokens + (0,) * max_new_tokens, 0) for row in rows]):
+                for batch in self._batches([Row(row.tokens + (0,) * max_new_tokens, 0) for row in rows]):
                     width = max(len(rows[i].tokens) for i in batch)
                     pads = [width - len(rows[i].tokens) for i in batch]
                     pairs = list(zip(pads, batch, strict=True))
@@ -278,7 +303,7 @@ class HFEngine:
         head_sets: Sequence[HeadSet],
         positions: Positions = "both",
     ) -> list[list[Scored]]:
-        rows = self._rows(subject, completions)
+        rows = self.rows(subject, completions)
         pad = self.tokenizer(subject).pad_token_id
         batches = [(batch, self._padded([rows[i] for i in batch], pad)) for batch in self._batches(rows)]
         said: list[dict[int, Tensor]] = []
@@ -298,7 +323,7 @@ class HFEngine:
         return [[answers[i] for i in range(len(rows))] for answers in scored]
 
     def score_exchanged(self, subject: Subject, donor: Subject, completions: Sequence[Completion]) -> list[Scored]:
-        rows = self._rows(subject, completions)
+        rows = self.rows(subject, completions)
         pad = self.tokenizer(subject).pad_token_id
         aligned = []  # the user's last token in one column, so that one cut serves the batch
         for batch in self._batches(rows):
@@ -338,8 +363,11 @@ class HFEngine:
                     inputs.append({0: model.get_input_embeddings()(ids).cpu(), **{i + 1: stream.cpu() for i, stream in streams.items()}})
         return inputs
 
+    def recorder(self, sites: Sites | None, fed_by: Subject | None = None) -> Engine:
+        return self
+
     def record(self, subject: Subject, completions: Sequence[Completion], sites: Sites, fed_by: Subject | None = None) -> list[Recorded]:
-        rows = self._rows(subject, completions)
+        rows = self.rows(subject, completions)
         recorded: list[Recorded | None] = [None] * len(rows)
         pad = self.tokenizer(subject).pad_token_id
         batches = [(batch, self._padded([rows[i] for i in batch], pad)) for batch in self._batches(rows)]

@@ -121,6 +121,10 @@ class Engine(Protocol):
         """One reply a prompt; temperature 0 is greedy."""
         ...
 
+    def recorder(self, sites: Sites | None, fed_by: Subject | None = None) -> Engine:
+        """The engine whose numbers `record` gives for these sites; None: those of `score_patched` and `score_exchanged`."""
+        ...
+
     def record(self, subject: Subject, completions: Sequence[Completion], sites: Sites, fed_by: Subject | None = None) -> list[Recorded]:
         """One pass over every completion. With `fed_by`, each layer gets that subject's residual stream as its input, so that
         what is recorded differs from it by the layer's own weights alone, and by nothing that earlier layers passed on."""

@@ -47,6 +47,7 @@ class Collector:
         self._crashed: dict[str, str] = {}
         self._failed: set[str] = set()
         self._broken_modules = 0
+        self._engine_died = False
 
     def select(self, checks: list[Check]) -> None:
         """The evals this run is about."""
@@ -67,6 +68,7 @@ class Collector:
             allure_results.clear(self._own_results)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._engine_died |= getattr(report, "evals_engine_died", False)
         if hasattr(report, "evals_entries"):
             self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
             for text in report.evals_entries:
@@ -138,7 +140,7 @@ class Collector:
     def _finished_run(self, exitstatus: int) -> Run:
         thresholds = load_thresholds(self.settings.thresholds)
         keys = {entry.nodeid for entry in self._entries.values()}
-        complete = not self._broken_modules
+        complete = not self._broken_modules and not self._engine_died
         for nodeid, check in self._checks.items():
             if nodeid in keys and nodeid not in self._crashed:
                 continue

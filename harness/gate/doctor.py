@@ -25,7 +25,7 @@ class Finding:
 
 def examine(settings: Settings) -> tuple[Finding, ...]:
     """Everything looked at, in the order a person would mend it."""
-    return (_thresholds(settings), _inputs(settings), _model(settings), _memory(), _node(), _versions())
+    return (_thresholds(settings), _inputs(settings), _model(settings), *_engine(settings), _memory(), _node(), _versions())
 
 
 def _thresholds(settings: Settings) -> Finding:
@@ -48,9 +48,21 @@ def _inputs(settings: Settings) -> Finding:
     return Finding("inputs", f"behaviors {', '.join(settings.behaviors)}; candidate {candidates}")
 
 
-def _model(settings: Settings) -> Finding:
+def _engine(settings: Settings) -> tuple[Finding, ...]:
+    if settings.engine != "vllm":
+        return ()
+    from harness.gate.doctor_vllm import examine_vllm
+
+    return tuple(Finding(one.what, one.found, one.fine) for one in examine_vllm(settings, _folder(settings)))
+
+
+def _folder(settings: Settings) -> Path | None:
     places = (PROJECT / "fixtures" / "models" / settings.model, Path(settings.model).expanduser())
-    folder = next((place for place in places if place.is_dir()), None)
+    return next((place for place in places if place.is_dir()), None)
+
+
+def _model(settings: Settings) -> Finding:
+    folder = _folder(settings)
     if folder is None:
         return Finding("model", f"{settings.model}: not in this repository, will be looked up when the run starts")
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))

@@ -6,11 +6,12 @@ Option defaults are None throughout: the defaults live in Settings. A value that
 from __future__ import annotations
 
 import importlib
+import json
 import tomllib
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -37,10 +38,14 @@ def add_options(parser: pytest.Parser) -> None:
     option("--server", "server", "a running vLLM", "URL")
     option("--tensor-parallel", "tensor_parallel", "GPUs that share each layer (vllm)", "N")
     option("--pipeline-parallel", "pipeline_parallel", "GPUs that share the layers (vllm)", "N")
+    option("--vllm", "vllm", "further argument of vLLM, as in its documentation; repeatable", "NAME=VALUE", action="append")
     option("--lm-eval", "lm_eval", "lm-evaluation-harness results, as further domains of q6", ("BEFORE", "AFTER"), nargs=2)
     option("--memory", "memory", "memory graph of q4: folder of JSON lines or SQLite store (default: the shipped one)", "PATH")
     option("--surface-observe", "surface_observe", "program that answers JSON lines, in place of the embedded agent", "COMMAND")
     option("--training-signal", "training_signal", "program that answers JSON lines, in place of the embedded agent", "COMMAND")
+    option("--judge", "judge", "OpenAI-compatible endpoint that labels replies, in place of the embedded judge", "URL")
+    option("--dreams", "dreams", "scenarios of q2: JSON lines with text and, where known, label and seeds", "PATH")
+    option("--dream-loop", "dream_loop", "program that answers JSON lines with scenarios, in place of the embedded dream loop", "COMMAND")
     option("--cycle", "cycle", "name of this training cycle (default: the time)", "ID")
     option("--baseline", "baseline", "cycle to compare with (default: the last accepted)", "CYCLE")
     option("--profile", "profile", "quick or full (default quick)", "quick|full")
@@ -73,7 +78,7 @@ def settings_from(config: pytest.Config) -> Settings:
     for name, least in {"seed": 0, "tensor_parallel": 1, "pipeline_parallel": 1}.items():
         if name in given:
             given[name] = _integer(name, str(given[name]), least)
-    for name in ("store", "history", "thresholds", "waivers", "calibration", "reports", "memory"):
+    for name in ("store", "history", "thresholds", "waivers", "calibration", "reports", "memory", "dreams"):
         if name in given:
             given[name] = _absolute(config, given[name])
     if "candidates" in given:
@@ -82,8 +87,9 @@ def settings_from(config: pytest.Config) -> Settings:
         given["lm_eval"] = tuple(_absolute(config, text) for text in given["lm_eval"])
     if "trust_remote_code" in given:
         given["trust_remote_code"] = tuple(given["trust_remote_code"])
-    _refuse_what_is_not_there(given)
+    _refuse_what_contradicts(given)
     try:
+        given["vllm"] = engine_arguments(given.get("vllm", ()))
         given["behaviors"] = expand_behaviors(given.get("behaviors", Settings.behaviors))
     except InputError as error:
         raise pytest.UsageError(str(error)) from None
@@ -132,16 +138,34 @@ def optional_module(name: str) -> Any | None:
         raise
 
 
-def _refuse_what_is_not_there(given: dict[str, Any]) -> None:
-    if given.get("engine") == "vllm":
-        raise pytest.UsageError("--engine vllm: not yet; allowed for now: hf")
+def _refuse_what_contradicts(given: dict[str, Any]) -> None:
     if "baseline" in given and "candidates" not in given:
         raise pytest.UsageError(f"--baseline {given['baseline']}: given without --candidate; allowed: both, or neither")
-    if "server" in given:
-        raise pytest.UsageError("--server: not yet; leave it out, the hf engine loads the model itself")
-    for name in ("tensor_parallel", "pipeline_parallel"):
-        if given.get(name, 1) > 1:
-            raise pytest.UsageError(f"{_flag(name)} {given[name]}: not yet; allowed for now: 1")
+    if "dreams" in given and "dream_loop" in given:
+        raise pytest.UsageError("--dreams and --dream-loop: both given; allowed: one of them, or neither")
+    if not str(given.get("judge", "http://")).startswith(("http://", "https://")):
+        _refuse("judge", given["judge"], "the http address of an OpenAI-compatible endpoint, such as http://localhost:8000/v1")
+
+
+def engine_named(name: str) -> Literal["hf", "vllm"]:
+    """The engine of this name; InputError for any other."""
+    if name not in ("hf", "vllm"):
+        raise InputError(f"--engine {name}: not allowed; allowed: hf or vllm")
+    return name  # type: ignore[return-value]  # one of the two
+
+
+def engine_arguments(texts: Sequence[str]) -> tuple[tuple[str, Any], ...]:
+    """NAME=VALUE as pairs; a value is JSON where it reads as such, text otherwise."""
+    pairs = []
+    for text in texts:
+        name, found, value = text.partition("=")
+        if not found or not name.isidentifier():
+            raise InputError(f"--vllm {text}: not allowed; allowed: NAME=VALUE, such as gpu_memory_utilization=0.6")
+        try:
+            pairs.append((name, json.loads(value)))
+        except ValueError:
+            pairs.append((name, value))
+    return tuple(pairs)
 
 
 def _integer(name: str, text: str, least: int) -> int:

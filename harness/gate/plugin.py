@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from harness.data.errors import InputError, InstrumentError
+from harness.data.errors import EngineDied, InputError, InstrumentError
 from harness.data.settings import Settings
 from harness.data.verdict import Verdict
 from harness.gate import allure_results, options
@@ -213,6 +213,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         entries.append(own)
     if own is not None:
         report.evals_outcome = "waived" if _is_waived(item.config, own) else own.verdict.outcome
+    report.evals_engine_died = call.excinfo is not None and isinstance(call.excinfo.value, EngineDied)
     report.evals_entries = [entry.dumps() for entry in entries]
     return report
 
@@ -231,6 +232,8 @@ def _verdict_of_phase(check: Check, own: Entry | None, report: Any, call: pytest
         return None
     if isinstance(error, Inconclusive):
         return Verdict("inconclusive", "-", str(error).removeprefix("INCONCLUSIVE: "))
+    if isinstance(error, EngineDied):
+        return Verdict("inconclusive", "-", f"{check.id} was not measured: {_first_line(str(error))}; what was measured before stands.")
     place = "" if report.when == "call" else f" (in the test's {report.when})"
     name = "" if isinstance(error, InstrumentError) else f"{type(error).__name__}: "
     return Verdict("error", "-", f"{check.id} was not measured{place}: {name}{_first_line(str(error))}")

@@ -37,7 +37,7 @@ class Run:
     selected: tuple[str, ...]
     """Keys of the checks whose tests were selected, "q1.knee[listening]"; preflight that came along is not among them."""
     complete: bool
-    """False where a selected test did not finish: killed, stopped, crashed."""
+    """False where a selected test did not finish: killed, stopped, crashed, or its engine died."""
     questions: Mapping[str, Question] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     other_failures: int = 0
@@ -69,7 +69,7 @@ class Run:
         outcomes = {entry.verdict.outcome for entry in self.entries if entry.waiver is None}
         if "fail" in outcomes or self.other_failures:
             return FAILED
-        if "error" in outcomes or self.broken_modules:
+        if "error" in outcomes or self.broken_modules or not self.complete:
             return BROKEN
         if "inconclusive" in outcomes and self.settings.inconclusive == "fail":
             return FAILED

@@ -23,7 +23,9 @@ def text(run: Run) -> str:
     lines = [
         f"## Behavioral evals: {headline}",
         "",
-        f"cycle `{run.cycle}`, subject `{subject}`, profile {run.settings.profile}, engine {run.settings.engine}, seed {run.settings.seed}"
+        f"cycle `{run.cycle}`, subject `{subject}`, profile {run.settings.profile}, engine {run.settings.engine}"
+        + (" (hf for what it cannot show)" if run.settings.engine == "vllm" else "")
+        + f", seed {run.settings.seed}"
         + ("" if run.complete else ", **not complete**"),
         "",
     ]

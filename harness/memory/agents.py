@@ -1,8 +1,8 @@
 """The two agents that watch conversations, as protocols with an embedded default each.
 
-`surface-observe`: conversation → memory nodes, ranked. The embedded one seeds a personalised PageRank (Page et al. 1999; restart on the
-seeds) with the nodes whose texts are most similar to the conversation. `training-signal`: conversation → flagged as a failure or not,
-with the pattern, the span and a confidence. The embedded one reads wording with the behavior's judge. Neither sees a node's id.
+`surface-observe`: conversation → memory nodes, ranked. The embedded one is a personalised PageRank (Page et al. 1999) that restarts at
+the nodes whose texts are like the conversation, in proportion. `training-signal`: conversation → flagged as a failure or not, with the
+pattern, the span and a confidence. The embedded one reads wording with the behavior's judge. Neither sees a node's id.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.behavior import Message
-from harness.judge import SENTENCE_END, STEM, TOKEN, EmbeddedJudge
+from harness.judge import SENTENCE_END, STEM, TOKEN, Judge, JudgeError, Label
 from harness.memory.graph import MemoryGraph
 from harness.memory.similarity import Similarity
+from harness.store import Store, digest_of
 
 Floats = NDArray[np.float64]
-SEEDS = 10
-"""Nodes that a conversation activates directly."""
+SCORING = 1
+"""Raised with every change of what an embedded agent answers: stored activations of older rules are not read."""
 DAMPING = 0.85
 """Share of the activation that walks on along a link; the rest restarts at the seeds."""
 
@@ -83,7 +84,6 @@ class EmbeddedSurface:
     """Similarity seeds, then personalised PageRank over the links."""
 
     similarity: Similarity
-    seeds: int = SEEDS
     damping: float = DAMPING
 
     @property
@@ -93,12 +93,38 @@ class EmbeddedSurface:
     def surface(self, graph: MemoryGraph, conversations: Sequence[Conversation]) -> Floats:
         alike = self.similarity.between([c.own_words for c in conversations], [node.text for node in graph.nodes])
         strength = np.array([node.strength for node in graph.nodes])
-        scores = np.maximum(alike, 0) * strength
-        threshold = np.sort(scores, axis=1)[:, -min(self.seeds, scores.shape[1])][:, np.newaxis]
-        seeds = np.where(scores >= np.maximum(threshold, 1e-12), scores, 0.0)
+        seeds = np.maximum(alike, 0) * strength
         total = seeds.sum(axis=1, keepdims=True)
-        seeds = np.where(total > 0, seeds / np.where(total > 0, total, 1), 1 / scores.shape[1])
+        seeds = np.where(total > 0, seeds / np.where(total > 0, total, 1), 1 / seeds.shape[1])
         return personalized_pagerank(transition(graph), seeds, self.damping)
+
+
+@dataclass(frozen=True)
+class StoredSurface:
+    """An embedded agent whose activations are kept in the store: the same conversations and memory are read once."""
+
+    agent: EmbeddedSurface
+    store: Store
+
+    @property
+    def name(self) -> str:
+        return self.agent.name
+
+    def surface(self, graph: MemoryGraph, conversations: Sequence[Conversation]) -> Floats:
+        said = [[[(m.role, m.content) for m in each.messages], each.reply] for each in conversations]
+        key = {
+            "agent": self.name,
+            "rules": SCORING,
+            "damping": self.agent.damping,
+            "memory": graph.digest,
+            "conversations": digest_of(said),
+        }
+        order = np.argsort([node.id for node in graph.nodes])  # the digest of a graph does not know the order of its nodes
+
+        def compute() -> dict[str, Floats]:
+            return {"activation": self.agent.surface(graph, conversations)[:, order]}
+
+        return np.asarray(self.store.arrays("activations", key, compute)["activation"][:, np.argsort(order)])
 
 
 def transition(graph: MemoryGraph) -> Floats:
@@ -126,19 +152,23 @@ def personalized_pagerank(walk: Floats, seeds: Floats, damping: float = DAMPING)
 class EmbeddedSignal:
     """Flags what the behavior's judge calls the opposite of the behavior. What it cannot read it does not flag."""
 
-    judge: EmbeddedJudge
+    judge: Judge
     pattern: str
 
     @property
     def name(self) -> str:
-        return f"embedded-{self.judge.behavior}"
+        return self.judge.name
 
     def flag(self, conversations: Sequence[Conversation]) -> list[Flag]:
-        return [self._flag(conversation) for conversation in conversations]
+        try:
+            labels = self.judge.labels([each.messages for each in conversations], [each.reply for each in conversations])
+            return [self._flag(each, label) for each, label in zip(conversations, labels, strict=True)]
+        except JudgeError as error:
+            raise AgentError(f"training-signal: {error}") from None
 
-    def _flag(self, conversation: Conversation) -> Flag:
+    def _flag(self, conversation: Conversation, label: Label) -> Flag:
         confidence = 1 - self.judge.score(conversation.messages, conversation.reply)
-        if self.judge.label(conversation.messages, conversation.reply) != "negative":
+        if label != "negative":
             return Flag(False, None, None, confidence)
         sentences = [sentence for sentence in SENTENCE_END.split(conversation.reply) if sentence.strip()]
         span = min(sentences, key=lambda sentence: self.judge.score(conversation.messages, sentence))

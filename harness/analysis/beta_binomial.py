@@ -1,0 +1,101 @@
+"""How failure probabilities are spread over scenarios, from a few rollouts of each: a beta-binomial fit.
+
+A scenario fails with probability p, p is beta-distributed over scenarios, and k of m rollouts fail: Skellam (1948). Shares of eight
+rollouts are spread wider than the probabilities behind them, so their own histogram overstates how many scenarios are easy or hard.
+Maximum likelihood over a grid of mean and a + b, which cannot diverge where all scenarios agree. Intervals resample scenarios, in
+whole clusters where they share a source. It assumes one hump, or two at the ends; three groups of scenarios it cannot show.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from harness.analysis.sample import DegenerateSample, Floats, check_alpha, cluster
+from harness.data.measurement import Estimate
+
+MEANS = np.linspace(0.005, 0.995, 199)
+SIZES = np.geomspace(0.1, 200, 60)
+"""Of a + b: below 1 nearly every scenario always or never fails, at 200 all fail alike."""
+
+
+@dataclass(frozen=True)
+class BetaBinomial:
+    """The fitted distribution of failure probabilities."""
+
+    a: float
+    b: float
+
+    @property
+    def mean(self) -> float:
+        return self.a / (self.a + self.b)
+
+    def within(self, low: float, high: float) -> float:
+        """Share of scenarios whose failure probability lies between the two."""
+        return float(stats.beta.cdf(high, self.a, self.b) - stats.beta.cdf(low, self.a, self.b))
+
+
+@cache
+def _log_likelihoods(rollouts: int) -> Floats:
+    """Of k failures in `rollouts` for every cell of the grid, [means × sizes, rollouts + 1]."""
+    a = (MEANS[:, np.newaxis] * SIZES).ravel()[:, np.newaxis]
+    b = ((1 - MEANS)[:, np.newaxis] * SIZES).ravel()[:, np.newaxis]
+    return np.asarray(stats.betabinom.logpmf(np.arange(rollouts + 1), rollouts, a, b))
+
+
+def _best(histograms: Floats, rollouts: int) -> NDArray[np.int64]:
+    """The likeliest cell of the grid for every histogram of counts, [h, rollouts + 1] to [h]."""
+    return np.asarray((_log_likelihoods(rollouts) @ histograms.T).argmax(axis=0))
+
+
+def _at(cell: int) -> BetaBinomial:
+    mean, size = MEANS[cell // len(SIZES)], SIZES[cell % len(SIZES)]
+    return BetaBinomial(float(mean * size), float((1 - mean) * size))
+
+
+def _counts(failures: ArrayLike, rollouts: int) -> NDArray[np.int64]:
+    counts = np.asarray(failures)
+    if counts.ndim != 1 or counts.size < 2 or not np.issubdtype(counts.dtype, np.integer):
+        raise ValueError(f"failures: {counts.dtype} of shape {counts.shape}; allowed: at least two whole numbers in a row")
+    if counts.min() < 0 or counts.max() > rollouts:
+        raise ValueError(f"failures: from {counts.min()} to {counts.max()}; allowed: 0 to {rollouts}, the rollouts")
+    return counts.astype(np.int64)
+
+
+def fit(failures: ArrayLike, rollouts: int) -> BetaBinomial:
+    """The likeliest distribution for `failures` [scenarios], each of `rollouts`. ValueError for other counts."""
+    counts = _counts(failures, rollouts)
+    return _at(int(_best(np.bincount(counts, minlength=rollouts + 1)[np.newaxis].astype(float), rollouts)[0]))
+
+
+def share_within(
+    failures: ArrayLike,
+    rollouts: int,
+    low: float,
+    high: float,
+    clusters: ArrayLike | None,
+    alpha: float,
+    rng: np.random.Generator,
+    resamples: int = 1000,
+) -> Estimate:
+    """Share of scenarios with a failure probability in [low, high], with percentile intervals over resampled clusters."""
+    counts, alpha = _counts(failures, rollouts), check_alpha(alpha)
+    groups = cluster(clusters, len(counts))
+    by_group = groups.sums(np.eye(rollouts + 1)[counts].T).T  # [clusters, rollouts + 1]
+    weights = rng.multinomial(groups.count, np.full(groups.count, 1 / groups.count), size=resamples)
+    cells = _best(weights @ by_group, rollouts)
+    shares = {cell: _at(int(cell)).within(low, high) for cell in np.unique(cells)}
+    drawn = np.array([shares[cell] for cell in cells])
+    value = fit(counts, rollouts).within(low, high)
+    if drawn.std() == 0:
+        raise DegenerateSample(f"no variance: the share is {value:.3g} in every resample")
+
+    def ends(level: float) -> tuple[float, float]:
+        lower, upper = np.quantile(drawn, [level / 2, 1 - level / 2])
+        return min(value, float(lower)), max(value, float(upper))
+
+    return Estimate(value, *ends(0.05), *ends(alpha), alpha, n=len(counts), clusters=groups.count)

@@ -1,0 +1,69 @@
+"""Does a label given beforehand tell rollouts that fail from those that do not? Area under the ROC curve over rollouts.
+
+AUC = P(a failing rollout's label > a succeeding one's) + ½ P(equal), over pairs of rollouts of different scenarios: two rollouts of one
+scenario share their label and say nothing. Intervals resample scenarios, in whole clusters where they share a source, and are at least
+as wide as a t interval with the standard error of the resamples. The ceiling is the AUC of a scenario's failures in one half of its
+rollouts for those in the other: no label can be expected to do much better.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from harness.analysis.sample import DegenerateSample, Floats, check_alpha, cluster, finite
+from harness.data.measurement import Estimate
+
+
+def label_auc(
+    labels: ArrayLike,
+    failures: ArrayLike,
+    rollouts: int,
+    clusters: ArrayLike | None,
+    alpha: float,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+) -> Estimate:
+    """Of `labels` [n] (higher: harder) for `failures` [n] of `rollouts` each. DegenerateSample where nothing, or everything, fails."""
+    alpha = check_alpha(alpha)
+    level, failed = finite(labels, "labels", 1), finite(failures, "failures", 1)
+    if level.shape != failed.shape:
+        raise ValueError(f"failures: shape {failed.shape}, must be {level.shape} as labels")
+    won, pairs = _pairs(level, failed, rollouts)
+    groups = cluster(clusters, len(level))
+    won, pairs = (groups.sums(groups.sums(each).T) for each in (won, pairs))  # [clusters, clusters]
+    if pairs.sum() == 0:
+        raise DegenerateSample("no variance: " + ("no rollout failed" if failed.sum() == 0 else "every rollout failed"))
+    value = float(won.sum() / pairs.sum())
+    weights = rng.multinomial(groups.count, np.full(groups.count, 1 / groups.count), size=resamples).astype(np.float64)
+    below = ((weights @ pairs) * weights).sum(axis=1)
+    drawn = (((weights @ won) * weights).sum(axis=1) / np.where(below > 0, below, np.nan))[below > 0]
+    error = float(drawn.std(ddof=1)) * float(np.sqrt(groups.count / (groups.count - 1)))
+    if error <= 1e-12:
+        raise DegenerateSample(f"no variance: the AUC is {value:g} in every resample")
+
+    def ends(tail: float) -> tuple[float, float]:
+        reach = float(stats.t.isf(tail / 2, groups.count - 1)) * error
+        low, high = np.quantile(drawn, [tail / 2, 1 - tail / 2])
+        return max(min(value - reach, float(low)), 0.0), min(max(value + reach, float(high)), 1.0)
+
+    return Estimate(value, *ends(0.05), *ends(alpha), alpha, n=len(level), clusters=groups.count)
+
+
+def _pairs(level: Floats, failed: Floats, rollouts: int) -> tuple[Floats, Floats]:
+    """Pairs of a failing rollout of scenario i and a succeeding one of j, and how many of them the label orders right, [n, n] each."""
+    pairs = failed[:, np.newaxis] * (rollouts - failed)[np.newaxis]
+    np.fill_diagonal(pairs, 0)
+    return pairs * (np.sign(level[:, np.newaxis] - level[np.newaxis]) + 1) / 2, pairs
+
+
+def ceiling(outcomes: ArrayLike) -> float:
+    """AUC of one half of the rollouts for the other, both ways round; `outcomes` [n, rollouts] are 1 where a rollout failed."""
+    failed = finite(outcomes, "outcomes", 2)
+    half = failed.shape[1] // 2
+    parts = failed[:, :half].sum(axis=1), failed[:, half : 2 * half].sum(axis=1)
+    found = [_pairs(a, b, half) for a, b in (parts, parts[::-1])]
+    if any(pairs.sum() == 0 for _, pairs in found):
+        raise DegenerateSample("no variance: in one half of the rollouts all failed, or none")
+    return float(np.mean([won.sum() / pairs.sum() for won, pairs in found]))

@@ -1,0 +1,1 @@
+"""The dream loop: what invents training scenarios, and the difficulty that is read off them before anybody answers."""

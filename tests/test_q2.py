@@ -1,0 +1,187 @@
+"""Q2's answers on planted scenarios: from a file of them to the verdict, with an engine that fails as often as it is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evals.q2 import experiment
+from evals.q2.experiment import best_temperature, calibrated, told
+from fixtures.arms import make_lab
+from fixtures.behaviors import resolve_behavior
+from fixtures.memory import load_memory
+from fixtures.models.figures import TINY_HYBRID
+from fixtures.subjects import model_layer_kinds
+from harness.data.behavior import Message
+from harness.data.behavior_files import load_behavior
+from harness.data.measurement import Estimate
+from harness.data.settings import PROJECT, Settings
+from harness.dreams.loops import FileDreams
+from harness.dreams.scenarios import DreamError, DreamLoop
+from harness.engines.hf import HFEngine
+from harness.gate.thresholds import load_thresholds
+from harness.gate.verdicts import judge as verdict_of
+from harness.judge import JudgeError, Label
+from harness.lab import Lab
+from harness.recordings import Recordings
+from harness.store import Store, digest_of
+from harness.subject_files import base_subject
+
+LABELED = [json.loads(line) for line in (PROJECT / "fixtures" / "dreams" / "labelled.jsonl").read_text(encoding="utf-8").splitlines()]
+THRESHOLDS = load_thresholds(PROJECT / "thresholds.toml")
+
+
+class PlantedEngine:
+    """Answers every prompt by a failure with the probability that its text has."""
+
+    name = "planted"
+
+    def __init__(self, chances: dict[str, float]) -> None:
+        self.chances, self.numerics = chances, digest_of(chances)
+
+    def generate(self, subject: Any, prompts: Sequence[tuple[Message, ...]], *, seed: int, **other: Any) -> list[str]:
+        rng = np.random.default_rng(seed)
+        return ["no" if rng.random() < self.chances[prompt[-1].content] else "yes" for prompt in prompts]
+
+
+class PlantedJudge:
+    """Reads the planted engine's answers."""
+
+    name = "planted"
+
+    def labels(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
+        return ["positive" if reply == "yes" else "negative" for reply in replies]
+
+    def label(self, messages: Sequence[Message], reply: str) -> Label:
+        return self.labels([messages], [reply])[0]
+
+    def score(self, messages: Sequence[Message], reply: str) -> float:
+        return float(reply == "yes")
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    settings = Settings(store=tmp_path / "store", reports=tmp_path / "reports")
+    base = base_subject("tiny-hybrid", TINY_HYBRID)
+    behavior, kinds = load_behavior(resolve_behavior("listening")), model_layer_kinds(TINY_HYBRID)
+    made = make_lab(settings, behavior, base, None, kinds, HFEngine(), Store(settings.store), THRESHOLDS, lambda line: None)
+    return replace(made, candidate=base)
+
+
+CHANCE = {"obvious": 0.04, "middling": 0.5, "subtle": 0.96}
+
+
+def planted(lab: Lab, rows: Sequence[dict[str, str]], chance: dict[str, float] = CHANCE, **labels: list[str]) -> experiment.Study:
+    """A study of a file of scenarios; `label` [rows], where given, are written into the file."""
+    given = labels.get("label", [None] * len(rows))
+    file = lab.settings.store.parent / "dreams.jsonl"
+    file.write_text(
+        "\n".join(json.dumps({"text": row["text"], **({"label": label} if label else {})}) for row, label in zip(rows, given, strict=True))
+    )
+    engine: Any = PlantedEngine({" ".join(row["text"].split()): chance[row["label"]] for row in rows})
+    loop = FileDreams.read(file)
+    return experiment.Study(replace(lab, recordings=Recordings(engine, lab.arms.store)), load_memory(None), lambda: loop, PlantedJudge)
+
+
+def only(level: str) -> list[dict[str, str]]:
+    return [row for row in LABELED if row["label"] == level][:90]
+
+
+def mixed(count: int = 30) -> list[dict[str, str]]:
+    return [row for level in CHANCE for row in only(level)[:count]]
+
+
+def answer(study: experiment.Study, id: str) -> tuple[str | None, str]:
+    measurement = experiment.MEASURES[id](study)
+    return measurement.answer, verdict_of(measurement, THRESHOLDS.for_check(id, "tiny-hybrid", "listening")).outcome
+
+
+@pytest.mark.parametrize(("level", "says"), [("obvious", "too easy"), ("subtle", "too hard"), ("middling", "right")])
+def test_a_generator_of_one_level_is_called_what_it_is(lab: Lab, level: str, says: str) -> None:
+    assert answer(planted(lab, only(level)), "q2.learnable_share") == (says, "settled")
+
+
+def test_labels_that_are_right_predict_failure_and_permuted_ones_do_not(lab: Lab) -> None:
+    rows = mixed()
+    labels = [row["label"] for row in rows]
+    assert answer(planted(lab, rows, label=labels), "q2.label_auc") == ("labels predict failure", "settled")
+    permuted = [labels[i] for i in np.random.default_rng(0).permutation(len(labels))]
+    assert answer(planted(lab, rows, label=permuted), "q2.label_auc")[0] != "labels predict failure"
+
+
+def test_the_rubrics_own_labels_predict_failure_that_follows_the_hand_labels(lab: Lab) -> None:
+    rows = [row for row in LABELED if row["split"] == "test"]
+    assert answer(planted(lab, rows), "q2.label_auc")[0] == "labels predict failure"
+
+
+def test_as_much_must_fail_as_is_labeled_hard(lab: Lab) -> None:
+    rows = mixed()
+    labels = [row["label"] for row in rows]
+    assert answer(planted(lab, rows, label=labels), "q2.calibration") == ("calibrated on average", "settled")
+    never = dict.fromkeys(CHANCE, 0.02)
+    assert answer(planted(lab, rows, never, label=labels), "q2.calibration") == ("easier than labeled", "settled")
+
+
+def test_a_file_has_no_temperature(lab: Lab) -> None:
+    measurement = experiment.MEASURES["q2.temperature"](planted(lab, mixed()))
+    assert measurement.not_applicable and "one temperature" in str(measurement.reason)
+
+
+def test_few_scenarios_conclude_nothing(lab: Lab) -> None:
+    study = planted(lab, only("obvious")[:12])
+    measurement = experiment.MEASURES["q2.label_auc"](study)
+    assert measurement.estimate is None and measurement.reason == "12 usable scenarios, 20 at least are needed"
+
+
+def broken_loop() -> DreamLoop:
+    raise DreamError("dream loop: it crashed")
+
+
+def broken_judge() -> PlantedJudge:
+    raise JudgeError("judge: it is gone")
+
+
+@pytest.mark.parametrize("id", list(experiment.MEASURES))
+def test_a_loop_or_judge_that_fails_leaves_the_reason(lab: Lab, id: str) -> None:
+    study = planted(lab, mixed())
+    assert experiment.MEASURES[id](replace(study, loop=broken_loop)).reason == "dream loop: it crashed"
+    assert experiment.MEASURES[id](replace(study, judge=broken_judge)).reason == "judge: it is gone"
+
+
+def interval(low: float, high: float) -> Estimate:
+    return Estimate((low + high) / 2, low, high, low, high, 0.05, 100, 100)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "says"),
+    [(-0.1, 0.1, "calibrated on average"), (0.2, 0.3, "easier than labeled"), (-0.3, -0.2, "harder than labeled"), (0.1, 0.2, None)],
+)
+def test_calibrated_needs_the_whole_interval_within_the_band(low: float, high: float, says: str | None) -> None:
+    assert calibrated(interval(low, high)) == says
+
+
+def test_an_answer_needs_the_interval_on_one_side() -> None:
+    assert told(interval(0.7, 0.8), 0.6, "above", "below") == ("above", None)
+    assert told(interval(0.4, 0.5), 0.6, "above", "below") == ("below", None)
+    found, reason = told(interval(0.5, 0.7), 0.6, "above", "below")
+    assert found is None and "neither above nor below 0.6" in str(reason)
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ({0.4: None, 0.7: "calibrated on average", 1.0: None}, "calibrated as is"),
+        ({0.4: "calibrated on average", 0.7: None, 1.0: None}, "calibrated at 0.4"),
+        ({0.4: "harder than labeled", 0.7: "harder than labeled", 1.0: "easier than labeled"}, "calibrated at none of them"),
+        ({0.4: "harder than labeled", 0.7: None, 1.0: None}, None),
+    ],
+)
+def test_the_temperature_nearest_the_default_is_named(said: dict[float, str | None], answer: str | None) -> None:
+    found, reason = best_temperature(said)
+    assert found == answer and (reason is None) == (answer is not None)
