@@ -69,7 +69,7 @@ def earlier(lab: Lab, cycle: str, id: str, ids: Sequence[str]) -> Earlier:
         if record.provenance.get(name) != provenance[name]:
             raise NotComparable(
                 f"cycle {cycle} was measured with another {name} ({record.provenance.get(name)}, now {provenance[name]}): "
-                "run it again on that cycle's candidate, or name another with --baseline"
+                "run it again on that cycle's candidate, or name another (--baseline, or python -m harness pin)"
             )
     missing = [each for each in ids if record.per_scenario.get(each) is None]
     if missing:

@@ -27,6 +27,9 @@ from harness.data.subject import Subject
 from harness.data.verdict import Verdict
 from harness.engines.hf import HFEngine
 from harness.engines.protocol import Completion, Scored
+from harness.gate import history
+from harness.gate.entry import Entry
+from harness.gate.run import Run
 from harness.gate.thresholds import load_thresholds
 from harness.gate.verdicts import judge
 from harness.lab import Lab
@@ -123,7 +126,7 @@ def lab_of(
     engine: Any = MadeUpEngine({name: Ability() for name in ("base", "sham", "trained", "candidate")} | dict(abilities), noise)
     behavior = load_behavior(resolve_behavior("listening"))
     return Lab(
-        settings=Settings(profile=profile, seed=seed),
+        settings=Settings(profile=profile, seed=seed, history=folder / "history.sqlite"),
         behavior=behavior,
         base=BASE,
         candidate=candidate,
@@ -255,6 +258,47 @@ def test_guessing_lifts_the_floor() -> None:
     two = [task for task in groups["comparison"] if len(task.options or ()) == 2]  # type: ignore[union-attr]  # questions
     assert ability.floor_of(two, 0.0) == pytest.approx(0.55)
     assert ability.floor_of(groups["sums"], 0.15) == pytest.approx(0.15) and ability.floor_of(two, 0.15) == pytest.approx(0.65)
+
+
+# -- against the pinned cycle ------------------------------------------------------------------------------------------
+
+
+def pinned(lab: Lab, found: Mapping[str, Measurement], **other: str) -> None:
+    """Records a cycle with these measurements and accepts it, which pins the first."""
+    kept = [replace(found[id], provenance={**found[id].provenance, **other}) for id in ("q6.perplexity", "q6.code", "q6.reasoning")]
+    entries = tuple(Entry(one.id, "listening", "gate", verdict(one), one) for one in kept)
+    history.append_to(lab.settings.history_path, Run(lab.settings, "monday", "2026-01-01T00:00:00+00:00", entries, (), complete=True))
+    history.accept(lab.settings.history_path, "monday", force="a test")
+
+
+def test_a_cost_that_the_pinned_cycle_had_is_not_counted_again(tmp_path: Path) -> None:
+    costly = {"candidate": replace(Ability(), domains=dict.fromkeys({d.domain for d in corpora.prose()}, 0.15))}
+    lab = lab_of(tmp_path, costly, candidate=CANDIDATE)
+    alone = measured(lab)
+    assert outcomes(alone)["q6.perplexity"] == "fail"
+    pinned(lab, alone)
+    again = measured(lab)
+    assert outcomes(again)["q6.perplexity"] == "pass" and "cycle monday" in str(again["q6.perplexity"].null)
+    assert again["q6.perplexity"].per_scenario == alone["q6.perplexity"].per_scenario  # from base, as before
+
+
+def test_what_got_worse_since_the_pinned_cycle_fails_although_base_was_no_better(tmp_path: Path) -> None:
+    domains = {d.domain for d in corpora.prose()}
+    better, worse = ({"candidate": replace(Ability(), domains=dict.fromkeys(domains, cost))} for cost in (-0.1, 0.0))
+    lab = lab_of(tmp_path / "before", better, candidate=CANDIDATE)
+    pinned(lab, measured(lab))
+    now = lab_of(tmp_path / "after", worse, candidate=Subject("candidate", Path(), "base", Path(), "the next one"))
+    now = replace(now, settings=replace(now.settings, history=lab.settings.history_path))
+    assert outcomes(measured(now))["q6.perplexity"] == "fail"
+
+
+def test_a_pinned_cycle_of_other_data_is_refused_and_one_that_did_not_measure_it_leaves_base(tmp_path: Path) -> None:
+    lab = lab_of(tmp_path, {}, candidate=CANDIDATE)
+    found = measured(lab)
+    pinned(lab, found, base="another")
+    assert "cycle monday was measured with another base" in str(measured(lab)["q6.code"].reason)
+    other = replace(lab, behavior=load_behavior(resolve_behavior("not-rushing")))
+    assert "base, the same documents" in str(measured(other)["q6.perplexity"].null)
 
 
 # -- positive transfer ---------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from evals.baseline import Earlier, NotComparable, earlier, pinned_cycle
+from evals.baseline import Earlier, NotComparable, earlier, pinned_cycle, record_of
 from evals.q6 import plots
 from evals.q6.ability import (
     SAMPLES,
@@ -101,7 +101,7 @@ class Study:
     """Change of each part, in its own unit; None where there is none, see `reasons`."""
     reasons: Mapping[Part, str]
     since: Mapping[Part, Earlier]
-    """The pinned cycle's values; empty without one: then the comparison is with base."""
+    """The pinned cycle's values; without one, or where it did not measure a part, the comparison is with base."""
     quality: tuple[float, float] | None
     """Static quality index of the code of base and of the tested subject."""
     mixes: tuple[Mixed, ...]
@@ -179,7 +179,7 @@ def score(lab: Lab, outside: Sequence[PairedTask] = ()) -> Study:
     for part in PARTS:
         of_part = [cell for cell in cells if cell.part == part]
         try:
-            if cycle is not None and any(cell.after is not None for cell in of_part):
+            if cycle is not None and any(cell.after is not None for cell in of_part) and record_of(lab, cycle, IDS[part]) is not None:
                 since[part] = earlier(lab, cycle, IDS[part], [id for cell in of_part if cell.after is not None for id in cell.ids])
             estimates[part], reason = change_of(lab, of_part, since.get(part))
         except NotComparable as difference:
