@@ -16,7 +16,7 @@ from harness.gate import history
 from harness.gate.history import Record, read_cycle
 from harness.lab import Lab
 
-SAME = ("base", "behavior", "profile")
+SAME = ("base", "behavior", "profile", "engine")
 """What must be equal for two cycles to be compared."""
 
 

@@ -124,7 +124,7 @@ def test_the_accepted_cycle_is_read_scenario_by_scenario_with_the_probes_since(l
     assert [(each.cycle, each.flagged) for each in probes_since(lab, pairs, provenance)] == [("monday", 5), ("tuesday", 7)]
 
 
-@pytest.mark.parametrize("what", ["base", "behavior", "profile"])
+@pytest.mark.parametrize("what", ["base", "behavior", "profile", "engine"])
 def test_a_baseline_of_other_data_is_refused_by_name(lab: Lab, what: str) -> None:
     recorded(lab, "monday", 0.5, 5, **{what: "another"})
     with pytest.raises(NotComparable, match=f"cycle monday was measured with another {what}"):
