@@ -20,7 +20,7 @@ from evals.calibration.doses import TRIES, nearest
 from evals.calibration.plants import planted as plants_of
 from evals.calibration.recordings import Book, Recording, book_path, load, save
 from evals.calibration.runs import Gate, Plan, against_base, alike, itself, planted
-from evals.calibration.table import ALIKE, Sizes, markdown, summary, targets
+from evals.calibration.table import ALIKE, Sizes, markdown, summary, targets, unfinished
 from harness.__main__ import app
 from harness.calibration import alike_of, read_calibration
 from harness.data.errors import InputError
@@ -168,6 +168,7 @@ def test_the_table_counts_alarms_misses_and_falls(gate: Gate) -> None:
     assert all(one["holds"] for one in entry["targets"] if one["kind"] in (ALIKE, "20-point loss"))
     assert rows["20-point loss"]["not_knowing_seeds"]["fails"] == 1 and rows[ALIKE]["not_knowing_seeds"]["all_green"] <= 1
     text = markdown("tiny-hybrid/listening", entry)
+    assert "not finished" not in text and unfinished({**entry, "adapters": 9}) == ["20-point loss", "noise", "inactive", "broken"]
     assert "| 20-point loss | 8 | 16 | 20 (20 to 20) points | 100.0 %" in text and "**missed** 0.0 % [0.0, 36.9]" in text
 
 

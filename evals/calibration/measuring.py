@@ -14,6 +14,7 @@ from pathlib import Path
 from evals.calibration.doses import TOLERANCE, dose, judged_rate
 from evals.calibration.plants import AMOUNTS, planted
 from evals.calibration.recordings import Book, Recording, empty_book, load, record, save
+from evals.calibration.table import NEAR
 from evals.q6.ability import SAMPLES
 from harness.cycles import healthy
 from harness.data.errors import InputError
@@ -86,7 +87,7 @@ class Measuring:
                 yield self._dosed(judge, seed, k)
 
     def _dosed(self, judge: Judge, seed: int, k: float) -> _Step:
-        kind, missed = f"{100 * k:g}-point loss", f"near a {100 * k:g}-point loss"
+        kind, missed = f"{100 * k:g}-point loss", f"{NEAR}{100 * k:g}-point loss"
 
         def make(book: Book) -> list[Recording]:
             good = self._good(seed)
