@@ -89,6 +89,7 @@ def calibrate(
     behavior: Annotated[str, typer.Option(help="shipped name or folder")] = Settings.behaviors[0],
     adapters: Annotated[int, typer.Option(help="good adapters, each trained under a seed of its own")] = 20,
     minutes: Annotated[float | None, typer.Option(help="begin no further subject after this long; run again to go on", min=0)] = None,
+    replies: Annotated[bool, typer.Option("--replies/--no-replies", help="sample replies: for code, answers and k-point losses")] = True,
     runs_only: Annotated[bool, typer.Option("--runs-only", help="judge what is recorded, without a model")] = False,
     store: Annotated[Path, typer.Option(help="folder of expensive results")] = Settings.store,
     thresholds: Annotated[Path, typer.Option(help="thresholds.toml")] = Settings.thresholds,
@@ -98,7 +99,7 @@ def calibrate(
     settings = Settings(model=model, behaviors=(behavior,), store=store, thresholds=thresholds, calibration=out)
     with one_line_errors():
         command = import_module("evals.calibration.command")
-        asked = command.Asked(settings, behavior, adapters, minutes, runs_only)
+        asked = command.Asked(settings, behavior, adapters, minutes, replies, runs_only)
         table = command.calibrate(asked, lambda line: print(line, file=sys.stderr, flush=True))
     print(table)
 

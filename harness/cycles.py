@@ -80,14 +80,16 @@ def cycles(maker: ArmMaker, seed: int) -> Cycles:
     return Cycles(subject, made["further"], made["degraded"], made["sham"])
 
 
-def counter_examples(maker: ArmMaker, seed: int, steps: Sequence[int]) -> dict[int, Subject]:
-    """The healthy adapter trained on in the opposite direction, by steps: finer doses than those of `cycles`."""
+def counter_examples(maker: ArmMaker, seed: int, steps: Sequence[int], order: int = 0) -> dict[int, Subject]:
+    """The healthy adapter trained on in the opposite direction, by steps: finer doses than those of `cycles`, in one of several orders."""
     n = _examples(maker)
     _, start = healthy(maker, seed)
-    schedule = _schedule(n, max(steps), np.random.default_rng([seed, 12]))
+    schedule = _schedule(n, max(steps), np.random.default_rng([seed, 12, *([order] if order else [])]))
     plan = Training(maker.examples("opposite", seed, n), schedule, seed, start=start)
     folder = maker.trained({"counter-examples": plan}, steps)["counter-examples"]
-    return {k: _subject(maker, folder / str(k), f"counter-examples {EXAMPLES * k}", seed) for k in steps}
+    return {
+        k: _subject(maker, folder / str(k), f"counter-examples {EXAMPLES * k}{f', order {order}' if order else ''}", seed) for k in steps
+    }
 
 
 def corrected(maker: ArmMaker, seed: int, start: Path, examples: Mapping[str, Sequence[Completion]]) -> dict[str, Subject]:

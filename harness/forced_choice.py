@@ -51,6 +51,11 @@ class ForcedChoice:
         return ForcedChoice(**{name: np.stack([choice.metric(name) for choice in choices]) for name in METRICS})
 
     @staticmethod
+    def joined(parts: Sequence[ForcedChoice]) -> ForcedChoice:
+        """One after the other along the last axis, [..., pairs of all]."""
+        return ForcedChoice(**{name: np.concatenate([part.metric(name) for part in parts], axis=-1) for name in METRICS})
+
+    @staticmethod
     def from_arrays(arrays: Mapping[str, NDArray[np.float64]]) -> ForcedChoice:
         return ForcedChoice(**{name: arrays[name] for name in METRICS})
 

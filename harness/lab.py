@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.analysis.spending import shares
 from harness.arms import ArmMaker
 from harness.data.arm import Arm
 from harness.data.behavior import Behavior, Pair, Split
@@ -57,6 +58,37 @@ PROFILES = {
 }
 
 
+@dataclass(frozen=True)
+class Look:
+    """One of several looks at growing data: a check is looked at until it is decided, and errs at most at its rate over all of them."""
+
+    sizes: tuple[int, ...]
+    """What each look has, rising to all there is: scenarios, or samples of every task."""
+    number: int
+    """From 0."""
+
+    @property
+    def size(self) -> int:
+        return self.sizes[self.number]
+
+    @property
+    def is_first(self) -> bool:
+        return self.number == 0
+
+    def share(self, level: float) -> float:
+        """What this look may spend of an error rate."""
+        return shares(level, self.sizes)[self.number]
+
+
+def looks(fewest: int, most: int) -> tuple[Look, ...]:
+    """Looks at `fewest`, then twice as many each time, the last at `most`; none of them at over two thirds of the next."""
+    sizes = [min(fewest, most)]
+    while 3 * sizes[-1] <= most:
+        sizes.append(2 * sizes[-1])
+    sizes = sizes if sizes[-1] == most else [*(size for size in sizes if 3 * size <= 2 * most), most]
+    return tuple(Look(tuple(sizes), number) for number in range(len(sizes)))
+
+
 class ThresholdsByCheck(Protocol):
     """What an experiment needs to know of thresholds.toml."""
 
@@ -80,6 +112,8 @@ class Lab:
     progress: Callable[[str], None]
     alike: Mapping[str, Alike] = field(default_factory=dict)
     """By check, how much two trainings alike differ: from calibration.json, empty where this subject is not in it."""
+    look: Look | None = None
+    """Where data grow until a check is decided, how much of them is there. None: all that the profile uses, at once."""
 
     @property
     def sizes(self) -> Sizes:
@@ -104,21 +138,36 @@ class Lab:
         """This lab with the engine that shows everything, for what no other can record or patch, and what is compared with that."""
         if self.recordings.engine.name == "hf":
             return self
-        return replace(self, recordings=Recordings(self.arms.engine, self.recordings.store))
+        return replace(self, recordings=replace(self.recordings, engine=self.arms.engine))
+
+    def at(self, look: Look | None) -> Lab:
+        """This lab at one look of several; what an earlier look had is taken from the store. None: for what does not grow."""
+        grown = () if look is None else look.sizes[: look.number + 1]
+        return replace(self, look=look, recordings=replace(self.recordings, grown=grown))
+
+    def looks(self) -> tuple[Look, ...]:
+        """Under `full`, at test pairs from as many as `quick` uses to all there are; under `quick` none: it measures once."""
+        return looks(PROFILES["quick"].test, len(self.behavior.split("test"))) if self.settings.profile == "full" else ()
 
     def rng(self, *purpose: str) -> np.random.Generator:
         """A generator that depends on the run's seed, the behavior and the purpose, on nothing else that ran."""
         return np.random.default_rng([self.settings.seed, zlib.crc32("/".join((self.behavior.name, *purpose)).encode())])
 
     def pairs(self, split: Split) -> tuple[Pair, ...]:
-        """As many pairs of a split as the profile uses, every domain in turn."""
-        size = {"train": 10_000, "dev": self.sizes.dev, "test": self.sizes.test}[split]
+        """As many pairs of a split as the profile uses, every domain in turn; of the test pairs as many as this look has."""
+        size = {"train": 10_000, "dev": self.sizes.dev, "test": self.look.size if self.look else self.sizes.test}[split]
         return spread(self.behavior.split(split), size)
 
+    @property
+    def level(self) -> float:
+        """One minus the confidence of what is called a 95 % interval: less than .05 at one look of several, which hold together."""
+        return 0.05 if self.look is None else self.look.share(0.05)
+
     def alpha(self, id: str) -> float:
-        """The level at which this check may fail."""
+        """The level at which this check may fail, here and now."""
         threshold = self.thresholds.for_check(id, self.base.name, self.behavior.name)
-        return threshold.alpha if threshold else 0.05
+        alpha = threshold.alpha if threshold else 0.05
+        return alpha if self.look is None else self.look.share(alpha)
 
     def trained_arm(self) -> Arm:
         """The suite's own full training under the run's seed."""

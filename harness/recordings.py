@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,13 @@ class Recordings:
 
     engine: Engine
     store: Store
+    grown: tuple[int, ...] = ()
+    """How a list of scenarios grew from look to look. One as long as the last is asked for in parts, so that what an earlier look asked is
+    taken from the store."""
+
+    def _parts(self, count: int) -> list[slice]:
+        ends = self.grown if self.grown and self.grown[-1] == count else (count,)
+        return [slice(start, end) for start, end in pairwise((0, *ends))]
 
     def _key(self, subject: Subject, engine: Engine | None = None, **rest: Any) -> dict[str, Any]:
         engine = engine or self.engine
@@ -51,6 +59,9 @@ class Recordings:
 
     def forced_choice(self, subject: Subject, pairs: Sequence[Pair], steering: Steering | None = None) -> ForcedChoice:
         """Log-odds of every pair, [pairs]."""
+        return ForcedChoice.joined([self._forced_choice(subject, pairs[part], steering) for part in self._parts(len(pairs))])
+
+    def _forced_choice(self, subject: Subject, pairs: Sequence[Pair], steering: Steering | None) -> ForcedChoice:
         content = digest_of([pair_key(pair) for pair in pairs])
         key = self._key(subject, pairs=content, steering=steering_key(steering))
         return ForcedChoice.from_arrays(
@@ -68,6 +79,10 @@ class Recordings:
 
     def forced_choices(self, subject: Subject, pairs: Sequence[Pair], steerings: Sequence[Steering]) -> list[ForcedChoice]:
         """Log-odds of every pair under each of many steerings, in one go."""
+        parts = [self._forced_choices(subject, pairs[part], steerings) for part in self._parts(len(pairs))]
+        return [ForcedChoice.joined(of_one) for of_one in zip(*parts, strict=True)]
+
+    def _forced_choices(self, subject: Subject, pairs: Sequence[Pair], steerings: Sequence[Steering]) -> list[ForcedChoice]:
         content = digest_of([pair_key(pair) for pair in pairs])
         key = self._key(subject, pairs=content, steerings=[steering_key(steering) for steering in steerings])
 
@@ -137,6 +152,9 @@ class Recordings:
 
     def recorded(self, subject: Subject, completions: Sequence[Completion], sites: Sites, fed_by: Subject | None = None) -> list[Recorded]:
         """Attention rows, head outputs and residual streams of every completion, in order."""
+        return [one for part in self._parts(len(completions)) for one in self._recorded(subject, completions[part], sites, fed_by)]
+
+    def _recorded(self, subject: Subject, completions: Sequence[Completion], sites: Sites, fed_by: Subject | None) -> list[Recorded]:
         content = digest_of([[conversation_key(c.messages), c.text] for c in completions])
         engine = self.engine.recorder(sites, fed_by)
         key = self._key(subject, engine, completions=content, sites=asdict(sites), fed_by=fed_by and fed_by.digest)

@@ -17,6 +17,7 @@ from evals.q6.experiment import Cell, Mixed, Part, Study
 from fixtures import corpora, tasks
 from fixtures.behaviors import resolve_behavior
 from harness.analysis.sample import DegenerateSample
+from harness.analysis.spending import shares
 from harness.arms import ArmMaker
 from harness.bits_per_byte import bits_per_byte
 from harness.data.behavior import Message, Pair
@@ -205,10 +206,21 @@ def test_prose_is_clustered_by_domain(tmp_path: Path) -> None:
     assert (prose.estimate.n, prose.estimate.clusters) == (168, 12)
 
 
-def test_full_draws_more_samples_of_each_task(tmp_path: Path) -> None:
-    full = measured(lab_of(tmp_path, {}, profile="full"))["q6.code"]
-    assert full.null is not None
-    assert full.null["samples a task"] == 20
+def test_full_draws_samples_until_a_gate_is_decided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "_mixes", lambda study: ())
+    clear = measured(lab_of(tmp_path / "clear", {"candidate": degraded(one_liner=0.02)}, profile="full"))["q6.code"]
+    close = measured(lab_of(tmp_path / "close", {"candidate": degraded(one_liner=TIERS["one-liner"] - 0.16)}, profile="full"))["q6.code"]
+    assert clear.null is not None and close.null is not None and close.estimate is not None
+    assert (clear.null["samples a task"], verdict(clear).outcome) == (5, "fail")
+    assert (close.null["samples a task"], verdict(close).outcome) == (10, "fail")
+    looks = [row for row in close.series if "look" in row["cell"]]
+    assert [(row["samples"], row["verdict"]) for row in looks] == [(5, "inconclusive"), (10, "fail")]
+    assert close.estimate.alpha == pytest.approx(shares(0.001, (5, 10, 20))[1])
+
+
+def test_prose_has_all_of_its_error_rate_at_once(tmp_path: Path) -> None:
+    quick, full = (measured(lab_of(tmp_path / profile, {}, profile=profile))["q6.perplexity"] for profile in ("quick", "full"))  # type: ignore[arg-type]
+    assert quick.estimate == full.estimate
 
 
 def test_values_that_are_not_finite_make_a_gate_inconclusive(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_plans_pair_every_adapter_with_every_other_and_name_who_takes_part(gate:
 
 
 def test_the_table_counts_alarms_misses_and_falls(gate: Gate) -> None:
-    entry = summary(gate.book, gate, Sizes(draws_alike=1, draws_itself=1, planted=16))
+    entry = summary(gate.book, gate, Sizes(draws_alike=1, draws_itself=1, planted=16, histories=20))
     rows = {row["kind"]: row for row in entry["kinds"]}
     assert rows[ALIKE]["runs"] == 56 and rows[ALIKE]["fails"]["events"] == 0 and not rows[ALIKE]["planted"]
     assert rows["20-point loss"]["fall"]["mean"] == pytest.approx(0.2) and rows["20-point loss"]["all_green"]["value"] == 0
@@ -301,7 +301,7 @@ def test_the_shipped_recordings_are_of_the_shipped_weights(shipped: Gate) -> Non
 
 
 def test_calibration_json_is_what_verdicts_read_and_only_for_its_own_digests(gate: Gate, tmp_path: Path) -> None:
-    entry = summary(gate.book, gate, Sizes(1, 1, 8))
+    entry = summary(gate.book, gate, Sizes(1, 1, 8, 20))
     path = tmp_path / "calibration.json"
     path.write_text(json.dumps({"schema": 1, "subjects": {"tiny-hybrid/listening": entry}}), encoding="utf-8")
     found = alike_of(path, "base", "behavior", "quick")
@@ -340,7 +340,7 @@ def test_runs_only_makes_the_whole_file_again_and_keeps_other_subjects(gate: Gat
     save(gate.book, recordings.book_path("tiny-hybrid", "listening"))
     out = tmp_path / "calibration.json"
     out.write_text(json.dumps({"schema": 1, "subjects": {}}), encoding="utf-8")
-    asked = command.Asked(Settings(calibration=out), "listening", 6, None, True, tmp_path / "README.md")
+    asked = command.Asked(Settings(calibration=out), "listening", 6, None, True, True, tmp_path / "README.md")
     table = command.calibrate(asked, lambda line: None)
     content = read_calibration(out)["subjects"]["tiny-hybrid/listening"]
     assert "| trained alike | 8 | 168 |" in table and content["adapters"] == 8 and content["made"] and content["versions"]

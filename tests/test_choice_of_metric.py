@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from evals.q1.experiment import KINDS, separation, sharpest
+from evals.q1.metrics import MODELS, html, recorded, standings
 from evals.q1.plots import REGIMES
-from harness.forced_choice import ForcedChoice
+from fixtures.behaviors import shipped_behaviors
+from harness.forced_choice import PRIMARY, ForcedChoice
 
 PAIRS, SEEDS = 64, 3
 SHARP = {"trained": 1.0, "sham": 0.0, "opposite": -1.0}
@@ -53,3 +55,20 @@ def test_arms_that_are_all_alike_have_no_sharpest_metric() -> None:
     same = ForcedChoice(*(np.ones((SEEDS, PAIRS)),) * 3)
     study.shifts = dict.fromkeys(study.shifts, same)
     assert sharpest(separation(study)) is None
+
+
+def test_the_primary_metric_is_the_one_the_recorded_table_chooses() -> None:
+    """Recorded on dev pairs of both shipped models and behaviors by `python -m evals.q1.metrics`."""
+    rows = recorded()
+    assert {(row["model"], row["behavior"]) for row in rows} == {(m, b) for m in MODELS for b in shipped_behaviors()}
+    found = standings(rows)
+    assert max(found, key=lambda metric: found[metric]) == PRIMARY
+    assert "judged replies" in html(rows)
+
+
+def test_a_metric_that_cannot_tell_one_of_the_arms_has_no_standing() -> None:
+    def row(metric: str, above_sham: float, above_opposite: float) -> dict[str, Any]:
+        return {"model": "m", "behavior": "b", "metric": metric, "above sham": above_sham, "above opposite": above_opposite}
+
+    found = standings([row("per_token", 4, 8), row("at_decision", 8, 9), row("at_parting", -1, 20)])
+    assert found == {"per_token": 0.5, "at_decision": 1.0, "at_parting": 0.0}

@@ -38,7 +38,7 @@ class Records:
         monkeypatch.setattr(measuring, "judged_rate", lambda lab, judge, subject: 0.8)
         monkeypatch.setattr(measuring, "dose", lambda lab, judge, good, seed, k: Dosed(subject, 5, fall if k == FALLS[0] else k))  # type: ignore[arg-type]  # a subject
         monkeypatch.setattr(measuring, "planted", lambda arms, good, seed: {kind: lambda: subject for kind in AMOUNTS})
-        monkeypatch.setattr(measuring, "empty_book", lambda lab, samples: book())
+        monkeypatch.setattr(measuring, "empty_book", lambda lab, samples, replies: replace(book(), replies=replies))
         monkeypatch.setattr(measuring, "record", self.record)
 
     def record(self, lab: Any, book: Book, kind: str, adapter: int, subject: Any, samples: int, rate: float | None = None) -> Recording:
@@ -79,13 +79,23 @@ def test_a_killed_run_goes_on_and_records_nothing_twice(tmp_path: Path, monkeypa
 def test_when_the_time_is_up_what_is_there_is_kept_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records, said = Records(monkeypatch), list[str]()
     assert task(tmp_path, said, until=0.0).book().recordings == () and records.made == []
-    assert said == ["time is up: 0 of 27 steps are recorded; the same command goes on from here"]
+    assert said[1:] == ["time is up: 0 of 27 steps are recorded; the same command goes on from here"]
 
 
 def test_a_fall_that_is_too_far_off_is_no_20_point_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Records(monkeypatch, fall=0.29)
     made = task(tmp_path).book()
     assert made.of("20-point loss") == () and len(made.of("near a 20-point loss")) == ADAPTERS
+
+
+def test_without_replies_nothing_is_sampled_and_no_dose_is_sought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = Records(monkeypatch)
+    monkeypatch.setattr(measuring, "judged_rate", None)
+    made = task(tmp_path, replies=False).book()
+    assert {kind for kind, _ in records.made} == {"good", *BROKEN} and all(one.rate is None for one in made.recordings)
+    assert not load(tmp_path / "book.npz").replies
+    said: list[str] = []
+    assert task(tmp_path, said, replies=True, until=0.0).book().recordings == () and "recorded without replies: begun anew" in said[0]
 
 
 def test_a_book_of_other_weights_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +106,7 @@ def test_a_book_of_other_weights_is_begun_anew(tmp_path: Path, monkeypatch: pyte
     save(replace(book("other"), recordings=(old,)), tmp_path / "book.npz")
     records.made.clear()
     task(tmp_path, said).book()
-    assert ("good", 0) in records.made and "book.npz is of other weights or another behavior: begun anew" in said
+    assert ("good", 0) in records.made and said[0].startswith("book.npz is of other weights or another behavior")
 
 
 def test_too_few_good_adapters_are_refused_in_one_line() -> None:

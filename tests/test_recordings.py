@@ -53,6 +53,25 @@ def test_a_second_run_computes_nothing(recordings: Recordings, tiny_hybrid: Subj
     assert again.store.made == {}
 
 
+def test_a_list_that_grew_asks_only_for_what_was_added(recordings: Recordings, tiny_hybrid: Subject) -> None:
+    from dataclasses import replace
+
+    first = recordings.forced_choice(tiny_hybrid, PAIRS[:1])
+    steered = recordings.forced_choices(tiny_hybrid, PAIRS[:1], [Steering({1: VECTOR})])
+    rows = recordings.recorded(tiny_hybrid, completions_of(PAIRS[:1])[:1], SITES)
+    made = dict(recordings.store.made)
+    grown = replace(recordings, grown=(1, 2))
+    both = grown.forced_choice(tiny_hybrid, PAIRS)
+    np.testing.assert_array_equal(both.at_decision[:1], first.at_decision)
+    np.testing.assert_allclose(both.at_decision, recordings.forced_choice(tiny_hybrid, PAIRS).at_decision, atol=1e-4)
+    (of_both,) = grown.forced_choices(tiny_hybrid, PAIRS, [Steering({1: VECTOR})])
+    np.testing.assert_array_equal(of_both.per_token[:1], steered[0].per_token)
+    recorded = grown.recorded(tiny_hybrid, completions_of(PAIRS)[::2], SITES)
+    assert len(recorded) == 2
+    np.testing.assert_array_equal(recorded[0].heads[0], rows[0].heads[0])
+    assert recordings.store.made["forced-choice"] == made["forced-choice"] + 3  # two parts that were added, and the whole list above
+
+
 @dataclass
 class Mute:
     """An engine of the same name that cannot answer."""

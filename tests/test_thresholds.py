@@ -126,3 +126,36 @@ def test_a_mistake_is_one_line_with_file_and_line(tmp_path: Path, text: str, lin
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.toml: cannot be read \(No such file or directory\)"):
         load_thresholds(tmp_path / "none.toml")
+
+
+# -- profiles ----------------------------------------------------------------------------------------------------------
+
+FULL = """
+[profile.full."q6.code"]
+margin = 0.05
+reason = "more samples"
+"""
+
+
+def test_a_profile_has_a_margin_of_its_own_and_an_override_by_subject_stays_the_stronger(tmp_path: Path) -> None:
+    code = GATE.format(id="q6.code", alpha=0.001)
+    thresholds = load(tmp_path, code + FULL + '[subject."tiny"."q6.code"]\nmargin = 0.3\nreason = "few tasks"\n')
+
+    def margin(profile: str, subject: str) -> float | None:
+        threshold = thresholds.under(profile).for_check("q6.code", subject)
+        assert threshold is not None and threshold.alpha == 0.001
+        return threshold.margin
+
+    assert [margin(profile, "any") for profile in ("quick", "full")] == [0.25, 0.05]
+    assert [margin(profile, "tiny") for profile in ("quick", "full")] == [0.3, 0.3]
+
+
+def test_an_unknown_profile_and_one_without_a_default_are_refused_by_line(tmp_path: Path) -> None:
+    code = GATE.format(id="q6.code", alpha=0.001)
+    assert refusal(tmp_path, code + FULL.replace("full", "fast")) == ('thresholds.toml:8: "fast" is no profile to override; allowed: full')
+    assert 'thresholds.toml:2: ["q6.code"] has no kind' in refusal(tmp_path, FULL)
+
+
+def test_the_alpha_budget_holds_under_every_profile(tmp_path: Path) -> None:
+    code = GATE.format(id="q6.code", alpha=0.001)
+    assert "sum to 0.02" in refusal(tmp_path, code + FULL.replace("margin", "alpha = 0.02\nmargin"))

@@ -41,6 +41,7 @@ class Asked:
     adapters: int
     minutes: float | None
     """None: until everything is recorded."""
+    replies: bool
     runs_only: bool
     """Judge what is recorded, without a model."""
     readme: Path = PROJECT / "README.md"
@@ -93,7 +94,7 @@ def _measured(asked: Asked, behavior: Behavior, thresholds: Thresholds, path: Pa
     other = load_behavior(resolve_behavior(names[0]))
     lab, of_other = _labs(asked.settings, folder, (behavior, other), thresholds, say)
     until = float("inf") if asked.minutes is None else time.monotonic() + 60 * asked.minutes
-    return Measuring(lab, of_other, asked.adapters, path, say, until).book()
+    return Measuring(lab, of_other, asked.adapters, path, say, asked.replies, until).book()
 
 
 def _labs(

@@ -2,8 +2,8 @@
 
 A rate is the share of sampled replies that the behavior's judge labels positive, over every test scenario and enough seeds that there are
 at least a thousand replies. The log-odds on dev pairs say where to look; what counts is the measured fall. Doses are whole training steps,
-so a fall of exactly k is not always to be had: the nearest measured one is taken, and called a k-point plant only where it is within
-TOLERANCE of k (the standard error of a fall is about two points).
+so a fall of exactly k is not always to be had: the nearest measured one is taken, over several orders of the counter-examples where the
+first has none, and called a k-point plant only where it is within TOLERANCE of k (the standard error of a fall is about two points).
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ STEPS = tuple(range(3, 11))
 TOLERANCE = 0.03
 TRIES = 3
 """Doses measured for one k, at most."""
+ORDERS = 3
+"""Orders of the counter-examples tried, one after the other, until a dose is within TOLERANCE."""
 DEV_PAIRS = 30
 ONSET, NATS = 0.22, 1.8
 """Where the search starts: a fall of k is expected at ONSET + NATS k nats lost on dev pairs, and from then on in proportion to what was
@@ -52,13 +54,21 @@ def judged_rate(lab: Lab, judge: Judge, subject: Subject) -> float:
 
 def dose(lab: Lab, judge: Judge, good: Subject, seed: int, k: float) -> Dosed:
     """The dose whose measured fall is nearest to `k`, among those tried."""
-    subjects = counter_examples(lab.arms, seed, STEPS)
     dev = spread(lab.behavior.split("dev"), DEV_PAIRS)
-    whole = float(lab.shift(good, dev).metric(PRIMARY).mean())
-    lost = {step: whole - float(lab.shift(subject, dev).metric(PRIMARY).mean()) for step, subject in subjects.items()}
-    before = judged_rate(lab, judge, good)
-    step, fall = nearest(k, lost, lambda step: before - judged_rate(lab, judge, subjects[step]))
-    return Dosed(subjects[step], step, fall)
+    whole, before = float(lab.shift(good, dev).metric(PRIMARY).mean()), judged_rate(lab, judge, good)
+
+    def of(order: int) -> Dosed:
+        subjects = counter_examples(lab.arms, seed, STEPS, order)
+        lost = {step: whole - float(lab.shift(subject, dev).metric(PRIMARY).mean()) for step, subject in subjects.items()}
+        step, fall = nearest(k, lost, lambda step: before - judged_rate(lab, judge, subjects[step]))
+        return Dosed(subjects[step], step, fall)
+
+    best = of(0)
+    for order in range(1, ORDERS):
+        if abs(best.fall - k) <= TOLERANCE:
+            break
+        best = min(best, of(order), key=lambda one: abs(one.fall - k))
+    return best
 
 
 def nearest(k: float, lost: Mapping[int, float], fall: Callable[[int], float]) -> tuple[int, float]:

@@ -37,6 +37,8 @@ class Measuring:
     path: Path
     """Of the book."""
     say: Callable[[str], None]
+    replies: bool = True
+    """Without, nothing is sampled: no code, no answers, and no doses, which are sought by judged rates."""
     until: float = float("inf")
     """time.monotonic() after which no further subject is begun."""
 
@@ -59,10 +61,12 @@ class Measuring:
     def _begun(self) -> Book:
         if self.path.exists():
             known = load(self.path)
-            if (known.base_digest, known.behavior_digest) == (self.lab.base.digest, self.lab.behavior.digest):
+            if (known.base_digest, known.behavior_digest, known.replies) == (self.lab.base.digest, self.lab.behavior.digest, self.replies):
                 return known
-            self.say(f"{self.path.name} is of other weights or another behavior: begun anew")
-        return empty_book(self.lab, POOL)
+            how = "without" if self.replies else "with"
+            self.say(f"{self.path.name} is of other weights or another behavior, or was recorded {how} replies: begun anew")
+        self.say(f"calibrate {self.lab.base.name} {self.lab.behavior.name}: base")
+        return empty_book(self.lab, POOL, self.replies)
 
     def _good(self, seed: int) -> Subject:
         return healthy(self.lab.arms, seed)[0]
@@ -72,17 +76,18 @@ class Measuring:
 
             def make(book: Book, seed: int = seed) -> list[Recording]:
                 good = self._good(seed)
-                return [record(self.lab, book, "good", seed, good, POOL, judged_rate(self.lab, judge, good))]
+                return [record(self.lab, book, "good", seed, good, POOL, judged_rate(self.lab, judge, good) if self.replies else None)]
 
             yield f"good adapter {seed + 1} of {self.adapters}", _lacks(("good",), seed), make
 
     def _plants(self, judge: Judge) -> Iterator[_Step]:
         """The dose that a target is about and every other plant, adapter by adapter, so that all kinds grow together; then other doses."""
+        falls = FALLS if self.replies else ()
         for seed in range(self.adapters):
-            yield self._dosed(judge, seed, FALLS[0])
+            yield from (self._dosed(judge, seed, k) for k in falls[:1])
             for kind in (*AMOUNTS, "wrong adapter"):
                 yield self._broken(seed, kind)
-        for k in FALLS[1:]:
+        for k in falls[1:]:
             for seed in range(self.adapters):
                 yield self._dosed(judge, seed, k)
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.q6.ability import share_solved_unless_at_floor, solved
+from evals.q6.ability import SAMPLES, share_solved_unless_at_floor, solved
 from evals.q6.experiment import Part, margin_of, tasks_of
 from fixtures import corpora
 from harness.bits_per_byte import bits_per_byte
@@ -65,6 +65,8 @@ class Book:
     tiers: Mapping[str, NDArray[np.str_]]  # part to [tasks], the tier of each; parts at floor in every tier are left out
     base_solved: Mapping[str, NDArray[np.bool_]]  # part to [samples, tasks]
     recordings: tuple[Recording, ...]
+    replies: bool = True
+    """Whether replies were sampled: for code and answers, and for the judged rates that doses are sought by."""
 
     def of(self, kind: str) -> tuple[Recording, ...]:
         return tuple(one for one in self.recordings if one.kind == kind)
@@ -75,15 +77,19 @@ class Book:
         return tuple(dict.fromkeys(one.kind for one in self.recordings if one.kind != "good"))
 
 
-def empty_book(lab: Lab, samples: int) -> Book:
+def empty_book(lab: Lab, samples: int, replies: bool = True) -> Book:
     """The book of a lab before any subject is recorded: which tiers are above floor, and what base solves."""
-    margins = {part: margin_of(lab, part) for part in SAMPLED}
+    margins = {part: margin_of(lab, part) for part in SAMPLED if replies}
     kept = {
-        part: [tier for tier, group in tasks_of(part).items() if not share_solved_unless_at_floor(lab, lab.base, group, margins[part])[1]]
-        for part in SAMPLED
+        part: [
+            tier
+            for tier, group in tasks_of(part).items()
+            if not share_solved_unless_at_floor(lab, lab.base, group, margins[part], SAMPLES["quick"])[1]
+        ]
+        for part in margins
     }
     tiers: dict[str, NDArray[np.str_]] = {
-        part: np.array([tier for tier in kept[part] for _ in tasks_of(part)[tier]]) for part in SAMPLED if kept[part]
+        part: np.array([tier for tier in kept[part] for _ in tasks_of(part)[tier]]) for part in kept if kept[part]
     }
     solved_by_base: dict[str, NDArray[np.bool_]] = {
         part: _solved(lab, lab.base, part, kept[part], samples) for part in SAMPLED if part in tiers
@@ -99,6 +105,7 @@ def empty_book(lab: Lab, samples: int) -> Book:
         tiers,
         solved_by_base,
         (),
+        replies,
     )
 
 
@@ -143,7 +150,7 @@ def save(book: Book, path: Path) -> None:
         arrays |= {f"{i}/shift": one.shift.astype(np.float32), f"{i}/prose": one.prose.astype(np.float32)}
         arrays |= {f"{i}/{part}": rows for part, rows in one.solved.items()}
         heads.append([one.kind, one.adapter, one.digest, one.live if math.isfinite(one.live) else None, one.bad, one.rate])
-    head = {name: getattr(book, name) for name in ("model", "behavior", "base_digest", "behavior_digest")}
+    head = {name: getattr(book, name) for name in ("model", "behavior", "base_digest", "behavior_digest", "replies")}
     arrays["head"] = np.array(json.dumps({**head, "recordings": heads}))
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}")

@@ -153,7 +153,8 @@ class Gate:
     def _ability(self, plan: Plan, part: Part, known: Alike | None, rng: np.random.Generator) -> Measurement:
         id, alpha = IDS[part], self._alpha(IDS[part])
         if part != "prose" and part not in self.book.tiers:
-            return self._measurement(id, UNITS[part], reason="base is at floor in every tier", not_applicable=True)
+            why = "base is at floor in every tier" if self.book.replies else "no replies were sampled"
+            return self._measurement(id, UNITS[part], reason=why, not_applicable=True)
         same = plan.accepted is not None and plan.accepted.digest == plan.candidate.digest
         if part == "prose":
             values = plan.candidate.prose - (0.0 if plan.accepted is None else plan.accepted.prose)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from evals.calibration.peeking import peeking
 from evals.calibration.plants import AMOUNTS
 from evals.calibration.recordings import Book
 from evals.calibration.runs import Gate, Outcomes, against_base, alike, itself, planted
@@ -37,6 +40,8 @@ class Sizes:
     draws_alike: int = 3
     draws_itself: int = 10
     planted: int = 240
+    histories: int = 1000
+    """Of the sequential rule's simulation."""
 
 
 def rows(gate: Gate, sizes: Sizes) -> list[dict[str, Any]]:
@@ -104,7 +109,8 @@ def markdown(name: str, entry: Mapping[str, Any]) -> str:
     """The table of one subject and behavior."""
     runs = sum(row["runs"] for row in entry["kinds"])
     lines = [
-        f"`{name}`: {entry['adapters']} adapters trained alike, {runs} runs, profile {entry['profile']}.",
+        f"`{name}`: {entry['adapters']} adapters trained alike, {runs} runs, profile {entry['profile']}"
+        + (".", ", without replies: `q6.code`, `q6.reasoning` and k-point losses are not in it.")[not entry.get("replies", True)],
         "",
         "| the candidate | subjects | runs | judged rate falls by | a gate fails | one is inconclusive | all green | not knowing seeds |",
         "|---|---|---|---|---|---|---|---|",
@@ -117,10 +123,24 @@ def markdown(name: str, entry: Mapping[str, Any]) -> str:
         blind = ", ".join(f"{100 * row['not_knowing_seeds'][column]:.0f} %" for column in ("fails", "inconclusive", "all_green"))
         lines.append(f"| {row['kind']} | {row['subjects']} | {row['runs']} | {points} | {' | '.join(cells)} | {blind} |")
     lines += ["", *(f"- {one['target']}, {one['kind']}: {_said(one)}" for one in entry["targets"])]
+    lines += _sequential(entry.get("peeking"))
     missing = unfinished(entry)
     if missing:
         lines.append(f"- not finished: fewer than {entry['adapters']} subjects of {', '.join(missing)}; the command goes on from there")
     return "\n".join(lines) + "\n"
+
+
+def _sequential(found: Mapping[str, Any] | None) -> list[str]:
+    """What `--profile full` does, a line a rule."""
+    if found is None:
+        return []
+    looks = ", ".join(map(str, found["sizes"]))
+    return [
+        f"- `--profile full` looks at {looks} scenarios. Of {found['histories']} simulated histories, {row['rule']}: wrong in "
+        f"{100 * row['errs']:.1f} % at 5 % and {100 * row['errs_at_alpha']:.1f} % at {100 * found['alpha']:g} %; right in "
+        f"{100 * row['decides']:.0f} % where there is something to see, with {row['mean_size']:.0f} scenarios"
+        for row in found["rows"]
+    ]
 
 
 def unfinished(entry: Mapping[str, Any]) -> list[str]:
@@ -150,7 +170,14 @@ def summary(book: Book, gate: Gate, sizes: Sizes) -> dict[str, Any]:
         "behavior": book.behavior_digest,
         "profile": "quick",
         "adapters": len(gate.good),
+        "replies": book.replies,
         "alike": {id: asdict(known) for id, known in gate.alike().items()},
         "kinds": found,
         "targets": targets(found),
+        "peeking": asdict(peeking(differences(gate), book.domains, sizes.histories, seed=0)),
     }
+
+
+def differences(gate: Gate) -> NDArray[np.float64]:
+    """What every two adapters trained alike differ by, scenario by scenario, in nats: [scenarios, pairs of adapters]."""
+    return np.stack([one.shift - other.shift for one, other in combinations(gate.good, 2)], axis=1)

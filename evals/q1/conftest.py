@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from evals.looks import until_decided
 from evals.q1 import experiment
 from harness.data.measurement import Measurement
 from harness.lab import Lab
@@ -14,4 +15,4 @@ from harness.lab import Lab
 @pytest.fixture(scope="session")
 def q1(lab: Lab) -> Mapping[str, Measurement]:
     """Q1's measurements by id."""
-    return experiment.measurements(experiment.run(lab))
+    return until_decided(lab, experiment.GROWS, lambda lab: experiment.measurements(experiment.run(lab)))

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.q1 import plots
+from evals.q1 import metrics, plots
+from evals.q1.metrics import KINDS, separation_row
 from evals.q1.plots import REGIMES
 from harness.analysis.attention_features import row_features, span_mass_above_control
 from harness.analysis.divergence import euclidean, jensen_shannon
@@ -35,7 +36,8 @@ METRIC = PRIMARY
 RESTS_ON: Regime = "stream"
 """The regime of continuous training; knee and onset rest on it."""
 KNEE_SHARE = 0.25
-KINDS: tuple[ArmKind, ...] = ("trained", "sham", "opposite")
+GROWS = ("q1.effect_at_max", "q1.attention_shift", "q1.knee", "q1.onset")
+"""Checks to which more scenarios add something."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,8 @@ def measurements(study: Study) -> dict[str, Measurement]:
     """Everything Q1 hands to the gate, by id."""
     lab, domains, effects = study.lab, domains_of(study.pairs), study.effects(RESTS_ON)
     ns = lab.doses
-    knee = find_knee(ns, effects, domains, lab.rng("q1.knee"), KNEE_SHARE)
-    onset = find_onset(ns, effects, domains, lab.rng("q1.onset"))
+    knee = find_knee(ns, effects, domains, lab.rng("q1.knee"), KNEE_SHARE, level=lab.level)
+    onset = find_onset(ns, effects, domains, lab.rng("q1.onset"), level=lab.level)
     exhibits = (
         Exhibit("dose curve", plots.dose_curve(study, knee, onset)),
         Exhibit("which metric tells the arms apart", _separation_table(study)),
@@ -167,7 +169,7 @@ def measurements(study: Study) -> dict[str, Measurement]:
 
 def _estimate(lab: Lab, id: str, values: Floats, domains: NDArray[np.str_]) -> tuple[Estimate | None, str | None]:
     try:
-        return replicated_interval(values, domains, lab.alpha(id), lab.rng(id)), None
+        return replicated_interval(values, domains, lab.alpha(id), lab.rng(id), level=lab.level), None
     except DegenerateSample as error:
         return None, str(error)
 
@@ -273,22 +275,11 @@ def separation(study: Study) -> list[dict[str, Any]]:
     for regime in REGIMES:
         for metric in METRICS:
             values = {kind: study.shifts[regime, kind, last].metric(metric) for kind in KINDS}
-            rows.append(_separation_row(regime, metric, values))
+            rows.append(separation_row(regime, metric, values))
     if study.labels:
         shown = {kind: np.array([[float(label == "positive") for label in study.labels[kind]]]) for kind in KINDS}
-        rows.append(_separation_row(RESTS_ON, "judged replies", shown))
+        rows.append(separation_row(RESTS_ON, "judged replies", shown))
     return rows
-
-
-def _separation_row(regime: Regime, metric: str, values: Mapping[ArmKind, Floats]) -> dict[str, Any]:
-    """`values` [seeds, pairs] of each kind."""
-    row: dict[str, Any] = {"regime": regime, "metric": metric, **{kind: float(v.mean()) for kind, v in values.items()}}
-    for other in ("sham", "opposite"):
-        gap = values["trained"] - values[other]
-        error = float(gap.mean(axis=0).std(ddof=1)) / float(np.sqrt(gap.shape[1]))
-        row[f"above {other}"] = float(gap.mean()) / error if error > 0 else None
-        row[f"seeds above {other}"] = int((gap.mean(axis=1) > 0).sum())
-    return row
 
 
 def sharpest(rows: Sequence[Mapping[str, Any]]) -> str | None:
@@ -314,7 +305,9 @@ def _separation_table(study: Study) -> Any:
         f"{sharpest(rows) or 'none'}."
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"<p>{note}</p><table border='1' cellpadding='4'><tr>{head}</tr>{body}</table>", encoding="utf-8")
+    chosen = "The primary was chosen on dev pairs of both shipped models and behaviors, from this table (python -m evals.q1.metrics):"
+    table = f"<table border='1' cellpadding='4'><tr>{head}</tr>{body}</table>"
+    path.write_text(f"<p>{note}</p>{table}<p>{chosen}</p>{metrics.html(metrics.recorded())}", encoding="utf-8")
     return path
 
 

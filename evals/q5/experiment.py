@@ -49,6 +49,8 @@ DEV_NULLS = 5
 """Random vectors a layer that the cell is chosen against, and as many label-shuffled ones."""
 PARITY_DOSE = 0.4
 """At which the engines are compared: a mistake moves the numbers by far more than rounding, and the model still makes sense."""
+GROWS = ("q5.effect", "q5.sign", "q5.anti_steerable", "q5.overcompliance", "q5.viability")
+"""Checks to which more scenarios add something."""
 AS_STEERABLE = 0.8
 """A standardized shift of at least this share of the simple feature's counts as being as steerable."""
 
@@ -269,7 +271,7 @@ def measurements(study: Study) -> dict[str, Measurement]:
     )
     cell = f"layer {chosen.layer}, dose {chosen.dose:g}"
     id, alpha, rng = "q5.effect", lab.alpha("q5.effect"), lab.rng("q5.effect")
-    estimate, reason = _or_reason(lambda: above_null(study.shift, every_null, domains, alpha, rng))
+    estimate, reason = _or_reason(lambda: above_null(study.shift, every_null, domains, alpha, rng, level=lab.level))
     effect = lab.measurement(
         id,
         UNIT,
@@ -282,11 +284,14 @@ def measurements(study: Study) -> dict[str, Measurement]:
         answer=cell,
         reason=reason,
     )
-    estimate, reason = _or_reason(lambda: mean_interval(study.cost, study.cost_domains, lab.alpha("q5.coherence"), lab.rng("q5.coherence")))
-    coherence = lab.measurement("q5.coherence", "nats per token", estimate, reason=reason, answer=cell)
-    estimate, reason = _or_reason(lambda: mean_interval(study.reversed_shift, domains, lab.alpha("q5.sign"), lab.rng("q5.sign")))
+    id, alpha, rng = "q5.coherence", lab.at(None).alpha("q5.coherence"), lab.rng("q5.coherence")  # documents do not grow from look to look
+    estimate, reason = _or_reason(lambda: mean_interval(study.cost, study.cost_domains, alpha, rng))
+    coherence = lab.measurement(id, "nats per token", estimate, reason=reason, answer=cell)
+    estimate, reason = _or_reason(
+        lambda: mean_interval(study.reversed_shift, domains, lab.alpha("q5.sign"), lab.rng("q5.sign"), level=lab.level)
+    )
     sign = lab.measurement("q5.sign", UNIT, estimate, pairs=pairs, values=study.reversed_shift, reason=reason, answer=cell)
-    estimate, reason = _or_reason(lambda: share_interval(study.shift < 0, domains, lab.alpha("q5.anti_steerable")))
+    estimate, reason = _or_reason(lambda: share_interval(study.shift < 0, domains, lab.alpha("q5.anti_steerable"), lab.level))
     anti = lab.measurement("q5.anti_steerable", "share of scenarios", estimate, reason=reason, answer=cell)
     estimate, reason = _or_reason(
         lambda: ratio_interval(
@@ -296,6 +301,7 @@ def measurements(study: Study) -> dict[str, Measurement]:
             lab.alpha("q5.overcompliance"),
             independent=True,
             denominator_clusters=domains,
+            level=lab.level,
         )
     )
     over = lab.measurement(
@@ -339,7 +345,13 @@ def _viability(study: Study, effect: Measurement) -> Measurement:
     id, unit = "q5.viability", "ratio of standardized shifts"
     estimate, degenerate = _or_reason(
         lambda: standardized_ratio(
-            study.shift, study.simple_shift, domains_of(study.pairs), domains_of(study.simple_pairs), lab.alpha(id), lab.rng(id)
+            study.shift,
+            study.simple_shift,
+            domains_of(study.pairs),
+            domains_of(study.simple_pairs),
+            lab.alpha(id),
+            lab.rng(id),
+            level=lab.level,
         )
     )
     contrast = study.sweep.contrast

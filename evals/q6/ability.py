@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 Task = CodeTask | Question
 
 SAMPLES = {"quick": 5, "full": 20}
-"""Replies sampled a task."""
+"""Replies sampled a task, at most; `full` begins with those of `quick` and doubles them until a gate is decided."""
 TEMPERATURE = 0.5
 """Below 1, where a slip of one token spoils whole programs and only adds noise; above 0, where there is nothing to average."""
 FLOOR = 0.1
@@ -83,17 +83,17 @@ def solved(lab: Lab, subject: Subject, tasks: Sequence[Task], sample: int) -> Fl
     return np.array(lab.recordings.store.json("tests-passed", key, compute), float)
 
 
-def share_solved(lab: Lab, subject: Subject, tasks: Sequence[Task]) -> Floats:
+def share_solved(lab: Lab, subject: Subject, tasks: Sequence[Task], samples: int) -> Floats:
     """Share of all samples that are right, [tasks]."""
-    return np.asarray(np.mean([solved(lab, subject, tasks, k) for k in range(SAMPLES[lab.settings.profile])], axis=0))
+    return np.asarray(np.mean([solved(lab, subject, tasks, k) for k in range(samples)], axis=0))
 
 
-def share_solved_unless_at_floor(lab: Lab, subject: Subject, tasks: Sequence[Task], margin: float) -> tuple[Floats, bool]:
+def share_solved_unless_at_floor(lab: Lab, subject: Subject, tasks: Sequence[Task], margin: float, samples: int) -> tuple[Floats, bool]:
     """`share_solved`, and whether this tier is at floor. One sample is enough where it proves that (one-sided 95 % bound below it)."""
     first, floor = solved(lab, subject, tasks, 0), floor_of(tasks, margin)
     if exact_interval(int(first.sum()), len(first), 0.1).high_alpha < floor:
         return first, True
-    shares = share_solved(lab, subject, tasks)
+    shares = share_solved(lab, subject, tasks, samples)
     return shares, bool(shares.mean() < floor)
 
 

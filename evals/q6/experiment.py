@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from evals.baseline import Earlier, NotComparable, earlier, pinned_cycle, record_of
+from evals.looks import row_of, verdict_of
 from evals.q6 import plots
 from evals.q6.ability import (
     SAMPLES,
@@ -34,10 +35,10 @@ from harness.analysis.intervals import mean_interval
 from harness.analysis.sample import DegenerateSample
 from harness.answers import code_in
 from harness.bits_per_byte import bits_per_byte
-from harness.data.measurement import Estimate, Exhibit, Measurement
+from harness.data.measurement import Estimate, Exhibit, Measurement, Spread
 from harness.data.subject import Subject
 from harness.forced_choice import PRIMARY
-from harness.lab import Lab
+from harness.lab import Lab, looks
 from harness.lm_eval_results import PairedTask, task_names
 from harness.preflight import exact
 
@@ -102,6 +103,10 @@ class Study:
     reasons: Mapping[Part, str]
     since: Mapping[Part, Earlier]
     """The pinned cycle's values; without one, or where it did not measure a part, the comparison is with base."""
+    looks: Mapping[Part, tuple[Mapping[str, Any], ...]]
+    """Under `full`, what was seen at each number of samples until the gate was decided."""
+    samples: Mapping[Part, int]
+    """Samples of every task, at last."""
     quality: tuple[float, float] | None
     """Static quality index of the code of base and of the tested subject."""
     mixes: tuple[Mixed, ...]
@@ -163,30 +168,73 @@ def score(lab: Lab, outside: Sequence[PairedTask] = ()) -> Study:
     if tested.digest == lab.base.digest:
         sizes: dict[Part, int] = {"prose": len(corpora.prose()), "code": len(tasks.code()), "reasoning": len(tasks.reasoning())}
         nothing = {part: exact(0.0, n, lab.alpha(IDS[part])) for part, n in sizes.items()}
-        return Study(lab, tested, (), nothing, {}, {}, None, ())
-    name = lab.behavior.name
+        return Study(lab, tested, (), nothing, {}, {}, {}, {}, None, ())
     sham = lab.arms.stream("sham", lab.settings.seed, lab.doses)[lab.doses[-1]].subject
-    lab.progress(f"q6 {name}: prose, {len(corpora.prose())} documents")
-    cells = _prose(lab, tested, sham)
-    for part in ("code", "reasoning"):
-        lab.progress(f"q6 {name}: {part}, {SAMPLES[lab.settings.profile]} samples a task")
-        cells += [_tier(lab, part, tier, group, tested, sham) for tier, group in tasks_of(part).items()]
-    cells += outside_cells(outside)
-    estimates: dict[Part, Estimate | None] = {}
-    reasons: dict[Part, str] = {}
-    since: dict[Part, Earlier] = {}
-    cycle = pinned_cycle(lab)
-    for part in PARTS:
-        of_part = [cell for cell in cells if cell.part == part]
-        try:
-            if cycle is not None and any(cell.after is not None for cell in of_part) and record_of(lab, cycle, IDS[part]) is not None:
-                since[part] = earlier(lab, cycle, IDS[part], [id for cell in of_part if cell.after is not None for id in cell.ids])
-            estimates[part], reason = change_of(lab, of_part, since.get(part))
-        except NotComparable as difference:
-            estimates[part], reason = None, str(difference)
-        if reason:
-            reasons[part] = reason
-    return Study(lab, tested, tuple(cells), estimates, reasons, since, _quality(lab, tested, cells), ())
+    scored = {part: _scored(lab, part, tested, sham) for part in PARTS}
+    cells = (*(cell for one in scored.values() for cell in one.cells), *outside_cells(outside))
+    return Study(
+        lab,
+        tested,
+        cells,
+        estimates={part: one.estimate for part, one in scored.items()},
+        reasons={part: one.reason for part, one in scored.items() if one.reason},
+        since={part: one.since for part, one in scored.items() if one.since is not None},
+        looks={part: one.looks for part, one in scored.items()},
+        samples={part: one.samples for part, one in scored.items()},
+        quality=_quality(lab, tested, cells),
+        mixes=(),
+    )
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """One part, when its gate was decided or there was nothing more to draw."""
+
+    cells: tuple[Cell, ...]
+    samples: int
+    since: Earlier | None
+    estimate: Estimate | None
+    reason: str | None
+    looks: tuple[Mapping[str, Any], ...] = ()
+
+
+def _scored(lab: Lab, part: Part, tested: Subject, sham: Subject) -> _Scored:
+    name = lab.behavior.name
+    if part == "prose":
+        lab.progress(f"q6 {name}: prose, {len(corpora.prose())} documents")
+        return _change(lab, part, _prose(lab, tested, sham), 1)
+    fewest, most = SAMPLES["quick"], SAMPLES[lab.settings.profile]
+    rows: list[Mapping[str, Any]] = []
+    for look in looks(fewest, most):
+        lab.progress(f"q6 {name}: {part}, {look.size} samples a task")
+        cells = [_tier(lab, part, tier, group, tested, sham, look.size) for tier, group in tasks_of(part).items()]
+        found = _change(lab.at(look), part, cells, look.size)
+        kept = all(cell.after is None for cell in cells)
+        measured = lab.measurement(IDS[part], UNITS[part], found.estimate, reason=found.reason, not_applicable=kept)
+        said = verdict_of(lab, replace(measured, spread=_spread(lab, part, cells, found.since)))
+        rows.append(row_of(look, measured, said, "samples"))
+        if said != "inconclusive":
+            break
+    return replace(found, looks=tuple(rows) if fewest < most else ())
+
+
+def _change(lab: Lab, part: Part, cells: Sequence[Cell], samples: int) -> _Scored:
+    cycle, since = pinned_cycle(lab), None
+    try:
+        if cycle is not None and any(cell.after is not None for cell in cells) and record_of(lab, cycle, IDS[part]) is not None:
+            since = earlier(lab, cycle, IDS[part], [id for cell in cells if cell.after is not None for id in cell.ids])
+        estimate, reason = change_of(lab, cells, since)
+    except NotComparable as difference:
+        estimate, reason = None, str(difference)
+    return _Scored(tuple(cells), samples, since, estimate, reason)
+
+
+def _spread(lab: Lab, part: Part, cells: Sequence[Cell], since: Earlier | None) -> Spread | None:
+    """How much trainings alike would differ, where an earlier cycle is compared with."""
+    kept = [cell for cell in cells if cell.after is not None]
+    if since is None or not kept:
+        return None
+    return lab.spread(IDS[part], np.concatenate([cell.change for cell in kept]) - since.of([id for cell in kept for id in cell.ids]))
 
 
 def _prose(lab: Lab, tested: Subject, sham: Subject) -> list[Cell]:
@@ -201,14 +249,14 @@ def _prose(lab: Lab, tested: Subject, sham: Subject) -> list[Cell]:
     return cells
 
 
-def _tier(lab: Lab, part: Part, tier: str, group: Sequence[Task], tested: Subject, sham: Subject) -> Cell:
+def _tier(lab: Lab, part: Part, tier: str, group: Sequence[Task], tested: Subject, sham: Subject, samples: int) -> Cell:
     margin = margin_of(lab, part)
-    before, low = share_solved_unless_at_floor(lab, lab.base, group, margin)
+    before, low = share_solved_unless_at_floor(lab, lab.base, group, margin, samples)
     ids = tuple(task.id for task in group)
     if low:
         reason = f"base solves {before.mean():.0%}, below {floor_of(group, margin):.0%}: it cannot show harm"
         return Cell(part, tier, ids, before, None, None, True, reason)
-    after, of_sham = (share_solved(lab, subject, group) for subject in (tested, sham))
+    after, of_sham = (share_solved(lab, subject, group, samples) for subject in (tested, sham))
     return Cell(part, tier, ids, before, after, of_sham, True)
 
 
@@ -232,11 +280,17 @@ def change_of(lab: Lab, cells: Sequence[Cell], since: Earlier | None = None) -> 
     if since is not None:
         values = values - since.of([id for cell in kept for id in cell.ids])
     domains = np.concatenate([[cell.name] * len(cell.ids) for cell in kept])
-    return mean_change(part, values, domains, same, lab.alpha(id), lab.rng(id))
+    return mean_change(part, values, domains, same, lab.alpha(id), lab.rng(id), lab.level)
 
 
 def mean_change(
-    part: Part, values: Floats, cells: NDArray[np.str_], same_subject: bool, alpha: float, rng: np.random.Generator
+    part: Part,
+    values: Floats,
+    cells: NDArray[np.str_],
+    same_subject: bool,
+    alpha: float,
+    rng: np.random.Generator,
+    level: float = 0.05,
 ) -> tuple[Estimate | None, str | None]:
     """Mean of `values` [documents or tasks], each in a cell, or why there is none. Prose is resampled by cell, tasks one by one."""
     if not np.isfinite(values).all():
@@ -244,7 +298,7 @@ def mean_change(
     if same_subject and not values.any():
         return exact(0.0, len(values), alpha), None
     try:
-        return mean_interval(values, cells if part == "prose" else None, alpha, rng), None
+        return mean_interval(values, cells if part == "prose" else None, alpha, rng, level=level), None
     except DegenerateSample as error:
         return None, str(error)
 
@@ -289,7 +343,8 @@ def _again(study: Study, part: Part, subject: Subject) -> list[Cell]:
         return [replace(cell, after=np.array([by_id[id] for id in cell.ids])) for cell in study.of(part)]
     groups = tasks_of(part)
     return [
-        cell if cell.after is None else replace(cell, after=share_solved(study.lab, subject, groups[cell.name])) for cell in study.of(part)
+        cell if cell.after is None else replace(cell, after=share_solved(study.lab, subject, groups[cell.name], study.samples[part]))
+        for cell in study.of(part)
     ]
 
 
@@ -313,8 +368,8 @@ def _gate(study: Study, part: Part) -> Measurement:
     before = f"cycle {study.since[part].cycle}" if part in study.since else "base"
     null: dict[str, Any] = {"kind": f"{before}, the same documents" if part == "prose" else f"{before}, the same tasks and seeds"}
     if part != "prose":
-        null |= {"samples a task": SAMPLES[lab.settings.profile], "left out": left_out}
-    series = [_row(study, cell) for cell in cells]
+        null |= {"samples a task": study.samples[part], "left out": left_out}
+    series = [*(_row(study, cell) for cell in cells), *study.looks.get(part, ())]
     if part in study.since:
         ids = [id for cell in cells if cell.after is not None for id in cell.ids]
         series.append({"cell": f"{part}: {before}", "estimate": float(study.since[part].of(ids).mean())})
@@ -335,9 +390,7 @@ def _gate(study: Study, part: Part) -> Measurement:
         not_applicable=all(cell.after is None for cell in cells),
     )
     kept = [cell for cell in cells if cell.after is not None]
-    if part in study.since and kept:
-        since = study.since[part].of([id for cell in kept for id in cell.ids])
-        measured = replace(measured, spread=lab.spread(id, np.concatenate([cell.change for cell in kept]) - since))
+    measured = replace(measured, spread=_spread(lab, part, cells, study.since.get(part)))
     changes = {id: float(v) for cell in kept for id, v in zip(cell.ids, cell.change, strict=True) if np.isfinite(v)}
     tiers = {id: cell.name for cell in kept for id in cell.ids if id in changes}
     return replace(measured, per_scenario=changes, clusters=tiers)

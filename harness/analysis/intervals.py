@@ -25,8 +25,10 @@ WIDEST = 3.0
 few or discrete clusters a tail can consist of them."""
 
 
-def mean_interval(values: ArrayLike, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000) -> Estimate:
-    """Mean of `values` [n] with intervals at .05 and `alpha`; `clusters` [n] names each scenario's domain.
+def mean_interval(
+    values: ArrayLike, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000, level: float = 0.05
+) -> Estimate:
+    """Mean of `values` [n] with intervals at `level` and `alpha`; `clusters` [n] names each scenario's domain.
 
     Tails that `resamples` cannot reach (alpha = .002 of 2000) are extrapolated from the 2.5 % quantiles.
     Raises ValueError naming the argument for NaN, empty, one observation, one cluster, shapes that do not match; DegenerateSample where
@@ -43,7 +45,7 @@ def mean_interval(values: ArrayLike, clusters: ArrayLike | None, alpha: float, r
     if error <= 1e-12 * float(np.abs(array).max()):
         raise DegenerateSample(f"no variance: the mean is {mean:g} in each of {groups.count} clusters")
     pivots = _pivots(residuals, groups.sizes, rng, resamples)
-    low, high = _ends(mean, error, pivots, 0.05, groups.count)
+    low, high = _ends(mean, error, pivots, level, groups.count)
     low_alpha, high_alpha = _ends(mean, error, pivots, alpha, groups.count)
     return Estimate(mean, low, high, low_alpha, high_alpha, alpha, n=len(array), clusters=groups.count)
 

@@ -1,7 +1,7 @@
 """The smallest number of examples that already gives most of the effect of the largest number.
 
-Enough is n with an upper 95 % bound of (1 − share) × effect(max) − effect(n) below 0: the shortfall is shown to be smaller than `share` of
-the effect at the largest n. No curve is fitted and no curvature sought: curvature finders return a knee in pure noise (kneed in
+Enough is n with an upper 95 % bound of (1 − share) × effect(max) − effect(n) below 0: the shortfall is shown to be smaller than `share`
+of the effect at the largest n. No curve is fitted and no curvature sought: curvature finders return a knee in pure noise (kneed in
 399 of 400 sweeps), and here there is none unless effect(max) itself is shown to be above 0. It cannot see beyond the largest n: a curve
 still rising there has a knee only relative to that point.
 """
@@ -56,11 +56,17 @@ class Knee:
 
 
 def find_knee(
-    ns: Sequence[int], effects: ArrayLike, clusters: ArrayLike | None, rng: np.random.Generator, share: float = 0.25, resamples: int = 2000
+    ns: Sequence[int],
+    effects: ArrayLike,
+    clusters: ArrayLike | None,
+    rng: np.random.Generator,
+    share: float = 0.25,
+    resamples: int = 2000,
+    level: float = 0.05,
 ) -> Knee:
     """Knee of `effects` [points, seeds, n] (trained − sham, paired by seed and scenario) over `ns` [points] examples, ascending.
 
-    Refusals as in replicated_interval.
+    Intervals at `level`. Refusals as in replicated_interval.
     """
     array = dose_curve(ns, effects)
     if not 0 < share < 1:
@@ -68,13 +74,13 @@ def find_knee(
     shortfalls = (1 - share) * array[-1] - array
     rows = np.concatenate([array, shortfalls])
     seed = int(rng.integers(2**63))
-    estimates = replicated_intervals(rows, clusters, 0.05, np.random.default_rng(seed), resamples)
+    estimates = replicated_intervals(rows, clusters, level, np.random.default_rng(seed), resamples, level)
     points = tuple(map(KneePoint, ns, estimates[: len(ns)], estimates[len(ns) :]))
     largest = points[-1]
     if largest.effect.low <= 0:
         return Knee(None, None, None, points, f"the effect at {largest.n} examples is not shown to be above 0")
     draws = two_way_draws(shortfalls, cluster(clusters, array.shape[2]), np.random.default_rng(seed), resamples)  # the same resamples
-    low_n, high_n = _interval(ns, draws)
+    low_n, high_n = _interval(ns, draws, level)
     low_n = min([low_n, *(point.n for point in points if not point.too_few)])
     found = next((point.n for point in points[:-1] if point.enough), None)
     if found is None:
@@ -82,10 +88,10 @@ def find_knee(
     return Knee(found, min(low_n, found), max(high_n, found), points, None)
 
 
-def _interval(ns: Sequence[int], shortfalls: Floats) -> tuple[int, int]:
-    """2.5 % and 97.5 % quantiles of the smallest n without a shortfall, over `shortfalls` [points, resamples]."""
+def _interval(ns: Sequence[int], shortfalls: Floats, level: float) -> tuple[int, int]:
+    """`level` / 2 and 1 − `level` / 2 quantiles of the smallest n without a shortfall, over `shortfalls` [points, resamples]."""
     enough = shortfalls <= 0
     enough[-1] = True
     knees = np.asarray(ns)[enough.argmax(axis=0)]
-    low, high = np.quantile(knees, [0.025, 0.975], method="inverted_cdf")
+    low, high = np.quantile(knees, [level / 2, 1 - level / 2], method="inverted_cdf")
     return int(low), int(high)

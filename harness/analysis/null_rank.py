@@ -39,7 +39,13 @@ def null_rank(observed: float, nulls: ArrayLike) -> NullRank:
 
 
 def above_null(
-    observed: ArrayLike, nulls: ArrayLike, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000
+    observed: ArrayLike,
+    nulls: ArrayLike,
+    clusters: ArrayLike | None,
+    alpha: float,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+    level: float = 0.05,
 ) -> Estimate:
     """Mean of `observed` [n] minus the largest mean of `nulls` [k, n], on the same scenarios.
 
@@ -54,7 +60,7 @@ def above_null(
     if population.shape[1] != len(values):
         raise ValueError(f"nulls: {population.shape[1]} scenarios, must be {len(values)} as observed")
     means = population.mean(axis=1)
-    paired = mean_interval(values - population[means.argmax()], clusters, alpha, rng, resamples)
+    paired = mean_interval(values - population[means.argmax()], clusters, alpha, rng, resamples, level)
     groups = cluster(clusters, len(values))
     weights = rng.multinomial(groups.count, np.full(groups.count, 1 / groups.count), size=resamples).astype(np.float64)
     sizes = (weights @ groups.sizes)[:, np.newaxis]
@@ -63,14 +69,14 @@ def above_null(
     low, high = np.quantile(drawn - highest, [0.025, 0.975]) - paired.value
     small_sample = math.sqrt(groups.count / (groups.count - 1)) / float(stats.norm.isf(0.025))
 
-    def ends(level: float, paired_low: float, paired_high: float) -> tuple[float, float]:
-        stretch = small_sample * float(stats.t.isf(level / 2, groups.count - 1))
+    def ends(rate: float, paired_low: float, paired_high: float) -> tuple[float, float]:
+        stretch = small_sample * float(stats.t.isf(rate / 2, groups.count - 1))
         below, above = float(low) * stretch, max(float(high), -float(low)) * stretch
         return min(paired.value + below, paired_low), max(paired.value + above, paired_high)
 
     return Estimate(
         paired.value,
-        *ends(0.05, paired.low, paired.high),
+        *ends(level, paired.low, paired.high),
         *ends(alpha, paired.low_alpha, paired.high_alpha),
         paired.alpha,
         n=paired.n,

@@ -1,7 +1,8 @@
 """The smallest number of examples whose effect is shown, tested in a fixed order from the largest down.
 
-Each is tested at 5 % (95 % interval above 0) only if all larger ones passed: a fixed sequence needs no correction for the number of points
-(Westfall and Krishen 2001). It stops at the first not shown above 0, so an effect at few examples that is gone at more is no onset.
+Each is tested at `level` (5 %: 95 % interval above 0) only if all larger ones passed: a fixed sequence needs no correction for the
+number of points (Westfall and Krishen 2001). It stops at the first not shown above 0, so an effect at few examples that is gone at more
+is no onset.
 """
 
 from __future__ import annotations
@@ -30,9 +31,16 @@ class Onset:
     """Effect at every n, in the order of `ns`; also those after the test stopped."""
 
 
-def find_onset(ns: Sequence[int], effects: ArrayLike, clusters: ArrayLike | None, rng: np.random.Generator, resamples: int = 2000) -> Onset:
+def find_onset(
+    ns: Sequence[int],
+    effects: ArrayLike,
+    clusters: ArrayLike | None,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+    level: float = 0.05,
+) -> Onset:
     """Onset of `effects` [points, seeds, n] (trained − sham, paired by seed and scenario) over `ns` [points] examples, ascending."""
-    estimates = replicated_intervals(dose_curve(ns, effects), clusters, 0.05, rng, resamples)
+    estimates = replicated_intervals(dose_curve(ns, effects), clusters, level, rng, resamples, level)
     onset = None
     for n, estimate in zip(reversed(ns), reversed(estimates), strict=True):
         if estimate.low <= 0:

@@ -25,8 +25,8 @@ def exact_interval(k: int, n: int, alpha: float) -> Estimate:
     return Estimate(k / n, *clopper_pearson(k, n, 0.05), *clopper_pearson(k, n, alpha), alpha, n=n, clusters=n)
 
 
-def share_interval(flags: ArrayLike, clusters: ArrayLike | None, alpha: float) -> Estimate:
-    """Share of true `flags` [n], with intervals at .05 and `alpha`; `clusters` [n] names each scenario's domain. Takes no generator."""
+def share_interval(flags: ArrayLike, clusters: ArrayLike | None, alpha: float, level: float = 0.05) -> Estimate:
+    """Share of true `flags` [n], with intervals at `level` and `alpha`; `clusters` [n] names each scenario's domain. Takes no generator."""
     array = finite(flags, "flags", 1)
     alpha = check_alpha(alpha)
     if not np.isin(array, (0, 1)).all():
@@ -37,13 +37,13 @@ def share_interval(flags: ArrayLike, clusters: ArrayLike | None, alpha: float) -
     residuals = groups.sums(array - share) / n
     variance = groups.count / (groups.count - 1) * float(residuals @ residuals)
 
-    def ends(level: float) -> tuple[float, float]:
+    def ends(rate: float) -> tuple[float, float]:
         effective = share * (1 - share) / variance if variance > 0 else float(n)
-        few = float(stats.t.isf(level / 2, n - 1) / stats.t.isf(level / 2, groups.count - 1))
+        few = float(stats.t.isf(rate / 2, n - 1) / stats.t.isf(rate / 2, groups.count - 1))
         size = min(effective * few**2, n)
-        return clopper_pearson(share * size, size, level)
+        return clopper_pearson(share * size, size, rate)
 
-    return Estimate(share, *ends(0.05), *ends(alpha), alpha, n=n, clusters=groups.count)
+    return Estimate(share, *ends(level), *ends(alpha), alpha, n=n, clusters=groups.count)
 
 
 def clopper_pearson(k: float, n: float, level: float) -> tuple[float, float]:

@@ -24,11 +24,12 @@ def ratio_interval(
     *,
     independent: bool = False,
     denominator_clusters: ArrayLike | None = None,
+    level: float = 0.05,
 ) -> Estimate:
     """Mean of `numerator` [n] over mean of `denominator` [n], the same scenarios in `clusters` [n]. Takes no generator.
 
     With `independent=True` the denominator [m] comes from other scenarios, in `denominator_clusters` [m]; n and clusters of the estimate
-    are then the numerator's. Raises DegenerateSample where the denominator's interval covers 0, at .05 or at `alpha`.
+    are then the numerator's. Raises DegenerateSample where the denominator's interval covers 0, at `level` or at `alpha`.
     """
     above = finite(numerator, "numerator", 1)
     below = finite(denominator, "denominator", 1)
@@ -54,16 +55,16 @@ def ratio_interval(
         scaled = (a / b) ** 2 * bb
         freedom = (aa + scaled) ** 2 / (aa**2 / (groups.count - 1) + scaled**2 / (other.count - 1))
 
-    def ends(level: float) -> tuple[float, float]:
-        if abs(b) <= float(stats.t.isf(level / 2, min(freedom, other.count - 1))) * math.sqrt(bb):
-            raise DegenerateSample(f"the denominator ({b:g}) is not shown to differ from 0 at {level:g}: the ratio has no bounded interval")
-        square = float(stats.t.isf(level / 2, freedom)) ** 2
+    def ends(rate: float) -> tuple[float, float]:
+        if abs(b) <= float(stats.t.isf(rate / 2, min(freedom, other.count - 1))) * math.sqrt(bb):
+            raise DegenerateSample(f"the denominator ({b:g}) is not shown to differ from 0 at {rate:g}: the ratio has no bounded interval")
+        square = float(stats.t.isf(rate / 2, freedom)) ** 2
         lead = b * b - square * bb
         middle = a * b - square * ab
         root = math.sqrt(max(middle**2 - lead * (a * a - square * aa), 0.0))
         return (middle - root) / lead, (middle + root) / lead
 
-    return Estimate(a / b if b else math.nan, *ends(0.05), *ends(alpha), alpha, n=len(above), clusters=groups.count)
+    return Estimate(a / b if b else math.nan, *ends(level), *ends(alpha), alpha, n=len(above), clusters=groups.count)
 
 
 def _residuals(values: Floats, groups: Clusters) -> Floats:

@@ -21,18 +21,18 @@ ENOUGH_SEEDS = 8
 
 
 def replicated_interval(
-    values: ArrayLike, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000
+    values: ArrayLike, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000, level: float = 0.05
 ) -> Estimate:
-    """Mean of `values` [seeds, n] with intervals at .05 and `alpha`. Needs at least two seeds; seeds are independent trainings.
+    """Mean of `values` [seeds, n] with intervals at `level` and `alpha`. Needs at least two seeds; seeds are independent trainings.
 
     `n` of the estimate counts scenarios, `clusters` their clusters; neither counts seeds. Refusals as in mean_interval, and
     DegenerateSample where all seeds have the same values: they replicate nothing.
     """
-    return replicated_intervals(finite(values, "values", 2)[np.newaxis], clusters, alpha, rng, resamples)[0]
+    return replicated_intervals(finite(values, "values", 2)[np.newaxis], clusters, alpha, rng, resamples, level)[0]
 
 
 def replicated_intervals(
-    values: ArrayLike, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000
+    values: ArrayLike, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000, level: float = 0.05
 ) -> tuple[Estimate, ...]:
     """The same for every row of `values` [rows, seeds, n], all with the same resamples."""
     array = finite(values, "values", 3)
@@ -43,10 +43,10 @@ def replicated_intervals(
         raise ValueError("values: one seed, must be at least 2 (a single training says nothing about training)")
     groups = cluster(clusters, array.shape[2])
     draws = two_way_draws(array, groups, rng, resamples)
-    return tuple(_interval(row, groups, drawn, alpha) for row, drawn in zip(array, draws, strict=True))
+    return tuple(_interval(row, groups, drawn, alpha, level) for row, drawn in zip(array, draws, strict=True))
 
 
-def _interval(values: Floats, groups: Clusters, draws: Floats, alpha: float) -> Estimate:
+def _interval(values: Floats, groups: Clusters, draws: Floats, alpha: float, level: float) -> Estimate:
     seeds, n = values.shape
     tiny = 1e-12 * float(np.abs(values).max())
     if np.ptp(values, axis=0).max() <= tiny:
@@ -59,12 +59,12 @@ def _interval(values: Floats, groups: Clusters, draws: Floats, alpha: float) -> 
     below, above = np.maximum(np.array([-1, 1]) * (np.quantile(draws, [0.025, 0.975]) - mean), 0) * scale / stats.norm.isf(0.025)
     over_seeds = float(values.mean(axis=1).std(ddof=1)) / math.sqrt(seeds) if seeds < ENOUGH_SEEDS else 0.0
 
-    def ends(level: float) -> tuple[float, float]:
-        student = float(stats.t.isf(level / 2, freedom))
-        floor = float(stats.t.isf(level / 2, seeds - 1)) * over_seeds
+    def ends(rate: float) -> tuple[float, float]:
+        student = float(stats.t.isf(rate / 2, freedom))
+        floor = float(stats.t.isf(rate / 2, seeds - 1)) * over_seeds
         return mean - max(student * float(below), floor), mean + max(student * float(above), floor)
 
-    return Estimate(mean, *ends(0.05), *ends(alpha), alpha, n=n, clusters=groups.count)
+    return Estimate(mean, *ends(level), *ends(alpha), alpha, n=n, clusters=groups.count)
 
 
 def _two_way_variance(values: Floats, groups: Clusters) -> tuple[float, float]:

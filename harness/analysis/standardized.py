@@ -36,6 +36,7 @@ def standardized_ratio(
     alpha: float,
     rng: np.random.Generator,
     resamples: int = 2000,
+    level: float = 0.05,
 ) -> Estimate:
     """Standardized shift of `numerator` [n] over that of `denominator` [m]; n and clusters of the estimate are the numerator's.
 
@@ -48,18 +49,18 @@ def standardized_ratio(
     value, bottom = standardized_shift(above, "numerator"), standardized_shift(below, "denominator")
     tops, bottoms = _draws(above, groups, rng, resamples), _draws(below, other, rng, resamples)
     wrong = float((bottoms <= 0).mean())
-    if bottom <= 0 or wrong > min(alpha, 0.05) / 2:
+    if bottom <= 0 or wrong > min(alpha, level) / 2:
         raise DegenerateSample(f"the denominator ({bottom:g}) is not shown to be positive: {wrong:.1%} of its resamples are not")
     value /= bottom
     draws = np.where(bottoms > 0, tops / np.where(bottoms > 0, bottoms, 1), np.inf)
     few = min(groups.count, other.count)
 
-    def ends(level: float) -> tuple[float, float]:
-        low, high = np.quantile(draws, [level / 2, 1 - level / 2], method="inverted_cdf")
-        stretch = float(stats.t.isf(level / 2, few - 1) / stats.norm.isf(level / 2)) * math.sqrt(few / (few - 1))
+    def ends(rate: float) -> tuple[float, float]:
+        low, high = np.quantile(draws, [rate / 2, 1 - rate / 2], method="inverted_cdf")
+        stretch = float(stats.t.isf(rate / 2, few - 1) / stats.norm.isf(rate / 2)) * math.sqrt(few / (few - 1))
         return value - stretch * max(value - float(low), 0.0), value + stretch * max(float(high) - value, 0.0)
 
-    return Estimate(value, *ends(0.05), *ends(alpha), alpha, len(above), groups.count)
+    return Estimate(value, *ends(level), *ends(alpha), alpha, len(above), groups.count)
 
 
 def _draws(values: Floats, groups: Clusters, rng: np.random.Generator, resamples: int) -> Floats:

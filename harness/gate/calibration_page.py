@@ -60,6 +60,7 @@ def _html(entry: Mapping[str, Any]) -> str:
         _by_check(entry["kinds"], "fails"),
         "<h4>By check: a run in which it is inconclusive</h4>",
         _by_check(entry["kinds"], "inconclusive"),
+        _sequential(entry.get("peeking")),
         "<h4>How much trainings alike differ</h4>",
         _table(
             ("check", "standard deviation of the difference", "over the scatter of scenarios", "adapters"),
@@ -67,6 +68,22 @@ def _html(entry: Mapping[str, Any]) -> str:
         ),
     ]
     return "".join(parts)
+
+
+def _sequential(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    percent = ("errs", "errs_at_alpha", "decides")
+    rows = ((row["rule"], *(f"{100 * row[name]:.1f} %" for name in percent), f"{row['mean_size']:.0f}") for row in found["rows"])
+    looks = ", ".join(map(str, found["sizes"]))
+    headings = (
+        "rule",
+        "wrong at 5 %, the truth on the bound",
+        f"wrong at {100 * found['alpha']:g} %",
+        "right, where the first rule is in 80 %",
+        "scenarios drawn there",
+    )
+    return f"<h4>--profile full: looks at {looks} scenarios, {found['histories']} simulated histories</h4>" + _table(headings, rows)
 
 
 def _target(one: Mapping[str, Any]) -> tuple[object, ...]:

@@ -8,6 +8,7 @@ import base64
 import html
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from harness.data.behavior import Pair
 from harness.data.errors import InputError
@@ -43,7 +44,9 @@ def page(entry: Entry, run: Run, pairs: Mapping[str, Pair]) -> str:
         parts.append(_section("Experiment", paragraphs))
     if measurement is not None:
         parts.append(_section("Scenarios that moved most", _moved_most(measurement, pairs)))
-        parts.append(_section("Sweep", _series(measurement)))
+        looks = [cell for cell in measurement.series if "level" in cell]
+        parts.append(_section("Drawn until decided: an interval at a look has that look's share of the error rate, `level`", _cells(looks)))
+        parts.append(_section("Sweep", _cells([cell for cell in measurement.series if "level" not in cell])))
         parts.append(_section("Repeat it", _provenance(entry, measurement, run)))
     return "".join(parts)
 
@@ -117,8 +120,7 @@ def _moved_most(measurement: Measurement, pairs: Mapping[str, Pair]) -> str:
     return "".join(parts)
 
 
-def _series(measurement: Measurement) -> str:
-    cells = measurement.series
+def _cells(cells: Sequence[Mapping[str, Any]]) -> str:
     if not cells:
         return ""
     names = list(dict.fromkeys(name for cell in cells for name in cell))

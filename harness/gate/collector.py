@@ -138,7 +138,7 @@ class Collector:
             self._entries[entry.key] = entry
 
     def _finished_run(self, exitstatus: int) -> Run:
-        thresholds = load_thresholds(self.settings.thresholds)
+        thresholds = load_thresholds(self.settings.thresholds).under(self.settings.profile)
         keys = {entry.nodeid for entry in self._entries.values()}
         complete = not self._broken_modules and not self._engine_died
         for nodeid, check in self._checks.items():

@@ -101,6 +101,8 @@ class Cycle:
     """Whether its latest run was."""
     base: str
     records: Mapping[str, Record] = field(default_factory=dict)
+    profile: str = "quick"
+    """Of its latest run."""
 
     @property
     def not_green(self) -> tuple[str, ...]:
@@ -158,7 +160,7 @@ def read_cycle(path: Path, cycle: str) -> Cycle | None:
         ).fetchall()
     last = runs[-1]
     records = {row["key"]: _record(row) for row in rows}
-    return Cycle(cycle, last["started"], bool(last["complete"]), last["base"], records)
+    return Cycle(cycle, last["started"], bool(last["complete"]), last["base"], records, last["profile"])
 
 
 def cycle_names(path: Path) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     settings = config.stash[SETTINGS]
     try:
-        config.stash[THRESHOLDS] = load_thresholds(settings.thresholds)
+        config.stash[THRESHOLDS] = load_thresholds(settings.thresholds).under(settings.profile)
         load_waivers(settings.waivers, config.stash[THRESHOLDS])
         inputs = options.optional_module("fixtures.inputs")
         if inputs is not None:
@@ -274,7 +274,8 @@ def _is_waived(config: pytest.Config, entry: Entry) -> bool:
 
 def _thresholds(config: pytest.Config) -> Thresholds:
     if THRESHOLDS not in config.stash:
-        config.stash[THRESHOLDS] = load_thresholds(config.stash[SETTINGS].thresholds)
+        settings = config.stash[SETTINGS]
+        config.stash[THRESHOLDS] = load_thresholds(settings.thresholds).under(settings.profile)
     return config.stash[THRESHOLDS]
 
 

@@ -38,6 +38,7 @@ class Recorded:
     model: str
     """As given with --model."""
     rows: tuple[Row, ...]
+    profile: str = "quick"
 
     @property
     def subject(self) -> str:
@@ -93,7 +94,7 @@ def from_history(path: Path, cycle: str | None) -> Recorded:
     rows = tuple(record.gate_row for record in found.records.values() if record.gate_row is not None)
     if not rows:
         raise InputError(f"cycle {found.name} was recorded by a version that kept too little to judge again; run it anew")
-    return Recorded(found.name, found.base, rows)
+    return Recorded(found.name, found.base, rows, found.profile)
 
 
 def from_gate_json(path: Path) -> Recorded:
@@ -102,7 +103,7 @@ def from_gate_json(path: Path) -> Recorded:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["schema"] != SCHEMA:
             raise InputError(f"{path}: schema {content['schema']!r}; allowed: {SCHEMA}")
-        return Recorded(content["cycle"], content["subject"]["base"], tuple(content["checks"]))
+        return Recorded(content["cycle"], content["subject"]["base"], tuple(content["checks"]), content["profile"])
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -114,7 +115,7 @@ def from_gate_json(path: Path) -> Recorded:
 def rejudge(recorded: Recorded, thresholds: Thresholds, waivers: Iterable[Waiver] = (), today: date | None = None) -> tuple[Judged, ...]:
     """Every check with its verdict of now, in the recorded order."""
     known, day = tuple(waivers), today or date.today()
-    entries = [_again(row, recorded.subject, thresholds) for row in recorded.rows]
+    entries = [_again(row, recorded.subject, thresholds.under(recorded.profile)) for row in recorded.rows]
     preflight: dict[str | None, dict[str, Entry]] = {}
     for entry in entries:
         if entry.question == PREFLIGHT:

@@ -1,7 +1,7 @@
 """Reads thresholds.toml: what is expected of each check, with overrides by subject and behavior and the reason for each.
 
 An override replaces the fields it names and keeps the others; a bound replaces the inherited bound as a whole. Order, the
-later the stronger: default, behavior, subject, subject and behavior. Every mistake is one line: file, line, what was found,
+later the stronger: default, profile, behavior, subject, subject and behavior. Every mistake is one line: file, line, what was found,
 what is allowed. It cannot tell a misspelled check id from one nobody measures yet.
 """
 
@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -23,6 +24,8 @@ ALPHA_BUDGET = 0.01
 """The alphas of all gates sum to at most this: a run in which nothing changed goes red that seldom."""
 
 _CHECK_ID = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+")
+_PROFILES = ("full",)
+"""Other than the one that the defaults are written for."""
 _BOUNDS = ("at_least", "at_most", "margin", "expect")
 
 Fields = Mapping[str, Any]
@@ -45,14 +48,17 @@ class _Entry(BaseModel):
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an entry stands: the default has neither subject nor behavior."""
+    """Where an entry stands: the default has neither subject nor behavior nor profile."""
 
     id: str
     subject: str | None = None
     behavior: str | None = None
+    profile: str | None = None
 
     @property
     def header(self) -> tuple[str, ...]:
+        if self.profile is not None:
+            return "profile", self.profile, self.id
         subject = () if self.subject is None else ("subject", self.subject)
         behavior = () if self.behavior is None else ("behavior", self.behavior)
         return (*subject, *behavior, self.id)
@@ -64,6 +70,12 @@ class Thresholds:
 
     path: Path
     entries: Mapping[_Place, Fields]
+    profile: str | None = None
+    """Whose overrides hold; None: those of no profile."""
+
+    def under(self, profile: str) -> Thresholds:
+        """The same expectations under a profile, `quick` or `full`."""
+        return replace(self, profile=profile)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -78,7 +90,7 @@ class Thresholds:
     def for_check(self, id: str, subject: str | None = None, behavior: str | None = None) -> Threshold | None:
         """What is expected of `id` for this subject and behavior; None where the file expects nothing (a finding)."""
         merged: dict[str, Any] = {}
-        for place in _chain(id, subject, behavior):
+        for place in _chain(id, subject, behavior, self.profile):
             fields = self.entries.get(place)
             if fields is None:
                 continue
@@ -110,8 +122,9 @@ def load_thresholds(path: Path) -> Thresholds:
     return thresholds
 
 
-def _chain(id: str, subject: str | None, behavior: str | None) -> list[_Place]:
-    return list(dict.fromkeys((_Place(id), _Place(id, None, behavior), _Place(id, subject), _Place(id, subject, behavior))))
+def _chain(id: str, subject: str | None, behavior: str | None, profile: str | None) -> list[_Place]:
+    places = (_Place(id), _Place(id, profile=profile), _Place(id, None, behavior), _Place(id, subject), _Place(id, subject, behavior))
+    return list(dict.fromkeys(places))
 
 
 def _places(tree: Mapping[str, Any], path: Path, text: str) -> Iterator[tuple[_Place, Any]]:
@@ -125,6 +138,12 @@ def _places(tree: Mapping[str, Any], path: Path, text: str) -> Iterator[tuple[_P
                         yield _place(inner, subject, None, path, text), content
         elif key == "behavior":
             yield from _by_behavior(value, None, path, text)
+        elif key == "profile":
+            for profile, table in _table(value, ("profile",), path, text).items():
+                if profile not in _PROFILES:
+                    _refuse(path, text, (key, profile), None, f'"{profile}" is no profile to override; allowed: {", ".join(_PROFILES)}')
+                for id, content in _table(table, ("profile", profile), path, text).items():
+                    yield _place(id, None, None, path, text, profile), content
         else:
             yield _place(key, None, None, path, text), value
 
@@ -136,8 +155,8 @@ def _by_behavior(value: Any, subject: str | None, path: Path, text: str) -> Iter
             yield _place(id, subject, behavior, path, text), content
 
 
-def _place(id: str, subject: str | None, behavior: str | None, path: Path, text: str) -> _Place:
-    place = _Place(id, subject, behavior)
+def _place(id: str, subject: str | None, behavior: str | None, path: Path, text: str, profile: str | None = None) -> _Place:
+    place = _Place(id, subject, behavior, profile)
     if not _CHECK_ID.fullmatch(id):
         _refuse(
             path, text, place.header, None, f'"{id}" is no check id; allowed: ["q1.knee"], quoted, question and check with a dot between'
@@ -177,11 +196,11 @@ def _ints_as_floats(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_resolved(thresholds: Thresholds, place: _Place, text: str) -> None:
     fields: dict[str, Any] = {}
-    for step in _chain(place.id, place.subject, place.behavior):
+    for step in _chain(place.id, place.subject, place.behavior, place.profile):
         fields |= thresholds.entries.get(step, {})
     if "kind" not in fields:
         _refuse(thresholds.path, text, place.header, None, f'["{place.id}"] has no kind; allowed: "gate", "check", "finding"')
-    threshold = thresholds.for_check(place.id, place.subject, place.behavior)
+    threshold = replace(thresholds, profile=place.profile).for_check(place.id, place.subject, place.behavior)
     assert threshold is not None
     bounds = [name for name in _BOUNDS if getattr(threshold, name) is not None]
     where = f'["{place.id}"] of kind "{threshold.kind}"'
@@ -205,13 +224,15 @@ def _check_resolved(thresholds: Thresholds, place: _Place, text: str) -> None:
 
 
 def _check_alpha_budget(thresholds: Thresholds, text: str) -> None:
-    """The budget holds for every subject and behavior the file distinguishes."""
-    for subject, behavior in dict.fromkeys((place.subject, place.behavior) for place in thresholds.entries):
-        resolved = (thresholds.for_check(id, subject, behavior) for id in thresholds.ids)
+    """The budget holds for every subject, behavior and profile the file distinguishes."""
+    distinguished = dict.fromkeys((place.subject, place.behavior) for place in thresholds.entries)
+    for (subject, behavior), profile in product(distinguished, (None, *_PROFILES)):
+        under = replace(thresholds, profile=profile)
+        resolved = (under.for_check(id, subject, behavior) for id in thresholds.ids)
         gates = [threshold for threshold in resolved if threshold is not None and threshold.kind == "gate"]
         total = sum(gate.alpha for gate in gates)
         if total > ALPHA_BUDGET * (1 + 1e-9):
-            last = [place for place in _chain(gates[-1].id, subject, behavior) if "alpha" in thresholds.entries.get(place, {})][-1]
+            last = [place for place in _chain(gates[-1].id, subject, behavior, profile) if "alpha" in thresholds.entries.get(place, {})][-1]
             spent = ", ".join(f"{gate.id} {gate.alpha:g}" for gate in gates)
             message = f"the alphas of all gates sum to {total:g} ({spent}); allowed: at most {ALPHA_BUDGET:g}"
             _refuse(thresholds.path, text, last.header, "alpha", message)

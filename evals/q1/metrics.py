@@ -1,0 +1,120 @@
+"""Which metric of the forced choice tells trained from sham and from opposite best: measured, on dev pairs, and the primary chosen from it.
+
+    python -m evals.q1.metrics [STORE]    # trains what the store does not hold, on every shipped model and behavior; writes metrics.json
+
+A metric's standing in a row is the smaller of its two gaps, trained above sham and trained above opposite, in standard errors over
+scenarios, as a share of the best metric's. The primary is the metric with the highest standing on average. Dev pairs, because the checks
+that rest on it are measured on test pairs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.arm import ArmKind, Regime
+from harness.forced_choice import METRICS, ForcedChoice, Metric
+from harness.lab import Lab
+
+FILE = Path(__file__).with_name("metrics.json")
+KINDS: tuple[ArmKind, ...] = ("trained", "sham", "opposite")
+MODELS = ("tiny-hybrid", "smollm2-135m")
+HEADINGS = ("model", "behavior", "metric", "trained", "sham", "opposite", "above sham", "above opposite")
+
+Row = Mapping[str, Any]
+
+
+def separation_row(regime: Regime, metric: str, values: Mapping[ArmKind, NDArray[np.float64]]) -> dict[str, Any]:
+    """One row of that table from `values` [seeds, pairs] of each kind."""
+    row: dict[str, Any] = {"regime": regime, "metric": metric, **{kind: float(v.mean()) for kind, v in values.items()}}
+    for other in ("sham", "opposite"):
+        gap = values["trained"] - values[other]
+        error = float(gap.mean(axis=0).std(ddof=1)) / float(np.sqrt(gap.shape[1]))
+        row[f"above {other}"] = float(gap.mean()) / error if error > 0 else None
+        row[f"seeds above {other}"] = int((gap.mean(axis=1) > 0).sum())
+    return row
+
+
+def rows_of(lab: Lab) -> list[Row]:
+    """A row a metric, and one for judged replies beside them, of one model and behavior."""
+    from harness.judge import EmbeddedJudge
+
+    pairs, last = lab.pairs("dev"), lab.doses[-1]
+    arms = {kind: [lab.arms.stream(kind, seed, lab.doses)[last].subject for seed in lab.seeds] for kind in KINDS}
+    shifts = {kind: ForcedChoice.stacked([lab.shift(subject, pairs) for subject in subjects]) for kind, subjects in arms.items()}
+    values = {metric: {kind: shift.metric(metric) for kind, shift in shifts.items()} for metric in METRICS}
+    judge, prompts = EmbeddedJudge.fit(lab.behavior), [pair.messages for pair in pairs]
+    labels = {kind: judge.labels(prompts, lab.recordings.replies(subjects[0], prompts, 0)) for kind, subjects in arms.items()}
+    shown = {kind: np.array([[float(label == "positive") for label in of_kind]]) for kind, of_kind in labels.items()}
+    found = [separation_row("stream", metric, of_metric) for metric, of_metric in (*values.items(), ("judged replies", shown))]
+    return [{"model": lab.base.name, "behavior": lab.behavior.name, "pairs": len(pairs), **row} for row in found]
+
+
+def recorded() -> list[Row]:
+    """What was measured, from the repository."""
+    rows: list[Row] = json.loads(FILE.read_text(encoding="utf-8"))["rows"]
+    return rows
+
+
+def standings(rows: Sequence[Row]) -> dict[Metric, float]:
+    """Mean standing of each metric over models and behaviors, 0 to 1."""
+    shares: dict[Metric, list[float]] = {metric: [] for metric in METRICS}
+    for place in dict.fromkeys((row["model"], row["behavior"]) for row in rows):
+        here = {row["metric"]: row for row in rows if (row["model"], row["behavior"]) == place}
+        gaps = {metric: max(0.0, min(here[metric]["above sham"] or 0.0, here[metric]["above opposite"] or 0.0)) for metric in METRICS}
+        for metric, gap in gaps.items():
+            shares[metric].append(gap / max(gaps.values()) if max(gaps.values()) > 0 else 0.0)
+    return {metric: float(np.mean(of_metric)) for metric, of_metric in shares.items()}
+
+
+def html(rows: Sequence[Row]) -> str:
+    """The table as it stands in the report."""
+    head = "".join(f"<th>{name}</th>" for name in HEADINGS)
+    body = "".join("<tr>" + "".join(f"<td>{_said(row[name])}</td>" for name in HEADINGS) + "</tr>" for row in rows)
+    return f"<table border='1' cellpadding='4'><tr>{head}</tr>{body}</table>"
+
+
+def _said(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _labs(folder_of_store: Path) -> Iterator[Lab]:
+    from fixtures.arms import make_lab
+    from fixtures.behaviors import resolve_behavior, shipped_behaviors
+    from fixtures.subjects import base_folder, model_layer_kinds
+    from harness.data.behavior_files import load_behavior
+    from harness.data.settings import Settings
+    from harness.engines.hf import HFEngine
+    from harness.gate.thresholds import load_thresholds
+    from harness.store import Store
+    from harness.subject_files import base_subject
+
+    settings = Settings(store=folder_of_store)
+    engine, store = HFEngine("cpu"), Store(settings.store)
+    for model in MODELS:
+        folder = base_folder(model, store)
+        for name in shipped_behaviors():
+            print(f"{model}, {name}", file=sys.stderr, flush=True)
+            behavior, thresholds = load_behavior(resolve_behavior(name)), load_thresholds(settings.thresholds)
+            base, kinds = base_subject(model, folder), model_layer_kinds(folder)
+            yield make_lab(replace(settings, model=model), behavior, base, None, kinds, engine, store, thresholds, lambda _: None)
+
+
+def main() -> None:
+    from harness.data.settings import Settings
+
+    rows = [row for lab in _labs(Path(sys.argv[1]) if len(sys.argv) > 1 else Settings.store) for row in rows_of(lab)]
+    FILE.write_text(json.dumps({"rows": rows}, indent=1) + "\n", encoding="utf-8")
+    for metric, standing in standings(rows).items():
+        print(f"{metric}: {standing:.2f} of the best")
+
+
+if __name__ == "__main__":
+    main()
