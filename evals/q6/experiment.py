@@ -209,8 +209,8 @@ def _scored(lab: Lab, part: Part, tested: Subject, sham: Subject) -> _Scored:
         lab.progress(f"q6 {name}: {part}, {look.size} samples a task")
         cells = [_tier(lab, part, tier, group, tested, sham, look.size) for tier, group in tasks_of(part).items()]
         found = _change(lab.at(look), part, cells, look.size)
-        kept = all(cell.after is None for cell in cells)
-        measured = lab.measurement(IDS[part], UNITS[part], found.estimate, reason=found.reason, not_applicable=kept)
+        at_floor = all(cell.after is None for cell in cells)
+        measured = lab.measurement(IDS[part], UNITS[part], found.estimate, reason=found.reason, not_applicable=at_floor)
         said = verdict_of(lab, replace(measured, spread=_spread(lab, part, cells, found.since)))
         rows.append(row_of(look, measured, said, "samples"))
         if said != "inconclusive":
