@@ -31,6 +31,7 @@ from harness.engines.vllm_requests import (
     by_layer,
     check_receipts,
     check_spec,
+    scores_of,
     vector_bytes,
 )
 from harness.subject_files import ADAPTER_CONFIG, adapter_digest, read_json
@@ -168,7 +169,7 @@ class LocalVLLM:
 
     def _run(self, requests: Sequence[Request]) -> list[Answer]:
         keys = [next(self._keys) for _ in requests]
-        specs = [Spec(key, request.given, request.doses, request.capture) for key, request in zip(keys, requests, strict=True)]
+        specs = [request.spec(key) for key, request in zip(keys, requests, strict=True)]
         for spec in specs:
             check_spec(spec, self._vectors, self.served.layers)
         with self._alive():
@@ -179,22 +180,28 @@ class LocalVLLM:
                 lora_request=adapters if any(adapters) else None,
                 use_tqdm=False,
             )
-            steered = self._llm.collective_rpc("evals_receipts", args=(_keys(specs, "doses"),))
-            recorded = self._llm.collective_rpc("evals_recorded", args=(_keys(specs, "capture"),))
+            steered = self._fetch("evals_receipts", [spec.key for spec in specs if spec.doses])
+            recorded = self._fetch("evals_recorded", [spec.key for spec in specs if spec.capture])
+            scored = self._fetch("evals_scores", [spec.key for spec in specs if spec.score])
         answers = []
         for key, request, output in zip(keys, requests, outputs, strict=True):
             made = output.outputs[0].token_ids
             check_receipts([(request, len(made))], by_layer(steered, key))
-            answers.append(_answer(request, output, made, by_layer(recorded, key)))
+            answers.append(_answer(request, made, by_layer(recorded, key), scores_of(request, scored, key)))
         return answers
+
+    def _fetch(self, method: str, keys: Sequence[str]) -> list[Any]:
+        """What every worker says of these requests."""
+        found: list[Any] = self._llm.collective_rpc(method, args=(keys,)) if keys else []
+        return found
 
     def _parameters(self, request: Request, spec: Spec) -> Any:
         from vllm import SamplingParams
 
-        extra = {FIELD: spec.dumps()} if spec.doses or spec.capture else None
+        extra = {FIELD: spec.dumps()} if spec.doses or spec.capture or spec.score else None
         sampling = request.sampling
         if sampling is None:
-            return SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False, extra_args=extra)
+            return SamplingParams(max_tokens=1, temperature=0.0, detokenize=False, extra_args=extra)
         return SamplingParams(
             max_tokens=sampling.max_new_tokens,
             min_tokens=sampling.min_new_tokens,
@@ -279,22 +286,13 @@ def _runs(pid: int) -> bool:
         return not Path("/proc").is_dir()
 
 
-def _keys(specs: Sequence[Spec], what: str) -> list[str]:
-    return [spec.key for spec in specs if getattr(spec, what)]
-
-
-def _answer(request: Request, output: Any, made: Sequence[int], streams: Mapping[int, Any]) -> Answer:
-    values: list[float] = []
-    if request.sampling is None:
-        entries = output.prompt_logprobs[request.given :]
-        values = [entry[token].logprob for entry, token in zip(entries, request.tokens[request.given :], strict=True)]
-        made = ()
+def _answer(request: Request, made: Sequence[int], streams: Mapping[int, Any], values: NDArray[np.float64]) -> Answer:
     stop = request.sampling.stop if request.sampling else ()
     found = {layer: Stream(np.frombuffer(mean, np.float32).copy(), float(norm)) for layer, (mean, norm) in streams.items()}
     missing = set(request.capture) - set(found)
     if missing:
         raise InstrumentError(f"vllm did not record layer {min(missing)}: the model does not run through the suite's hooks")
-    return Answer(np.array(values, dtype=np.float64), tuple(token for token in made if token not in stop), found)
+    return Answer(values, tuple(token for token in made if token not in stop) if request.sampling else (), found)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,53 @@
+"""Inside vLLM's workers: log-probabilities of the tokens that are asked for, and of no others.
+
+log p(token) = logit - logsumexp(logits), in float32, from the model's own logits of the rows that precede those tokens. vLLM's prompt
+log-probabilities take the same numbers from the output matrix, a softmax and a ranking for every token of the prompt: for a vocabulary
+of 250 000 that is a megabyte a token. What this cannot show: log-probabilities of a prompt that was not computed because its blocks were
+in a cache; such a request comes back short, and is refused.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+ROWS = 256
+"""Rows whose logits exist at a time: with 250 000 of them in float32 a quarter of a gigabyte, and as much again for their exponentials."""
+
+
+def log_probabilities(logits_of: Callable[[Tensor], Tensor | None], hidden: Tensor, tokens: Tensor) -> Tensor | None:
+    """Of tokens [rows], each given its row of hidden [rows, d_model] (after the final norm): [rows], nats, float32.
+
+    Every rank of a tensor-parallel group must call this with the same rows, since `logits_of` gathers; None on a rank it gives none.
+    """
+    found = []
+    for part, chosen in zip(torch.split(hidden, ROWS), torch.split(tokens, ROWS), strict=True):
+        logits = logits_of(part)  # [rows, vocabulary]
+        if logits is not None:
+            logits = logits.float()
+            found.append(logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(-1))
+    return torch.cat(found) if found else None
+
+
+class Scores:
+    """Log-probabilities by request, in the order of its tokens, until fetched; of more than `kept` requests the oldest are dropped."""
+
+    def __init__(self, kept: int) -> None:
+        self._kept, self._values = kept, OrderedDict[str, list[float]]()
+
+    def add(self, key: str, at: int, values: Sequence[float]) -> None:
+        """Those of one pass; `at`: how many of the wanted tokens precede them.
+
+        A request that was preempted runs again, and its later pass counts. After a gap nothing is added: the request stays short.
+        """
+        mine = self._values.setdefault(key, [])
+        if at <= len(mine):
+            mine[at:] = values
+        while len(self._values) > self._kept:
+            self._values.popitem(last=False)
+
+    def pop(self, key: str) -> list[float] | None:
+        return self._values.pop(key, None)
