@@ -40,7 +40,7 @@ from harness.engines.vllm_server import ServedVLLM, describe
 from harness.judge import JudgeError
 from harness.parity import MODES
 from harness.store import Store
-from tests.test_hf_engine import COMPLETIONS
+from tests.test_hf_engine import COMPLETIONS, LONG
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter
@@ -196,6 +196,35 @@ def test_replies_agree(ours: VLLMEngine, hf: HFEngine, served_llama: Subject) ->
         )
         assert found == expected
     assert ours.generate(served_llama, prompts, seed=1) == ours.generate(served_llama, prompts, seed=1)
+
+
+def test_what_was_asked_before_is_steered_and_scored_again(ours: VLLMEngine, hf: HFEngine, served_llama: Subject) -> None:
+    """Every block of these sequences could come out of the prefix cache, where no hook sees it."""
+    messages = (replace(COMPLETIONS[0].messages[-1], content=LONG),)
+    steering, completions = Steering({1: VECTOR}), [replace(COMPLETIONS[0], messages=messages)] * 2
+    scored, reply = (
+        hf.score(served_llama, completions, steering),
+        hf.generate(served_llama, [messages], seed=0, temperature=0, steering=steering),
+    )
+    for _ in range(2):
+        assert gap(ours.score(served_llama, completions, steering), scored) <= ALLOWED
+        assert ours.generate(served_llama, [messages], seed=0, temperature=0, steering=steering) == reply
+
+
+def test_a_sequence_that_the_model_cannot_read_is_refused_and_the_server_lives(
+    server: Server, served: ServedVLLM, served_llama: Subject
+) -> None:
+    for tokens in ((1,) * 5000, (1, 10**6)):
+        with pytest.raises(InstrumentError, match="refused a request: "):
+            served.run([Request(tokens, 1, served_llama)])
+    with pytest.raises(InstrumentError, match="nothing: neither the model served here nor an adapter that was loaded"):
+        served._ask("POST", "/v1/evals/read", {"model": "nothing", "sequences": []})
+    spec = Request((1, 2), 1, served_llama).spec("one").dumps()
+    with pytest.raises(InstrumentError, match="two sequences have the same key"):
+        served._ask("POST", "/v1/evals/read", {"model": describe(server.url)["served"], "sequences": [{"tokens": [1, 2], FIELD: spec}] * 2})
+    status, answer = server.post("/v1/completions", {"prompt": [1, 2], "vllm_xargs": {FIELD: spec}})
+    assert status == 400 and "score is for /v1/evals/read" in answer["error"]["message"]
+    assert continued(server, [1, 2, 3])
 
 
 def steered(served: ServedVLLM, layer: int = 1, scale: float = 1.0, vector: str | None = None) -> dict[str, str]:
