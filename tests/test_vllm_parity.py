@@ -235,7 +235,7 @@ def test_chunked_prompts_are_steered_where_they_should_be(start_vllm: StartVLLM,
     np.testing.assert_allclose(recorded[0].residual[1], expected[0].residual[1], atol=1e-4)
 
 
-def test_a_request_that_is_preempted_and_runs_again_is_scored_once(
+def test_a_request_that_is_preempted_and_runs_again_is_scored_and_recorded_once(
     start_vllm: StartVLLM, hf: HFEngine, served_llama: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two prompts of ten blocks share thirteen, in turns: one must give way when part of it is scored."""
@@ -255,6 +255,10 @@ def test_a_request_that_is_preempted_and_runs_again_is_scored_once(
     for steered in (None, steering):
         assert token_gap(ours.score_texts(served_llama, texts, steered), hf.score_texts(served_llama, texts, steered)) <= 1e-4
     assert len(begun) > len(set(begun)) == 6  # some began twice
+    long = [replace(COMPLETIONS[0], messages=(replace(COMPLETIONS[0].messages[-1], content=text),)) for text in texts]
+    for one, other in zip(*(engine.record(served_llama, long, Sites(residual_layers=(1,))) for engine in (ours, hf)), strict=True):
+        np.testing.assert_allclose(one.residual[1], other.residual[1], atol=1e-4)
+        assert one.norms[1] == pytest.approx(other.norms[1], rel=1e-5)
 
 
 def test_more_adapters_than_slots_leave_plain_requests_plain(

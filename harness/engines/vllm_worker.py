@@ -59,6 +59,8 @@ class _Recording:
 
     total: Tensor
     count: int = 0
+    upto: int = 0
+    """Tokens of the request that were seen, the prompt's included."""
     norms: list[Tensor] = field(default_factory=list)
 
 
@@ -173,7 +175,13 @@ class Tap:
             if residual is not None:
                 stream = stream + residual[rows.start : rows.stop].float()
             recordings = _entry(self.recorded, rows.spec.key)
-            one = recordings.setdefault(index, _Recording(torch.zeros(stream.shape[-1], device=stream.device)))
+            if rows.computed == 0:  # of a request that was preempted, nothing from before
+                recordings[index] = _Recording(torch.zeros(stream.shape[-1], device=stream.device))
+            one = recordings.get(index)
+            if one is None or one.upto != rows.computed:
+                recordings.pop(index, None)  # a recording with a gap is none
+                continue
+            one.upto += rows.stop - rows.start
             after = stream[max(0, rows.given - rows.computed) :]
             one.total += after.sum(0)
             one.count += len(after)
