@@ -5,12 +5,10 @@ The order of the tests matters: the last one kills the server.
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import http.server
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -40,6 +38,7 @@ from harness.engines.vllm_server import ServedVLLM, describe
 from harness.judge import JudgeError
 from harness.parity import MODES
 from harness.store import Store
+from tests.processes import family_of, wait_until_gone
 from tests.test_hf_engine import COMPLETIONS, LONG
 
 if TYPE_CHECKING:
@@ -96,8 +95,6 @@ def server(served_llama: Subject, tmp_path_factory: pytest.TempPathFactory) -> I
     yield Server(url, process)
     process.terminate()
     process.wait(30)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # a killed server leaves its engine's processes behind
     patch.undo()
 
 
@@ -305,6 +302,9 @@ def test_options_of_the_caller_replace_ours(served_llama: Subject) -> None:
 
 
 def test_a_server_that_is_killed_is_an_engine_that_died(server: Server, ours: VLLMEngine, served_llama: Subject) -> None:
+    """And leaves no process behind."""
+    family = family_of(server.process.pid)
+    assert len(family) > 1
     prompts = [completion.messages for completion in COMPLETIONS] * 20
     threading.Timer(0.5, server.process.kill).start()
     with pytest.raises(EngineDied, match=r"^the vllm server at http://127.0.0.1:\d+ (stopped answering|failed) in mid-run"):
@@ -312,3 +312,4 @@ def test_a_server_that_is_killed_is_an_engine_that_died(server: Server, ours: VL
             ours.generate(served_llama, prompts, seed=seed)
     with pytest.raises(EngineDied):
         ours.score(served_llama, COMPLETIONS)
+    wait_until_gone(family)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from harness.data.errors import AdapterIgnored, EngineDied, InputError, InstrumentError
 from harness.data.subject import Subject
+from harness.engines import vllm_orphans
 from harness.engines.vllm_requests import (
     FIELD,
     Answer,
@@ -94,6 +95,7 @@ def environment(settings: LocalSettings) -> dict[str, str]:
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "ERROR"),
+        **vllm_orphans.starter(),
     }
     if settings.device == "cpu":
         workers = settings.tensor_parallel * settings.pipeline_parallel
@@ -253,7 +255,8 @@ class LocalVLLM:
             yield
         except Exception as error:
             others = [pid for pid in self.processes if pid != os.getpid()]
-            if not isinstance(error, EngineDeadError) and all(map(_runs, others)):
+            watched = Path("/proc").is_dir()
+            if not isinstance(error, EngineDeadError) and not (watched and None in map(vllm_orphans.born, others)):
                 raise
             self._dead = f"vllm's worker died in mid-run while it served {self.base.name}"
             raise EngineDied(self._dead) from None
@@ -276,14 +279,6 @@ def check_adapter(ranks: Sequence[Mapping[str, Any]], subject: Subject) -> None:
         raise InstrumentError(f"{subject.name} adapts lm_head, which vllm cannot score prompts with: merge it into a checkpoint")
     if not all(rank["last slot free"] for rank in ranks):
         raise InstrumentError("all of vllm's adapter slots are taken: requests without an adapter would be computed with the last one")
-
-
-def _runs(pid: int) -> bool:
-    """Whether a process is there and not only waits to be buried."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return not Path("/proc").is_dir()
 
 
 def _answer(request: Request, made: Sequence[int], streams: Mapping[int, Any], values: NDArray[np.float64]) -> Answer:
