@@ -255,8 +255,8 @@ class LocalVLLM:
             yield
         except Exception as error:
             others = [pid for pid in self.processes if pid != os.getpid()]
-            watched = Path("/proc").is_dir()
-            if not isinstance(error, EngineDeadError) and not (watched and None in map(vllm_orphans.born, others)):
+            died = Path("/proc").is_dir() and None in map(vllm_orphans.born, others)
+            if not isinstance(error, EngineDeadError) and not died:
                 raise
             self._dead = f"vllm's worker died in mid-run while it served {self.base.name}"
             raise EngineDied(self._dead) from None
