@@ -1,9 +1,9 @@
 """Inside vLLM's workers: log-probabilities of the tokens that are asked for, and of no others.
 
-log p(token) = logit - logsumexp(logits), in float32, from the model's own logits of the rows that precede those tokens. vLLM's prompt
-log-probabilities take the same numbers from the output matrix, a softmax and a ranking for every token of the prompt: for a vocabulary
-of 250 000 that is a megabyte a token. What this cannot show: log-probabilities of a prompt that was not computed because its blocks were
-in a cache; such a request comes back short, and is refused.
+A log-softmax in float32 of the model's own logits, of the rows that precede those tokens: the function that hf uses, rounding included.
+vLLM's prompt log-probabilities take the same numbers from logits, a log-softmax and a ranking for every token of the prompt: for a
+vocabulary of 250 000 a megabyte a token, and more than once. What this cannot show: log-probabilities of a prompt that was not computed
+because its blocks were in a cache; such a request comes back short, and is refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 ROWS = 256
-"""Rows whose logits exist at a time: with 250 000 of them in float32 a quarter of a gigabyte, and as much again for their exponentials."""
+"""Rows whose logits exist at a time: with a vocabulary of 250 000 in float32 a quarter of a gigabyte."""
 
 
 def log_probabilities(logits_of: Callable[[Tensor], Tensor | None], hidden: Tensor, tokens: Tensor) -> Tensor | None:
@@ -27,8 +27,7 @@ def log_probabilities(logits_of: Callable[[Tensor], Tensor | None], hidden: Tens
     for part, chosen in zip(torch.split(hidden, ROWS), torch.split(tokens, ROWS), strict=True):
         logits = logits_of(part)  # [rows, vocabulary]
         if logits is not None:
-            logits = logits.float()
-            found.append(logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(-1))
+            found.append(logits.log_softmax(-1, dtype=torch.float32).gather(1, chosen[:, None])[:, 0])
     return torch.cat(found) if found else None
 
 
