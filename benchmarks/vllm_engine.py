@@ -12,8 +12,9 @@ number type without the suite's fast paths, its replies in one batch. Beside the
 replies, each with a vector of its own, by as many plain ones (1 is free). Medians of interleaved repeats.
 
 Bound: hf's time for those completions by the time that the matrix products of their tokens take alone, in the model's own shapes, with
-nothing between them, at the better of two batch sizes. No engine that computes these products, and one after the other, gains more over
-hf than that in the same number type; what shares a prompt between completions computes fewer.
+nothing between them, at the best of two batch sizes and, on a CPU, of two libraries (torch's own choice, which for float32 may be the
+slower one, and oneDNN). No engine that computes these products with them gains more over hf in that number type; one that shares a
+prompt between completions computes fewer.
 """
 
 from __future__ import annotations
@@ -144,20 +145,27 @@ def score_all_prompts(local: LocalVLLM, rows: Sequence[Row]) -> None:
     local._llm.generate([{"prompt_token_ids": list(row.tokens)} for row in rows], parameters, use_tqdm=False)
 
 
-def bare_products(model: Any, dtype: torch.dtype, rows: Sequence[Row], size: int) -> Callable[[], None]:
+def bare_products(model: Any, dtype: torch.dtype, rows: Sequence[Row], size: int, one_dnn: bool) -> Callable[[], None]:
     """The matrix products of scoring these rows, and nothing else: all tokens through every matrix of the decoder, `size` at a time, and
     the scored ones through the output matrix."""
+    linear: Any = torch._C._nn.mkldnn_linear if one_dnn else torch.nn.functional.linear
     inside = [module.weight.detach().to(dtype) for module in model.get_decoder().modules() if isinstance(module, torch.nn.Linear)]
     head = model.get_output_embeddings().weight.detach().to(dtype)
     tokens, scored = sum(len(row.tokens) for row in rows), sum(len(row.tokens) - row.given for row in rows)
-    inputs = {width: torch.randn(size, width, device=head.device).to(dtype) for width in {weight.shape[1] for weight in (*inside, head)}}
+    work = []
+    for count, weights in ((tokens, inside), (scored, [head])):
+        for batch in {min(size, count - start) for start in range(0, count, size)}:
+            inputs = {width: torch.randn(batch, width, device=head.device).to(dtype) for width in {w.shape[1] for w in weights}}
+            times = sum(min(size, count - start) == batch for start in range(0, count, size))
+            work += [(inputs[w.shape[1]], w) for w in weights] * times
+    if one_dnn:
+        packed = {id(tensor): tensor.to_mkldnn() for pair in work for tensor in pair}
+        work = [(packed[id(some)], packed[id(weight)]) for some, weight in work]
 
     def run() -> None:
         with torch.inference_mode():
-            for count, weights in ((tokens, inside), (scored, [head])):
-                for start in range(0, count, size):
-                    for weight in weights:
-                        torch.nn.functional.linear(inputs[weight.shape[1]][: count - start], weight)
+            for some, weight in work:
+                linear(some, weight, None)
         if head.is_cuda:
             torch.cuda.synchronize()
 
@@ -202,11 +210,11 @@ def scoring(ours: VLLMEngine, local: LocalVLLM, hf: HFEngine, same: HFEngine, ba
         "hf": lambda: hf.score(base, asked),
         "same": lambda: same.score(base, asked),
     }
-    sizes = {dtype: [f"{dtype}, {size} at a time" for size in (256, hf.batch_tokens)] for dtype in (own, served)}
-    for dtype, names in sizes.items():
-        works |= {name: bare_products(model, dtype, rows, size) for name, size in zip(names, (256, hf.batch_tokens), strict=True)}
+    ways = [(size, one_dnn) for size in (256, hf.batch_tokens) for one_dnn in ([False, True] if hf.device == "cpu" else [False])]
+    for dtype in {own, served}:
+        works |= {f"{dtype} {way}": bare_products(model, dtype, rows, *way) for way in ways}
     took = interleaved(works, repeats)
-    bare = {dtype: min((took[name] for name in names), key=statistics.median) for dtype, names in sizes.items()}
+    bare = {dtype: min((took[f"{dtype} {way}"] for way in ways), key=statistics.median) for dtype in (own, served)}
     tokens, scored = sum(len(row.tokens) for row in rows), sum(len(row.tokens) - row.given for row in rows)
     rate = tokens / statistics.median(took["vllm"])
     print(f"  scoring {len(asked)} completions of {tokens} tokens, {scored} of them scored ({rate:.0f} tokens/s)")
@@ -218,7 +226,7 @@ def scoring(ours: VLLMEngine, local: LocalVLLM, hf: HFEngine, same: HFEngine, ba
         bound = ratio(took[name], bare[dtype])
         print(f"    {f'{who}, {dtype}'.replace('torch.', ''):38}{1 / bound:.0%}" + ("" if name == "vllm" else f"  {bound:.2f}"))
     if own != served:
-        print(f"    hf as the suite runs it, by products in {local.settings.dtype}: {ratio(took['hf'], bare[served]):.2f}")
+        print(f"    {f'hf as the suite runs it, by products in {local.settings.dtype}':50}{ratio(took['hf'], bare[served]):.2f}")
 
 
 def speed(ours: VLLMEngine, local: LocalVLLM, hf: HFEngine, base: Subject, asked: list[Completion], repeats: int) -> None:
