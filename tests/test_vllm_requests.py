@@ -24,6 +24,7 @@ from harness.engines.vllm_requests import (
     check_receipts,
     check_spec,
     parse_spec,
+    scores_of,
     vector_bytes,
     vector_digest,
 )
@@ -37,9 +38,10 @@ KNOWN, LAYERS = {"abc"}, 8
     st.none() | st.integers(0, 4096),
     st.lists(st.tuples(st.text(), st.integers(), st.floats(allow_nan=False), st.sampled_from(["both", "prefill", "decode"]))),
     st.lists(st.integers()),
+    st.booleans(),
 )
-def test_a_spec_arrives_as_it_was_sent(key: str, given: int | None, doses: list[Any], capture: list[int]) -> None:
-    spec = Spec(key, given, tuple(Dose(*each) for each in doses), tuple(capture))
+def test_a_spec_arrives_as_it_was_sent(key: str, given: int | None, doses: list[Any], capture: list[int], score: bool) -> None:
+    spec = Spec(key, given, tuple(Dose(*each) for each in doses), tuple(capture), score and bool(given))
     assert parse_spec(spec.dumps()) == spec
 
 
@@ -48,11 +50,14 @@ def test_a_spec_arrives_as_it_was_sent(key: str, given: int | None, doses: list[
     [
         ("{", "evals: not valid JSON"),
         ("[]", "evals: found a list, allowed is a JSON object"),
-        ('{"dose": []}', "evals: unknown entry 'dose'; allowed: key, given, doses, capture"),
+        ('{"dose": []}', "evals: unknown entry 'dose'; allowed: key, given, doses, capture, score"),
         ('{"given": -1}', "evals: given is -1, allowed is a whole number of tokens"),
         ('{"doses": [["abc", 1]]}', r"a dose is \[vector's digest, layer, scale, positions\], found \['abc', 1\]"),
         ('{"doses": [["abc", "1", 1.0, "both"]]}', "a dose is"),
         ('{"capture": ["1"]}', "capture of layers"),
+        ('{"score": 1, "given": 2}', "score is 1 with given 2, allowed is true or false, and true from a second token on"),
+        ('{"score": true, "given": 0}', "score is True with given 0"),
+        ('{"score": true}', "score is True with given None"),
     ],
 )
 def test_what_is_no_spec_is_refused(text: str, message: str) -> None:
@@ -123,6 +128,29 @@ def test_receipts_that_fall_short_are_an_error() -> None:
     for steered in ({}, {1: 8}, {1: 7, 2: 5}):
         with pytest.raises(InstrumentError, match=r"vllm steered \d of \d tokens at layer"):
             check_receipts([(request, 1)], steered)
+
+
+def test_scores_are_those_of_the_one_rank_that_has_the_output_matrix() -> None:
+    request, values = Request((1, 2, 3, 4, 5), 3, SUBJECT), np.array([-1.5, -2.5], np.float32)
+    assert scores_of(request, [{}, {"k": values.tobytes()}, {"other": b""}], "k").tolist() == [-1.5, -2.5]
+    for not_scored in (replace(request, capture=(1,)), replace(request, sampling=Sampling(0, 1.0, 9, ()))):
+        assert scores_of(not_scored, [], "k").size == 0 and not not_scored.scored
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([], r"vllm scored 0 of 2 tokens"),
+        ([[]], r"vllm scored 0 of 2 tokens"),
+        ([[-1.0]], r"vllm scored 1 of 2 tokens: not all of them ran through the suite's hooks"),
+        ([[-1.0] * 3], r"vllm scored 3 of 2 tokens"),
+        ([[-1.0] * 2] * 2, "2 of vllm's workers scored the same request"),
+    ],
+)
+def test_a_request_that_was_not_scored_wholly_and_once_is_an_error(values: list[list[float]], message: str) -> None:
+    replies = [{"k": np.array(each, np.float32).tobytes()} for each in values]
+    with pytest.raises(InstrumentError, match=message):
+        scores_of(Request((1, 2, 3, 4, 5), 3, SUBJECT), replies, "k")
 
 
 def test_ranks_are_believed_only_as_far_as_all_of_them_go() -> None:

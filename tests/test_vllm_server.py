@@ -5,12 +5,10 @@ The order of the tests matters: the last one kills the server.
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import http.server
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -40,7 +38,8 @@ from harness.engines.vllm_server import ServedVLLM, describe
 from harness.judge import JudgeError
 from harness.parity import MODES
 from harness.store import Store
-from tests.test_hf_engine import COMPLETIONS
+from tests.processes import family_of, wait_until_gone
+from tests.test_hf_engine import COMPLETIONS, LONG
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter
@@ -96,8 +95,6 @@ def server(served_llama: Subject, tmp_path_factory: pytest.TempPathFactory) -> I
     yield Server(url, process)
     process.terminate()
     process.wait(30)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # a killed server leaves its engine's processes behind
     patch.undo()
 
 
@@ -198,6 +195,35 @@ def test_replies_agree(ours: VLLMEngine, hf: HFEngine, served_llama: Subject) ->
     assert ours.generate(served_llama, prompts, seed=1) == ours.generate(served_llama, prompts, seed=1)
 
 
+def test_what_was_asked_before_is_steered_and_scored_again(ours: VLLMEngine, hf: HFEngine, served_llama: Subject) -> None:
+    """Every block of these sequences could come out of the prefix cache, where no hook sees it."""
+    messages = (replace(COMPLETIONS[0].messages[-1], content=LONG),)
+    steering, completions = Steering({1: VECTOR}), [replace(COMPLETIONS[0], messages=messages)] * 2
+    scored, reply = (
+        hf.score(served_llama, completions, steering),
+        hf.generate(served_llama, [messages], seed=0, temperature=0, steering=steering),
+    )
+    for _ in range(2):
+        assert gap(ours.score(served_llama, completions, steering), scored) <= ALLOWED
+        assert ours.generate(served_llama, [messages], seed=0, temperature=0, steering=steering) == reply
+
+
+def test_a_sequence_that_the_model_cannot_read_is_refused_and_the_server_lives(
+    server: Server, served: ServedVLLM, served_llama: Subject
+) -> None:
+    for tokens in ((1,) * 5000, (1, 10**6)):
+        with pytest.raises(InstrumentError, match="refused a request: "):
+            served.run([Request(tokens, 1, served_llama)])
+    with pytest.raises(InstrumentError, match="nothing: neither the model served here nor an adapter that was loaded"):
+        served._ask("POST", "/v1/evals/read", {"model": "nothing", "sequences": []})
+    spec = Request((1, 2), 1, served_llama).spec("one").dumps()
+    with pytest.raises(InstrumentError, match="two sequences have the same key"):
+        served._ask("POST", "/v1/evals/read", {"model": describe(server.url)["served"], "sequences": [{"tokens": [1, 2], FIELD: spec}] * 2})
+    status, answer = server.post("/v1/completions", {"prompt": [1, 2], "vllm_xargs": {FIELD: spec}})
+    assert status == 400 and "score is for /v1/evals/read" in answer["error"]["message"]
+    assert continued(server, [1, 2, 3])
+
+
 def steered(served: ServedVLLM, layer: int = 1, scale: float = 1.0, vector: str | None = None) -> dict[str, str]:
     digest = vector or served.put(VECTOR)
     return {FIELD: json.dumps({"key": "raw", "doses": [[digest, layer, scale, "prefill"]]})}
@@ -276,6 +302,9 @@ def test_options_of_the_caller_replace_ours(served_llama: Subject) -> None:
 
 
 def test_a_server_that_is_killed_is_an_engine_that_died(server: Server, ours: VLLMEngine, served_llama: Subject) -> None:
+    """And leaves no process behind."""
+    family = family_of(server.process.pid)
+    assert len(family) > 1
     prompts = [completion.messages for completion in COMPLETIONS] * 20
     threading.Timer(0.5, server.process.kill).start()
     with pytest.raises(EngineDied, match=r"^the vllm server at http://127.0.0.1:\d+ (stopped answering|failed) in mid-run"):
@@ -283,3 +312,4 @@ def test_a_server_that_is_killed_is_an_engine_that_died(server: Server, ours: VL
             ours.generate(served_llama, prompts, seed=seed)
     with pytest.raises(EngineDied):
         ours.score(served_llama, COMPLETIONS)
+    wait_until_gone(family)

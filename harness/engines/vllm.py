@@ -1,6 +1,6 @@
 """The vLLM engine: scores, generates and steers in batches, with each request's own adapter and vectors, and records the residual stream.
 
-The same conversation is the same tokens as in `hf`. Forced choices are prompt log-probabilities of one pass. What vLLM cannot show
+The same conversation is the same tokens as in `hf`. Forced choices are log-probabilities of one pass. What vLLM cannot show
 (attention rows, head outputs, recurrent states, layers fed by another subject, patched heads, exchanged states) is left to `hf`, and
 `recorder` says so. What it cannot promise: bitwise equality with hf, or between batch shapes (docs/vllm.md has the measured gaps).
 """

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from harness.data.errors import AdapterIgnored, EngineDied, InputError, InstrumentError
 from harness.data.subject import Subject
+from harness.engines import vllm_orphans
 from harness.engines.vllm_requests import (
     FIELD,
     Answer,
@@ -31,6 +32,7 @@ from harness.engines.vllm_requests import (
     by_layer,
     check_receipts,
     check_spec,
+    scores_of,
     vector_bytes,
 )
 from harness.subject_files import ADAPTER_CONFIG, adapter_digest, read_json
@@ -93,6 +95,7 @@ def environment(settings: LocalSettings) -> dict[str, str]:
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "ERROR"),
+        **vllm_orphans.starter(),
     }
     if settings.device == "cpu":
         workers = settings.tensor_parallel * settings.pipeline_parallel
@@ -168,7 +171,7 @@ class LocalVLLM:
 
     def _run(self, requests: Sequence[Request]) -> list[Answer]:
         keys = [next(self._keys) for _ in requests]
-        specs = [Spec(key, request.given, request.doses, request.capture) for key, request in zip(keys, requests, strict=True)]
+        specs = [request.spec(key) for key, request in zip(keys, requests, strict=True)]
         for spec in specs:
             check_spec(spec, self._vectors, self.served.layers)
         with self._alive():
@@ -179,22 +182,28 @@ class LocalVLLM:
                 lora_request=adapters if any(adapters) else None,
                 use_tqdm=False,
             )
-            steered = self._llm.collective_rpc("evals_receipts", args=(_keys(specs, "doses"),))
-            recorded = self._llm.collective_rpc("evals_recorded", args=(_keys(specs, "capture"),))
+            steered = self._fetch("evals_receipts", [spec.key for spec in specs if spec.doses])
+            recorded = self._fetch("evals_recorded", [spec.key for spec in specs if spec.capture])
+            scored = self._fetch("evals_scores", [spec.key for spec in specs if spec.score])
         answers = []
         for key, request, output in zip(keys, requests, outputs, strict=True):
             made = output.outputs[0].token_ids
             check_receipts([(request, len(made))], by_layer(steered, key))
-            answers.append(_answer(request, output, made, by_layer(recorded, key)))
+            answers.append(_answer(request, made, by_layer(recorded, key), scores_of(request, scored, key)))
         return answers
+
+    def _fetch(self, method: str, keys: Sequence[str]) -> list[Any]:
+        """What every worker says of these requests."""
+        found: list[Any] = self._llm.collective_rpc(method, args=(keys,)) if keys else []
+        return found
 
     def _parameters(self, request: Request, spec: Spec) -> Any:
         from vllm import SamplingParams
 
-        extra = {FIELD: spec.dumps()} if spec.doses or spec.capture else None
+        extra = {FIELD: spec.dumps()} if spec.doses or spec.capture or spec.score else None
         sampling = request.sampling
         if sampling is None:
-            return SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False, extra_args=extra)
+            return SamplingParams(max_tokens=1, temperature=0.0, detokenize=False, extra_args=extra)
         return SamplingParams(
             max_tokens=sampling.max_new_tokens,
             min_tokens=sampling.min_new_tokens,
@@ -246,7 +255,8 @@ class LocalVLLM:
             yield
         except Exception as error:
             others = [pid for pid in self.processes if pid != os.getpid()]
-            if not isinstance(error, EngineDeadError) and all(map(_runs, others)):
+            died = Path("/proc").is_dir() and None in map(vllm_orphans.born, others)
+            if not isinstance(error, EngineDeadError) and not died:
                 raise
             self._dead = f"vllm's worker died in mid-run while it served {self.base.name}"
             raise EngineDied(self._dead) from None
@@ -271,30 +281,13 @@ def check_adapter(ranks: Sequence[Mapping[str, Any]], subject: Subject) -> None:
         raise InstrumentError("all of vllm's adapter slots are taken: requests without an adapter would be computed with the last one")
 
 
-def _runs(pid: int) -> bool:
-    """Whether a process is there and not only waits to be buried."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return not Path("/proc").is_dir()
-
-
-def _keys(specs: Sequence[Spec], what: str) -> list[str]:
-    return [spec.key for spec in specs if getattr(spec, what)]
-
-
-def _answer(request: Request, output: Any, made: Sequence[int], streams: Mapping[int, Any]) -> Answer:
-    values: list[float] = []
-    if request.sampling is None:
-        entries = output.prompt_logprobs[request.given :]
-        values = [entry[token].logprob for entry, token in zip(entries, request.tokens[request.given :], strict=True)]
-        made = ()
+def _answer(request: Request, made: Sequence[int], streams: Mapping[int, Any], values: NDArray[np.float64]) -> Answer:
     stop = request.sampling.stop if request.sampling else ()
     found = {layer: Stream(np.frombuffer(mean, np.float32).copy(), float(norm)) for layer, (mean, norm) in streams.items()}
     missing = set(request.capture) - set(found)
     if missing:
         raise InstrumentError(f"vllm did not record layer {min(missing)}: the model does not run through the suite's hooks")
-    return Answer(np.array(values, dtype=np.float64), tuple(token for token in made if token not in stop), found)
+    return Answer(values, tuple(token for token in made if token not in stop) if request.sampling else (), found)
 
 
 @contextlib.contextmanager

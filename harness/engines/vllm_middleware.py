@@ -1,8 +1,9 @@
 """The server's side of steering: `vllm serve … --middleware harness.engines.vllm_middleware.SteeringRoutes`.
 
 Adds routes under /v1/evals (so that an API key guards them as it guards the rest): vectors and adapters in, receipts and
-recordings out. A request whose steering does not fit is answered with 400 and the reason before the engine sees it: in the engine it
-would take the server down. A steered request without a cache salt gets one, so that its cached blocks serve no other request.
+recordings out, and sequences that are scored or recorded, each with a key of its own. A request whose steering does not fit is answered
+with 400 and the reason before the engine sees it: in the engine it would take the server down. A steered request without a cache salt
+gets one, so that its cached blocks serve no other request; one that is scored or recorded always does, so that none of it is skipped.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from harness.engines.vllm_requests import FIELD, SteeringRefused, check_spec, parse_spec
+from harness.engines.vllm_requests import FIELD, Spec, SteeringRefused, check_spec, parse_spec
 from harness.store import digest_of
 from harness.subject_files import adapter_digest, base_digest
 
@@ -71,6 +73,7 @@ class SteeringRoutes:
                     Route(f"{PREFIX}/digest", self._digest),
                     Route(f"{PREFIX}/vectors", self._vectors, methods=["PUT"]),
                     Route(f"{PREFIX}/adapters", self._adapter, methods=["PUT"]),
+                    Route(f"{PREFIX}/read", self._read, methods=["POST"]),
                     Route(f"{PREFIX}/fetch", self._fetch, methods=["POST"]),
                 ]
                 app.router.routes[:0] = routes
@@ -89,15 +92,23 @@ class SteeringRoutes:
             text = (content.get("vllm_xargs") or {}).get(FIELD)
         except (ValueError, AttributeError):
             return body  # vLLM has a better message
-        if text is None or self._ranks is None:
+        if text is None:
             return body
+        spec = await self._spec(text)
+        if spec.score:
+            raise SteeringRefused(f"{FIELD}: score is for {PREFIX}/read, where each sequence has a key of its own")
+        if spec.doses and not content.get("cache_salt"):
+            content["cache_salt"] = digest_of(text)
+        return json.dumps(content).encode()
+
+    async def _spec(self, text: object) -> Spec:
+        """A request's steering, checked; SteeringRefused where it does not fit."""
+        assert self._ranks is not None
         spec = parse_spec(text)
         if not {dose.vector for dose in spec.doses} <= self._known:
             self._known = set((await self._workers("evals_vectors"))[0])  # another server process may have loaded it
         check_spec(spec, self._known, self._ranks[0]["layers"])
-        if spec.doses and not content.get("cache_salt"):
-            content["cache_salt"] = digest_of(text)
-        return json.dumps(content).encode()
+        return spec
 
     async def _model(self, _request: HttpRequest) -> Response:
         models = self._state.openai_serving_models
@@ -147,15 +158,47 @@ class SteeringRoutes:
             self._adapters.move_to_end(digest)
             return JSONResponse({"ranks": await self._workers("evals_adapter", self._adapters[digest])})
 
+    async def _read(self, request: HttpRequest) -> Response:
+        """Run sequences {tokens, evals} of one model or adapter through it and continue none; answered as `_fetch` does."""
+        asked = await request.json()
+        models = self._state.openai_serving_models
+        lora = models.lora_requests.get(asked["model"])
+        if lora is None and asked["model"] not in [path.name for path in models.base_model_paths]:
+            return _refused(f"{asked['model']}: neither the model served here nor an adapter that was loaded")
+        sequences = [([int(token) for token in one["tokens"]], one[FIELD]) for one in asked["sequences"]]
+        try:
+            keys = [(await self._spec(text)).key for _, text in sequences]
+            if len(set(keys)) < len(keys):
+                raise SteeringRefused(f"{FIELD}: two sequences have the same key")
+            await asyncio.gather(*(self._run(tokens, text, lora) for tokens, text in sequences))
+        except ValueError as refused:  # SteeringRefused, or vLLM's own: too long, a token that the model does not know
+            return _refused(str(refused))
+        return await self._receipts(keys)
+
+    async def _run(self, tokens: list[int], text: str, lora: Any) -> None:
+        from vllm import SamplingParams
+
+        parameters = SamplingParams(max_tokens=1, temperature=0.0, detokenize=False, extra_args={FIELD: text})
+        prompt = {"prompt_token_ids": tokens, "cache_salt": digest_of(text)}
+        async for _ in self._state.engine_client.generate(prompt, parameters, f"evals-{uuid.uuid4().hex}", lora_request=lora):
+            pass
+
     async def _fetch(self, request: HttpRequest) -> Response:
         """Receipts and recordings of the requests with these keys, by rank; handed out once."""
-        keys = [str(key) for key in (await request.json())["keys"]]
-        recorded = await self._workers("evals_recorded", keys)
-        as_text = [
-            {key: {layer: [base64.b64encode(mean).decode(), norm] for layer, (mean, norm) in by.items()} for key, by in rank.items()}
-            for rank in recorded
+        return await self._receipts([str(key) for key in (await request.json())["keys"]])
+
+    async def _receipts(self, keys: Sequence[str]) -> Response:
+        recorded, scored = await self._workers("evals_recorded", keys), await self._workers("evals_scores", keys)
+        steered = await self._workers("evals_receipts", keys)
+        streams = [
+            {key: {layer: [_text(mean), norm] for layer, (mean, norm) in by.items()} for key, by in rank.items()} for rank in recorded
         ]
-        return JSONResponse({"steered": await self._workers("evals_receipts", keys), "recorded": as_text})
+        scores = [{key: _text(values) for key, values in rank.items()} for rank in scored]
+        return JSONResponse({"steered": steered, "recorded": streams, "scored": scores})
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def _refused(message: str) -> Response:

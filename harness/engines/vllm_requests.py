@@ -52,10 +52,12 @@ class Spec:
     doses: tuple[Dose, ...] = ()
     capture: tuple[int, ...] = ()
     """Layers after which the residual stream is recorded."""
+    score: bool = False
+    """Whether the tokens from `given` on are scored; each sequence then needs a key of its own."""
 
     def dumps(self) -> str:
         doses = [[dose.vector, dose.layer, dose.scale, dose.positions] for dose in self.doses]
-        return json.dumps({"key": self.key, "given": self.given, "doses": doses, "capture": list(self.capture)})
+        return json.dumps({"key": self.key, "given": self.given, "doses": doses, "capture": list(self.capture), "score": self.score})
 
 
 def parse_spec(text: object) -> Spec:
@@ -66,15 +68,20 @@ def parse_spec(text: object) -> Spec:
         raise SteeringRefused(f"{FIELD}: not valid JSON ({error})") from None
     if not isinstance(raw, Mapping):
         raise SteeringRefused(f"{FIELD}: found a {type(raw).__name__}, allowed is a JSON object")
-    unknown = sorted(set(raw) - {"key", "given", "doses", "capture"})
+    unknown = sorted(set(raw) - {"key", "given", "doses", "capture", "score"})
     if unknown:
-        raise SteeringRefused(f"{FIELD}: unknown entry {unknown[0]!r}; allowed: key, given, doses, capture")
+        raise SteeringRefused(f"{FIELD}: unknown entry {unknown[0]!r}; allowed: key, given, doses, capture, score")
     given, capture, doses = raw.get("given"), raw.get("capture", []), raw.get("doses", [])
     if given is not None and (not isinstance(given, int) or given < 0):
         raise SteeringRefused(f"{FIELD}: given is {given!r}, allowed is a whole number of tokens, or null")
     if not isinstance(doses, Sequence) or not isinstance(capture, Sequence) or not all(isinstance(layer, int) for layer in capture):
         raise SteeringRefused(f"{FIELD}: doses and capture must be lists, capture of layers")
-    return Spec(str(raw.get("key", "")), given, tuple(_dose(each) for each in doses), tuple(capture))
+    score = raw.get("score", False)
+    if not isinstance(score, bool) or (score and not given):
+        raise SteeringRefused(
+            f"{FIELD}: score is {score!r} with given {given!r}, allowed is true or false, and true from a second token on"
+        )
+    return Spec(str(raw.get("key", "")), given, tuple(_dose(each) for each in doses), tuple(capture), score)
 
 
 def _dose(raw: object) -> Dose:
@@ -125,7 +132,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Request:
-    """One sequence: scored from its token `given` on, or continued."""
+    """One sequence: continued, or recorded, or else scored from its token `given` on."""
 
     tokens: tuple[int, ...]
     given: int
@@ -134,6 +141,14 @@ class Request:
     doses: tuple[Dose, ...] = ()
     capture: tuple[int, ...] = ()
     sampling: Sampling | None = None
+
+    @property
+    def scored(self) -> bool:
+        return self.sampling is None and not self.capture
+
+    def spec(self, key: str) -> Spec:
+        """What the worker is to do, under this key."""
+        return Spec(key, self.given, self.doses, self.capture, self.scored)
 
     @property
     def salt(self) -> str:
@@ -160,7 +175,7 @@ class Stream:
 @dataclass(frozen=True)
 class Answer:
     log_probabilities: NDArray[np.float64]
-    """[tokens from `given` on], nats; empty for a request that is continued."""
+    """[tokens from `given` on], nats; empty for a request that is continued or recorded."""
     tokens: tuple[int, ...] = ()
     """The reply's, without the one that ended it."""
     streams: Mapping[int, Stream] = field(default_factory=dict)
@@ -200,6 +215,24 @@ def by_layer(replies: Sequence[Mapping[str, Mapping[str, Any]]], key: str) -> di
         for layer, value in reply.get(key, {}).items():
             found[int(layer)] = min(found[int(layer)], value) if isinstance(value, int) and int(layer) in found else value
     return found
+
+
+def scores_of(request: Request, replies: Sequence[Mapping[str, bytes]], key: str) -> NDArray[np.float64]:
+    """Log-probabilities [tokens from `given` on] of a request, nats, from the workers of all ranks; none where none were asked.
+
+    InstrumentError unless one worker, and one alone, scored every token that was asked for.
+    """
+    if not request.scored:
+        return np.zeros(0)
+    found = [np.frombuffer(reply[key], np.float32) for reply in replies if key in reply]
+    wanted = len(request.tokens) - request.given
+    if len(found) > 1:
+        raise InstrumentError(f"{len(found)} of vllm's workers scored the same request: their ranks are not what the suite takes them for")
+    if not found or len(found[0]) != wanted:
+        raise InstrumentError(
+            f"vllm scored {len(found[0]) if found else 0} of {wanted} tokens: not all of them ran through the suite's hooks"
+        )
+    return found[0].astype(np.float64)
 
 
 def check_receipts(answered: Sequence[tuple[Request, int]], steered: Mapping[int, int]) -> None:

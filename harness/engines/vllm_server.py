@@ -1,8 +1,9 @@
 """A vLLM that is already running, over its OpenAI-compatible API: `--engine vllm --server URL`.
 
-It must have been started with the suite's extension and routes (`python -m harness serve`). Scores are prompt log-probabilities of
-/v1/completions; steering travels in each request's `vllm_xargs`, adapters are served under their digest. The server must have the same
-weights as --model: compared by digest. Needs no vLLM on this machine. VLLM_API_KEY is sent where it is set.
+It must have been started with the suite's extension and routes (`python -m harness serve`). Replies are those of /v1/completions, where
+steering travels in `vllm_xargs`; what is scored or recorded goes through a route of the suite's own, each sequence with its own steering.
+Adapters are served under their digest. The server must have the same weights as --model: compared by digest. Needs no vLLM on this
+machine. VLLM_API_KEY is sent where it is set.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,10 +31,10 @@ from harness.engines.vllm_requests import (
     Answer,
     Request,
     Served,
-    Spec,
     Stream,
     by_layer,
     check_receipts,
+    scores_of,
     vector_bytes,
 )
 
@@ -153,44 +154,62 @@ class ServedVLLM:
         for digest in digests:
             mine = [i for i, request in enumerate(requests) if request.subject.digest == digest]
             self._adapter(requests[mine[0]].subject)
-            groups = list(_groups(requests, mine))
+            read = [i for i in mine if requests[i].sampling is None]
+            groups = [read[n : n + AT_ONCE] for n in range(0, len(read), AT_ONCE)]
             with ThreadPoolExecutor(AT_ONCE) as pool:
-                for group, answered in zip(groups, pool.map(lambda group: self._group([requests[i] for i in group]), groups), strict=True):
+                for group, answered in zip(groups, pool.map(lambda group: self._read([requests[i] for i in group]), groups), strict=True):
                     answers.update(zip(group, answered, strict=True))
+                continued = [i for i in mine if requests[i].sampling is not None]
+                answers.update(zip(continued, pool.map(lambda i: self._continue(requests[i]), continued), strict=True))
         return [answers[i] for i in range(len(requests))]
 
-    def _group(self, requests: Sequence[Request]) -> list[Answer]:
-        """Requests that differ in their tokens only, as one HTTP request."""
-        first = requests[0]
-        spec = Spec(f"{self._name}-{next(self._numbers)}", first.given, first.doses, first.capture)
+    def _read(self, requests: Sequence[Request]) -> list[Answer]:
+        """Requests of one subject that are scored or recorded, as one HTTP request."""
+        specs = [request.spec(self._key()) for request in requests]
+        sequences = [{"tokens": list(request.tokens), FIELD: spec.dumps()} for request, spec in zip(requests, specs, strict=True)]
+        found = self._ask("POST", "/v1/evals/read", {"model": self._name_of(requests[0].subject), "sequences": sequences})
+        scored = [{key: base64.b64decode(values) for key, values in rank.items()} for rank in found["scored"]]
+        answers = []
+        for request, spec in zip(requests, specs, strict=True):
+            check_receipts([(request, 1)], by_layer(found["steered"], spec.key))
+            streams = {
+                layer: Stream(np.frombuffer(base64.b64decode(mean), np.float32).copy(), float(norm))
+                for layer, (mean, norm) in by_layer(found["recorded"], spec.key).items()
+            }
+            if missing := set(request.capture) - set(streams):
+                raise InstrumentError(f"the server at {self.url} did not record layer {min(missing)}")
+            answers.append(Answer(scores_of(request, scored, spec.key), (), streams))
+        return answers
+
+    def _continue(self, request: Request) -> Answer:
+        assert request.sampling is not None
+        sampling, spec = request.sampling, request.spec(self._key())
         body: dict[str, Any] = {
-            "model": first.subject.adapter_digest or self._model,
-            "prompt": [list(request.tokens) for request in requests],
-            "cache_salt": first.salt,
+            "model": self._name_of(request.subject),
+            "prompt": list(request.tokens),
+            "cache_salt": request.salt,
             "add_special_tokens": False,
             "return_token_ids": True,
+            "max_tokens": sampling.max_new_tokens,
+            "min_tokens": sampling.min_new_tokens,
+            "temperature": sampling.temperature,
+            "seed": sampling.seed,
+            "stop_token_ids": list(sampling.stop),
             **NEUTRAL,
         }
-        sampling = first.sampling
-        if sampling is None:
-            body |= {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0}
-        else:
-            body |= {"max_tokens": sampling.max_new_tokens, "min_tokens": sampling.min_new_tokens, "temperature": sampling.temperature}
-            body |= {"seed": sampling.seed, "stop_token_ids": list(sampling.stop)}
-        watched = bool(spec.doses or spec.capture)
-        if watched:
-            body["vllm_xargs"] = {FIELD: spec.dumps()}
-        choices = sorted(self._ask("POST", "/v1/completions", body)["choices"], key=lambda choice: choice["index"])
-        fetched = self._ask("POST", "/v1/evals/fetch", {"keys": [spec.key]}) if watched else {"steered": [], "recorded": []}
-        made = [choice["token_ids"] or [] for choice in choices]
-        check_receipts(list(zip(requests, map(len, made), strict=True)), by_layer(fetched["steered"], spec.key))
-        streams = {
-            layer: Stream(np.frombuffer(base64.b64decode(mean), np.float32).copy(), float(norm))
-            for layer, (mean, norm) in by_layer(fetched["recorded"], spec.key).items()
-        }
-        if set(first.capture) - set(streams):
-            raise InstrumentError(f"the server at {self.url} did not record layer {min(set(first.capture) - set(streams))}")
-        return [_answer(request, choice, tokens, streams) for request, choice, tokens in zip(requests, choices, made, strict=True)]
+        if spec.doses:
+            body |= {"vllm_xargs": {FIELD: spec.dumps()}, "cache_salt": f"{request.salt}-{spec.key}"}  # cached tokens are not steered again
+        made = self._ask("POST", "/v1/completions", body)["choices"][0]["token_ids"] or []
+        steered = self._ask("POST", "/v1/evals/fetch", {"keys": [spec.key]})["steered"] if spec.doses else []
+        check_receipts([(request, len(made))], by_layer(steered, spec.key))
+        return Answer(np.zeros(0), tuple(token for token in made if token not in sampling.stop))
+
+    def _key(self) -> str:
+        return f"{self._name}-{next(self._numbers)}"
+
+    def _name_of(self, subject: Subject) -> str:
+        """What the server calls it."""
+        return subject.adapter_digest or self._model
 
     def _adapter(self, subject: Subject) -> None:
         if subject.adapter is None or subject.adapter_digest is None:
@@ -210,27 +229,3 @@ class ServedVLLM:
                 raise InstrumentError(f"the vllm server at {self.url} refused a request: {refused}") from None
             self._dead = f"the vllm server at {self.url} failed in mid-run: {str(refused).splitlines()[0]}"
         raise EngineDied(self._dead)
-
-
-def _groups(requests: Sequence[Request], mine: Sequence[int]) -> Iterator[list[int]]:
-    """Indices of requests that one HTTP request can carry: equal but for their tokens, and neither recorded nor sampled."""
-    together: dict[Any, list[int]] = {}
-    for i in mine:
-        request = requests[i]
-        if request.capture or request.sampling is not None:
-            yield [i]
-            continue
-        key = (request.doses, request.given if any(dose.positions != "both" for dose in request.doses) else None)
-        group = together.setdefault(key, [])
-        group.append(i)
-        if len(group) == AT_ONCE:
-            yield together.pop(key)
-    yield from together.values()
-
-
-def _answer(request: Request, choice: Any, made: Sequence[int], streams: dict[int, Stream]) -> Answer:
-    if request.sampling is not None:
-        return Answer(np.zeros(0), tuple(token for token in made if token not in request.sampling.stop), streams)
-    entries = choice["prompt_logprobs"][request.given :]
-    values = [entry[str(token)]["logprob"] for entry, token in zip(entries, request.tokens[request.given :], strict=True)]
-    return Answer(np.array(values, dtype=np.float64), (), streams)

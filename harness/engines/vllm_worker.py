@@ -1,10 +1,11 @@
-"""Inside vLLM's workers: steering and recording of the residual stream, each request of a batch by itself.
+"""Inside vLLM's workers: steering and recording of the residual stream, and scores, each request of a batch by itself.
 
 vLLM mixes `Worker` into its worker class (`worker_extension_cls`) and calls its methods by name (`collective_rpc`); vectors arrive as
 bytes, nothing is unpickled. A decoder layer returns (hidden, residual), the stream is their sum: what is added to the first is added
-to the stream. Rows of a batch are told apart by the runner's own bookkeeping, positions by the number of tokens computed before
-them, so chunked prefill is no special case. Needs eager execution and the V1 model runner, and refuses anything else: compiled
-graphs run no hooks.
+to the stream. Scores are read off what the whole model returns: the final hidden states on the last pipeline stage, no tensor on
+earlier ones. Rows of a batch are told apart by the runner's own bookkeeping, positions by the number of tokens computed before them, so
+chunked prefill is no special case. Needs eager execution and the V1 model runner, and refuses anything else: compiled graphs run no
+hooks.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from harness.engines.vllm_requests import FIELD, Dose, Spec, SteeringRefused, check_spec, parse_spec, vector_digest
+from harness.engines.vllm_scores import Scores, log_probabilities
 
 KEPT = 100_000
-"""Requests whose receipts and recordings wait to be fetched; the oldest are dropped."""
+"""Requests whose receipts, recordings and scores wait to be fetched; the oldest are dropped."""
 _LAYER = re.compile(r"(?:^|\.)layers\.(\d+)$")
 
 
@@ -37,11 +39,18 @@ class _Rows:
     stop: int
     computed: int
     """Tokens of the request computed in earlier passes: the position of the row at `start`."""
+    prompt: Sequence[int]
+    """Tokens that the request was sent with."""
 
     def meant(self, dose: Dose) -> tuple[int, int]:
         """Half-open range of rows that the dose is for."""
         edge = min(max(self.start + self.given - self.computed, self.start), self.stop)
         return {"both": (self.start, self.stop), "prefill": (self.start, edge), "decode": (edge, self.stop)}[dose.positions]
+
+    def scored(self) -> range:
+        """Positions in this pass whose next token is asked for."""
+        end = min(self.computed + self.stop - self.start, len(self.prompt) - 1)
+        return range(max(self.given - 1, self.computed), end) if self.spec.score else range(0)
 
 
 @dataclass
@@ -50,6 +59,8 @@ class _Recording:
 
     total: Tensor
     count: int = 0
+    upto: int = 0
+    """Tokens of the request that were seen, the prompt's included."""
     norms: list[Tensor] = field(default_factory=list)
 
 
@@ -73,6 +84,7 @@ class Tap:
         self.vectors: dict[str, Tensor] = {}
         self.steered: OrderedDict[str, dict[int, int]] = OrderedDict()
         self.recorded: OrderedDict[str, dict[int, _Recording]] = OrderedDict()
+        self.scores = Scores(KEPT)
         self._specs: dict[str, Spec | None] = {}
         self._rows: list[_Rows] = []
         self._parts: list[tuple[Dose, int, int, str]] = []
@@ -80,6 +92,7 @@ class Tap:
         self.layers[min(self.layers)].register_forward_pre_hook(lambda *_: self._begin())
         for index, layer in self.layers.items():
             layer.register_forward_hook(self._hook(index))
+        model.register_forward_hook(lambda _module, _inputs, output: self._score(model, output))
 
     def put(self, data: bytes) -> str:
         if len(data) != 4 * self.width:
@@ -102,8 +115,10 @@ class Tap:
         for i, request in enumerate(batch.req_ids):
             spec = self._spec(request)
             if spec is not None:
-                given = self.runner.requests[request].num_prompt_tokens if spec.given is None else spec.given
-                self._rows.append(_Rows(spec, given, int(starts[i]), int(starts[i + 1]), int(batch.num_computed_tokens_cpu[i])))
+                state = self.runner.requests[request]
+                given = state.num_prompt_tokens if spec.given is None else spec.given
+                computed, prompt = int(batch.num_computed_tokens_cpu[i]), state.prompt_token_ids or ()
+                self._rows.append(_Rows(spec, given, int(starts[i]), int(starts[i + 1]), computed, prompt))
         self._plan()
 
     def _spec(self, request: str) -> Spec | None:
@@ -160,11 +175,33 @@ class Tap:
             if residual is not None:
                 stream = stream + residual[rows.start : rows.stop].float()
             recordings = _entry(self.recorded, rows.spec.key)
-            one = recordings.setdefault(index, _Recording(torch.zeros(stream.shape[-1], device=stream.device)))
+            if rows.computed == 0:  # of a request that was preempted, nothing from before
+                recordings[index] = _Recording(torch.zeros(stream.shape[-1], device=stream.device))
+            one = recordings.get(index)
+            if one is None or one.upto != rows.computed:
+                recordings.pop(index, None)  # a recording with a gap is none
+                continue
+            one.upto += rows.stop - rows.start
             after = stream[max(0, rows.given - rows.computed) :]
             one.total += after.sum(0)
             one.count += len(after)
             one.norms.append(stream[1 if rows.computed == 0 else 0 :].norm(dim=-1))
+
+    def _score(self, model: Any, hidden: Any) -> None:
+        """Every rank computes the logits, since they are gathered from all; the first one keeps what comes of them."""
+        from vllm.distributed import get_tensor_model_parallel_rank
+
+        asked = [(rows, positions) for rows in self._rows if (positions := rows.scored())]
+        if not asked or not isinstance(hidden, Tensor):
+            return
+        at = torch.cat([torch.arange(p.start, p.stop) + rows.start - rows.computed for rows, p in asked])
+        tokens = torch.tensor([token for rows, p in asked for token in rows.prompt[p.start + 1 : p.stop + 1]])
+        found = log_probabilities(model.compute_logits, hidden[at.to(hidden.device)], tokens.to(hidden.device))
+        if found is None or get_tensor_model_parallel_rank() != 0:
+            return
+        values = iter(found.tolist())
+        for rows, positions in asked:
+            self.scores.add(rows.spec.key, positions.start - rows.given + 1, [next(values) for _ in positions])
 
 
 def _entry(kept: OrderedDict[str, dict[int, Any]], key: str) -> dict[int, Any]:
@@ -184,8 +221,8 @@ def _decoder_layers(model: nn.Module) -> Iterator[tuple[int, nn.Module]]:
 
 
 def _score_without_adapter_on_logits(model: nn.Module) -> None:
-    """vLLM's adapters wrap the logits, and that wrapper fails on prompt log-probabilities of a batch. Adapters of the output
-    matrix are refused (`evals_adapter`), so what it would add is zero: it is left out."""
+    """vLLM's adapters wrap the logits, and that wrapper knows the rows that are sampled from and no others. Adapters of the output
+    matrix are refused (`check_adapter`), so what it would add is zero: it is left out."""
     for module in model.modules():
         if type(module).__name__ == "LogitsProcessorWithLoRA":
             base = module.base_layer
@@ -237,6 +274,11 @@ class Worker:
         """Tokens steered, by request and layer; handed out once."""
         found = {key: self.evals_tap.steered.pop(key, {}) for key in keys}
         return {key: {str(layer): count for layer, count in counts.items()} for key, counts in found.items()}
+
+    def evals_scores(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Log-probabilities of the tokens from `given` on, float32 as bytes, by request scored on this rank; handed out once."""
+        found = {key: self.evals_tap.scores.pop(key) for key in keys}
+        return {key: np.array(values, np.float32).tobytes() for key, values in found.items() if values is not None}
 
     def evals_recorded(self, keys: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
         """[mean residual stream as bytes, median norm], by request and layer; handed out once."""

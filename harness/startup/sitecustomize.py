@@ -1,4 +1,4 @@
-"""Run by Python itself at the start of every process with this folder on PYTHONPATH: prepares it for vLLM on a CPU.
+"""Run by Python itself in every process with this folder on PYTHONPATH: prepares it for vLLM, and lets it end with its starter.
 
 Then the machine's own sitecustomize, which this one hides, has its turn.
 """
@@ -8,6 +8,9 @@ import os
 import sys
 
 import harness  # noqa: F401  # its import prepares the process
+from harness.engines import vllm_orphans
+
+vllm_orphans.end_with_starter()
 
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [place for place in sys.path if os.path.abspath(place or ".") != here]
