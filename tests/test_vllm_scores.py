@@ -15,6 +15,7 @@ from harness.engines.vllm_scores import Scores, log_probabilities
 @pytest.mark.parametrize("rows", [1, 3, 7, 256])
 def test_they_are_the_log_softmax_of_each_row(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm_scores, "ROWS", rows)
+    monkeypatch.setattr(vllm_scores, "CACHED", 23)  # two rows of eleven at a time
     generator = torch.Generator().manual_seed(0)
     hidden, head = torch.randn(7, 5, generator=generator), torch.randn(11, 5, generator=generator) * 20
     tokens = torch.randint(11, (7,), generator=generator)

@@ -66,9 +66,11 @@ def test_adapters_of_the_candidates_rank_fit(tiny_llama: Subject, make_adapter: 
 def test_what_the_user_set_in_the_environment_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "7")
     assert environment(LocalSettings())["VLLM_CPU_KVCACHE_SPACE"] == "7"
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "9")
+    assert environment(LocalSettings())["MALLOC_TRIM_THRESHOLD_"] == "9"
     found = environment(LocalSettings(tensor_parallel=2))
     assert len(found["VLLM_CPU_OMP_THREADS_BIND"].split("|")) == 2
-    assert "VLLM_CPU_OMP_THREADS_BIND" not in set(environment(LocalSettings(device="cuda"))) - set(os.environ)
+    assert not {"VLLM_CPU_OMP_THREADS_BIND", "MALLOC_MMAP_THRESHOLD_"} & (set(environment(LocalSettings(device="cuda"))) - set(os.environ))
 
 
 def test_no_model_is_loaded_before_one_is_needed(tiny_llama: Subject, hf: HFEngine) -> None:
