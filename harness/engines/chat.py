@@ -21,6 +21,13 @@ class Prompt:
     earlier: tuple[tuple[int, int], ...]
 
 
+@dataclass(frozen=True)
+class Reply:
+    tokens: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
+    """Half-open range of characters that each token stands for."""
+
+
 def prompt_text(tokenizer: Any, messages: Sequence[Message]) -> str:
     """The rendered conversation, ready for the assistant's reply."""
     turns = [{"role": m.role, "content": m.content} for m in messages]
@@ -60,7 +67,7 @@ def encode_reply(tokenizer: Any, text: str) -> tuple[int, ...]:
     return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def reply_offsets(tokenizer: Any, text: str) -> tuple[tuple[int, int], ...]:
-    """Half-open range of characters that each token of a reply stands for."""
+def encode_with_offsets(tokenizer: Any, text: str) -> Reply:
+    """A reply's tokens and where they stand in it, without its end mark."""
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    return tuple((int(start), int(end)) for start, end in encoded["offset_mapping"])
+    return Reply(tuple(encoded["input_ids"]), tuple((int(start), int(end)) for start, end in encoded["offset_mapping"]))

@@ -25,7 +25,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from harness.data.behavior import Message
 from harness.data.errors import InstrumentError
 from harness.data.subject import Subject
-from harness.engines.chat import Prompt, encode_prompt, encode_reply, reply_offsets
+from harness.engines.chat import Prompt, encode_prompt, encode_reply, encode_with_offsets
 from harness.engines.fast import short_chunks
 from harness.engines.protocol import Completion, Engine, HeadSet, Positions, Recorded, Scored, Sites, Steering
 from harness.engines.suffix import PlainPass
@@ -187,9 +187,8 @@ class HFEngine:
         for completion in completions:
             if completion.messages not in prompts:
                 prompts[completion.messages] = encode_prompt(tokenizer, completion.messages)
-            prompt, reply = prompts[completion.messages], encode_reply(tokenizer, completion.text)
-            offsets = reply_offsets(tokenizer, completion.text)
-            rows.append(Row(prompt.tokens + reply, len(prompt.tokens), offsets, prompt.content[1] - 1))
+            prompt, reply = prompts[completion.messages], encode_with_offsets(tokenizer, completion.text)
+            rows.append(Row(prompt.tokens + reply.tokens, len(prompt.tokens), reply.offsets, prompt.content[1] - 1))
         return rows
 
     def score(self, subject: Subject, completions: Sequence[Completion], steering: Steering | None = None) -> list[Scored]:
