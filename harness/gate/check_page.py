@@ -45,7 +45,7 @@ def page(entry: Entry, run: Run, pairs: Mapping[str, Pair]) -> str:
     if measurement is not None:
         parts.append(_section("Scenarios that moved most", _moved_most(measurement, pairs)))
         looks = [cell for cell in measurement.series if "level" in cell]
-        parts.append(_section("Drawn until decided: an interval at a look has that look's share of the error rate, `level`", _cells(looks)))
+        parts.append(_section("Drawn until decided: an interval at a look has that look's share of the error rate (level)", _cells(looks)))
         parts.append(_section("Sweep", _cells([cell for cell in measurement.series if "level" not in cell])))
         parts.append(_section("Repeat it", _provenance(entry, measurement, run)))
     return "".join(parts)
