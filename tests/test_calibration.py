@@ -152,7 +152,8 @@ def test_plans_pair_every_adapter_with_every_other_and_name_who_takes_part(gate:
     assert len(pairs) == 8 * 7 and all(plan.adapters == (plan.candidate.adapter,) for plan in against_base(gate.good))
     plants = planted(gate.good, gate.book.of("noise"), 20)
     assert len(plants) == 24 and sum(len(plan.adapters) == 1 for plan in plants) == 8
-    assert len(planted(gate.good, gate.book.of("noise"), 10_000)) == 64
+    often = planted(gate.good, gate.book.of("noise"), 128)
+    assert len(often) == 128 and len({plan.adapters for plan in often}) == 64 and len({plan.number for plan in often}) == 128
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------

@@ -189,8 +189,8 @@ def itself(good: Sequence[Recording], draws: int) -> list[Plan]:
 
 
 def planted(good: Sequence[Recording], plants: Sequence[Recording], runs: int) -> list[Plan]:
-    """Every plant against the adapter it was made from and, in turn, others, until there are at least `runs`."""
-    each = min(-(-runs // max(len(plants), 1)), len(good))
+    """Every plant against the adapter it was made from and, in turn, all others, until there are at least `runs`; then samples are drawn anew."""
+    each = -(-runs // max(len(plants), 1))
     order = {one.adapter: i for i, one in enumerate(good)}
     plans = [(good[(order[plant.adapter] + k) % len(good)], plant) for plant in plants for k in range(each)]
     return [Plan(accepted, plant, number) for number, (accepted, plant) in enumerate(plans)]

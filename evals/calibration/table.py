@@ -39,7 +39,8 @@ class Sizes:
 
     draws_alike: int = 3
     draws_itself: int = 10
-    planted: int = 240
+    planted: int = 1200
+    """Three times every plant against every adapter, where there are 20 of each."""
     histories: int = 1000
     """Of the sequential rule's simulation."""
 
