@@ -189,7 +189,7 @@ def itself(good: Sequence[Recording], draws: int) -> list[Plan]:
 
 
 def planted(good: Sequence[Recording], plants: Sequence[Recording], runs: int) -> list[Plan]:
-    """Every plant against the adapter it was made from and, in turn, all others, until there are at least `runs`; then samples are drawn anew."""
+    """Every plant against the adapter it was made from, then all others in turn, and so on with new samples, until there are `runs`."""
     each = -(-runs // max(len(plants), 1))
     order = {one.adapter: i for i, one in enumerate(good)}
     plans = [(good[(order[plant.adapter] + k) % len(good)], plant) for plant in plants for k in range(each)]
