@@ -341,6 +341,7 @@ def test_runs_only_makes_the_whole_file_again_and_keeps_other_subjects(gate: Gat
     save(gate.book, recordings.book_path("tiny-hybrid", "listening"))
     out = tmp_path / "calibration.json"
     out.write_text(json.dumps({"schema": 1, "subjects": {}}), encoding="utf-8")
+    monkeypatch.setattr("evals.calibration.table.Sizes", lambda: Sizes(1, 1, 8, 20))
     asked = command.Asked(Settings(calibration=out), "listening", 6, None, True, True, tmp_path / "README.md")
     table = command.calibrate(asked, lambda line: None)
     content = read_calibration(out)["subjects"]["tiny-hybrid/listening"]
