@@ -345,7 +345,7 @@ def test_runs_only_makes_the_whole_file_again_and_keeps_other_subjects(gate: Gat
     asked = command.Asked(Settings(calibration=out), "listening", 6, None, True, True, tmp_path / "README.md")
     table = command.calibrate(asked, lambda line: None)
     content = read_calibration(out)["subjects"]["tiny-hybrid/listening"]
-    assert "| trained alike | 8 | 168 |" in table and content["adapters"] == 8 and content["made"] and content["versions"]
+    assert "| trained alike | 8 | 56 |" in table and content["adapters"] == 8 and content["made"] and content["versions"]
 
 
 @pytest.mark.parametrize(
