@@ -154,6 +154,18 @@ def _make_project(folder: Path, evals: str, *, finite: float | None = 0) -> Proj
 
 WIDTH = 48
 """Residual width of the tiny models."""
+HYBRID: dict[str, Any] = {
+    "intermediate_size": 64,
+    "num_hidden_layers": 4,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+    "full_attention_interval": 2,
+    "tie_word_embeddings": True,
+    "max_position_embeddings": 1024,
+}
+"""Four layers, Gated DeltaNet and full attention in turn; the attention heads are each model's own."""
 
 
 @pytest.fixture(scope="session")
@@ -170,18 +182,10 @@ def tiny_hybrid(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) -
     from transformers import Qwen3_5ForCausalLM, Qwen3_5TextConfig
 
     settings: dict[str, Any] = {
-        "intermediate_size": 64,
-        "num_hidden_layers": 4,
+        **HYBRID,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "head_dim": 16,
-        "linear_num_key_heads": 2,
-        "linear_num_value_heads": 4,
-        "linear_key_head_dim": 16,
-        "linear_value_head_dim": 16,
-        "full_attention_interval": 2,
-        "tie_word_embeddings": True,
-        "max_position_embeddings": 1024,
     }
     return _tiny(tmp_path_factory.mktemp("tiny") / "hybrid", tiny_tokenizer, Qwen3_5ForCausalLM, Qwen3_5TextConfig, settings)
 
@@ -292,18 +296,10 @@ def served_hybrid(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any)
     from transformers import Qwen3_5ForCausalLM, Qwen3_5TextConfig
 
     settings: dict[str, Any] = {
-        "intermediate_size": 64,
-        "num_hidden_layers": 4,
+        **HYBRID,
         "num_attention_heads": 2,
         "num_key_value_heads": 1,
         "head_dim": 32,
-        "linear_num_key_heads": 2,
-        "linear_num_value_heads": 4,
-        "linear_key_head_dim": 16,
-        "linear_value_head_dim": 16,
-        "full_attention_interval": 2,
-        "tie_word_embeddings": True,
-        "max_position_embeddings": 1024,
     }
     return _tiny(tmp_path_factory.mktemp("tiny") / "served-hybrid", tiny_tokenizer, Qwen3_5ForCausalLM, Qwen3_5TextConfig, settings)
 

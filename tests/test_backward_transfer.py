@@ -218,8 +218,11 @@ def test_full_draws_samples_until_a_gate_is_decided(tmp_path: Path, monkeypatch:
     assert close.estimate.alpha == pytest.approx(shares(0.001, (5, 10, 20))[1])
 
 
+PROFILES: tuple[Literal["quick"], Literal["full"]] = ("quick", "full")
+
+
 def test_prose_has_all_of_its_error_rate_at_once(tmp_path: Path) -> None:
-    quick, full = (measured(lab_of(tmp_path / profile, {}, profile=profile))["q6.perplexity"] for profile in ("quick", "full"))  # type: ignore[arg-type]
+    quick, full = (measured(lab_of(tmp_path / profile, {}, profile=profile))["q6.perplexity"] for profile in PROFILES)
     assert quick.estimate == full.estimate
 
 

@@ -169,7 +169,8 @@ class LocalVLLM:
                 yield part
                 part, adapters = [], set()
             part.append(request)
-            adapters |= {own} - {None}  # type: ignore[arg-type]
+            if own is not None:
+                adapters.add(own)
         if part:
             yield part
 

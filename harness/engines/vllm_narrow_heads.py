@@ -63,5 +63,5 @@ def by_width(chunks: Any, gating: Any, update: Any) -> Any:
         )
         return out[None], None
 
-    run.narrow_heads = True  # type: ignore[attr-defined]
+    run.narrow_heads = True  # type: ignore[attr-defined]  # a mark, so that it is wrapped once
     return run

@@ -230,7 +230,7 @@ def _score_without_adapter_on_logits(model: nn.Module) -> None:
             def logits(hidden: Tensor, head: Any, *rest: Any, base: Any = base, **named: Any) -> Any:
                 return base._get_logits(hidden, getattr(head, "base_layer", head), *rest, **named)
 
-            module._get_logits = logits  # type: ignore[assignment]
+            module._get_logits = logits  # type: ignore[assignment]  # a method of this instance alone
 
 
 class Worker:
