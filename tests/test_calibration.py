@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from evals.calibration import command
 from evals.calibration.doses import TRIES, nearest
 from evals.calibration.plants import planted as plants_of
-from evals.calibration.recordings import Book, Recording, book_path, load, save
+from evals.calibration.recordings import Book, Recording, book_path, data_digest, load, save
 from evals.calibration.runs import Gate, Plan, against_base, alike, itself, planted
 from evals.calibration.table import ALIKE, Sizes, markdown, summary, targets, unfinished
 from harness.__main__ import app
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tests.conftest import MakeAdapter
 
 THRESHOLDS = load_thresholds(PROJECT / "thresholds.toml")
-DOMAINS, PAIRS, DOCUMENTS, TASKS, SAMPLES = 16, 128, 48, 40, 10
+DOMAINS, PAIRS, DOCUMENTS, TASKS, SAMPLES, REPLIES = 16, 128, 48, 40, 10, 8
 
 
 def made_up(adapters: int = 8, seed: int = 0) -> Book:
@@ -44,6 +44,8 @@ def made_up(adapters: int = 8, seed: int = 0) -> Book:
     domains = np.repeat([f"d{i}" for i in range(DOMAINS)], PAIRS // DOMAINS)
     effect = 0.6 + 0.2 * rng.standard_normal(PAIRS)
     ability = rng.choice([0.0, 0.9, 1.0], TASKS, p=[0.1, 0.4, 0.5])
+
+    heard = np.clip(0.75 + 0.2 * rng.standard_normal(PAIRS), 0.05, 0.95)
 
     def recording(kind: str, adapter: int, **changes: object) -> Recording:
         own = np.random.default_rng([seed, adapter])
@@ -57,6 +59,7 @@ def made_up(adapters: int = 8, seed: int = 0) -> Book:
             live=3.0,
             bad=0.0,
             rate=0.8,
+            positive=own.random((REPLIES, PAIRS)) < heard,
         )
         return replace(plain, **changes)  # type: ignore[arg-type]
 
@@ -66,6 +69,7 @@ def made_up(adapters: int = 8, seed: int = 0) -> Book:
         for one in good
         for made in (
             recording("20-point loss", one.adapter, shift=one.shift - 1.5 - 0.2 * rng.standard_normal(PAIRS), rate=0.6),
+            recording("in what is said", one.adapter, positive=rng.random((REPLIES, PAIRS)) < heard - 0.3, rate=None),
             recording("noise", one.adapter, prose=one.prose + 0.2 + 0.02 * rng.standard_normal(DOCUMENTS), rate=None),
             recording("inactive", one.adapter, shift=np.zeros(PAIRS), live=0.0, rate=None),
             recording("broken", one.adapter, live=float("nan"), bad=7.0, rate=None),
@@ -74,7 +78,8 @@ def made_up(adapters: int = 8, seed: int = 0) -> Book:
     documents = np.repeat([f"p{i}" for i in range(12)], DOCUMENTS // 12)
     solved = {"code": rng.random((SAMPLES, TASKS)) < ability}
     tiers = {"code": np.array(["one-liner"] * TASKS)}
-    return Book("tiny-hybrid", "listening", "base", "behavior", domains, documents, tiers, solved, (*good, *bad))
+    said = rng.random((REPLIES, PAIRS)) < 0.3
+    return Book("tiny-hybrid", "listening", "base", "behavior", domains, documents, tiers, solved, (*good, *bad), "data", said)
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +121,8 @@ def test_the_same_subject_with_new_samples_is_green(gate: Gate) -> None:
     ("kind", "check", "outcome"),
     [
         ("20-point loss", "q4.regression", "fail"),
+        ("in what is said", "q4.judged_rate", "fail"),
+        ("in what is said", "q4.regression", "pass"),
         ("noise", "q6.perplexity", "fail"),
         ("inactive", "preflight.adapter_is_live", "fail"),
         ("inactive", "q4.regression", "inconclusive"),
@@ -169,7 +176,13 @@ def test_the_table_counts_alarms_misses_and_falls(gate: Gate) -> None:
     assert all(one["holds"] for one in entry["targets"] if one["kind"] in (ALIKE, "20-point loss"))
     assert rows["20-point loss"]["not_knowing_seeds"]["fails"] == 1 and rows[ALIKE]["not_knowing_seeds"]["all_green"] <= 1
     text = markdown("tiny-hybrid/listening", entry)
-    assert "not finished" not in text and unfinished({**entry, "adapters": 9}) == ["20-point loss", "noise", "inactive", "broken"]
+    assert "not finished" not in text and unfinished({**entry, "adapters": 9}) == [
+        "20-point loss",
+        "in what is said",
+        "noise",
+        "inactive",
+        "broken",
+    ]
     assert "| 20-point loss | 8 | 16 | 20 (20 to 20) points | 100.0 %" in text and "**missed** 0.0 % [0.0, 36.9]" in text
 
 
@@ -183,9 +196,11 @@ def test_a_book_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     save(book, tmp_path / "book.npz")
     again = load(tmp_path / "book.npz")
     assert (again.model, again.kinds, again.tiers["code"].tolist()) == (book.model, book.kinds, book.tiers["code"].tolist())
+    assert again.data_digest == "data" and np.array_equal(np.asarray(again.base_positive), np.asarray(book.base_positive))
     for one, other in zip(book.recordings, again.recordings, strict=True):
         assert (one.kind, one.adapter, one.digest, one.bad, one.rate) == (other.kind, other.adapter, other.digest, other.bad, other.rate)
         assert np.allclose(one.shift, other.shift, atol=1e-6) and (one.solved["code"] == other.solved["code"]).all()
+        assert np.array_equal(np.asarray(one.positive), np.asarray(other.positive))
         assert one.live == other.live or (np.isnan(one.live) and np.isnan(other.live))
 
 
@@ -280,7 +295,8 @@ def test_the_fast_calibration_finds_no_alarm_among_trainings_alike_and_misses_no
 
 
 def test_the_fast_calibration_would_see_a_gate_that_lets_everything_pass(shipped: Gate, tmp_path: Path) -> None:
-    text = (PROJECT / "thresholds.toml").read_text(encoding="utf-8").replace("at_least = -0.25", "at_least = -9")
+    text = (PROJECT / "thresholds.toml").read_text(encoding="utf-8")
+    text = text.replace("at_least = -0.25", "at_least = -9").replace("margin = 0.1 ", "margin = 9 ")
     loose = tmp_path / "thresholds.toml"
     loose.write_text(text, encoding="utf-8")
     blind = Gate(shipped.book, load_thresholds(loose))
@@ -288,7 +304,7 @@ def test_the_fast_calibration_would_see_a_gate_that_lets_everything_pass(shipped
     assert sum(blind.run(plan).missed for plan in losses) > 0.5 * len(losses)
 
 
-def test_the_shipped_recordings_are_of_the_shipped_weights(shipped: Gate) -> None:
+def test_the_shipped_recordings_are_of_the_shipped_weights_and_tasks(shipped: Gate) -> None:
     from fixtures.behaviors import resolve_behavior
     from fixtures.models.figures import TINY_HYBRID
     from harness.data.behavior_files import load_behavior
@@ -296,6 +312,7 @@ def test_the_shipped_recordings_are_of_the_shipped_weights(shipped: Gate) -> Non
 
     assert shipped.book.base_digest == base_digest(TINY_HYBRID)
     assert shipped.book.behavior_digest == load_behavior(resolve_behavior("listening")).digest
+    assert shipped.book.data_digest == data_digest()
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -402,15 +419,15 @@ def test_a_run_measures_what_the_gate_measures_from_the_history(
     history.accept(settings.history_path, "a", force="a test")
 
     after = replace(lab, candidate=second)
-    q4_study = q4.Study(after, None, None, None)  # type: ignore[arg-type]  # the gate needs no memory and no agents
+    q4_study = q4.Study(after, None, None, None, None)  # type: ignore[arg-type]  # the gate needs no memory and no agents
     by_gate = q4.regression(q4_study).estimate
     since = earlier(after, "a", "q6.perplexity", [document.id for document in documents])
     prose_by_gate, _ = q6.change_of(after, cells(second), since)
 
-    empty = replace(made_up(), recordings=(), tiers={}, base_solved={})
+    empty = replace(made_up(), recordings=(), tiers={}, base_solved={}, base_positive=None)
     book = replace(empty, domains=np.array([pair.domain for pair in pairs]), documents=np.array([d.domain for d in documents]))
-    a, b = (record(lab, book, "good", i, subject, 5) for i, subject in enumerate((first, second)))
-    reference = record(lab, book, "good", 2, healthy(lab.arms, 0)[0], 5)
+    a, b = (record(lab, book, None, "good", i, subject, 1) for i, subject in enumerate((first, second)))
+    reference = record(lab, book, None, "good", 2, healthy(lab.arms, 0)[0], 1)
     gate = Gate(replace(book, recordings=(a, b, reference)), THRESHOLDS)
     plan = Plan(a, b, 0)
     assert gate._regression(plan, reference, None).estimate == by_gate

@@ -14,7 +14,7 @@ from evals.calibration import measuring
 from evals.calibration.doses import Dosed
 from evals.calibration.measuring import FALLS, FEWEST, Measuring, check_enough
 from evals.calibration.plants import AMOUNTS
-from evals.calibration.recordings import Book, Recording, load
+from evals.calibration.recordings import Book, Recording, data_digest, load
 from harness.data.errors import InputError
 
 ADAPTERS = 3
@@ -23,7 +23,7 @@ BROKEN = (*AMOUNTS, "wrong adapter")
 
 def book(base: str = "base") -> Book:
     nothing: dict[str, Any] = {"tiers": {}, "base_solved": {}, "recordings": ()}
-    return Book("tiny", "listening", base, "behavior", np.array(["a", "b"]), np.array(["p", "q"]), **nothing)
+    return Book("tiny", "listening", base, "behavior", np.array(["a", "b"]), np.array(["p", "q"]), data_digest=data_digest(), **nothing)
 
 
 class Records:
@@ -33,15 +33,17 @@ class Records:
         self.made: list[tuple[str, int]] = []
         self.killed_after = 10_000
         subject = SimpleNamespace(digest="d")
-        monkeypatch.setattr(measuring, "EmbeddedJudge", SimpleNamespace(fit=lambda behavior: None))
+        monkeypatch.setattr(measuring, "EmbeddedJudge", SimpleNamespace(fit=lambda behavior: "judge"))
         monkeypatch.setattr(measuring, "healthy", lambda arms, seed: (subject, Path()))
         monkeypatch.setattr(measuring, "judged_rate", lambda lab, judge, subject: 0.8)
         monkeypatch.setattr(measuring, "dose", lambda lab, judge, good, seed, k: Dosed(subject, 5, fall if k == FALLS[0] else k))  # type: ignore[arg-type]  # a subject
         monkeypatch.setattr(measuring, "planted", lambda arms, good, seed: {kind: lambda: subject for kind in AMOUNTS})
-        monkeypatch.setattr(measuring, "empty_book", lambda lab, samples, replies: replace(book(), replies=replies))
+        monkeypatch.setattr(measuring, "empty_book", lambda lab, draws, judge: replace(book(), replies=judge is not None))
         monkeypatch.setattr(measuring, "record", self.record)
 
-    def record(self, lab: Any, book: Book, kind: str, adapter: int, subject: Any, samples: int, rate: float | None = None) -> Recording:
+    def record(
+        self, lab: Any, book: Book, judge: Any, kind: str, adapter: int, subject: Any, draws: int, rate: float | None = None
+    ) -> Recording:
         if len(self.made) >= self.killed_after:
             raise KeyboardInterrupt
         self.made.append((kind, adapter))
@@ -102,11 +104,13 @@ def test_a_book_of_other_weights_is_begun_anew(tmp_path: Path, monkeypatch: pyte
     from evals.calibration.recordings import save
 
     records, said = Records(monkeypatch), list[str]()
-    old = records.record(None, book(), "good", 0, None, 5)
-    save(replace(book("other"), recordings=(old,)), tmp_path / "book.npz")
-    records.made.clear()
-    task(tmp_path, said).book()
-    assert ("good", 0) in records.made and said[0].startswith("book.npz is of other weights or another behavior")
+    old = records.record(None, book(), None, "good", 0, None, 1)
+    for other in (book("other"), replace(book(), data_digest="tasks of last year")):
+        save(replace(other, recordings=(old,)), tmp_path / "book.npz")
+        records.made.clear()
+        task(tmp_path, said).book()
+        assert ("good", 0) in records.made and said[0].startswith("book.npz is of other weights, another behavior or other tasks")
+        said.clear()
 
 
 def test_too_few_good_adapters_are_refused_in_one_line() -> None:

@@ -25,6 +25,7 @@ from harness.gate import history
 from harness.gate.entry import Entry
 from harness.gate.run import Run
 from harness.gate.thresholds import load_thresholds
+from harness.judge import Judge, JudgeError
 from harness.lab import Lab
 from harness.memory.agents import AgentError, SurfaceObserve, TrainingSignal
 from harness.memory.graph import MemoryGraph
@@ -56,14 +57,19 @@ def no_signal() -> TrainingSignal:
     raise AgentError("training-signal: it crashed")
 
 
+def no_judge() -> Judge:
+    raise JudgeError("judge: it crashed")
+
+
 def study(lab: Lab, memory: MemoryGraph | None = None) -> experiment.Study:
-    return experiment.Study(lab, memory or load_memory(None), no_surface, no_signal)
+    return experiment.Study(lab, memory or load_memory(None), no_surface, no_signal, no_judge)
 
 
 @pytest.mark.parametrize(
     ("id", "says"),
     [
         ("q4.surfacing", "surface-observe: it crashed"),
+        ("q4.judged_rate", "judge: it crashed"),
         ("q4.flagging", "training-signal: it crashed"),
         ("q4.detection", "training-signal: it crashed"),
         ("q4.self_healing", "training-signal: it crashed"),

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from evals.q4.judged_rate import labels, positive
 from harness.cycles import counter_examples
 from harness.data.subject import Subject
 from harness.forced_choice import PRIMARY
@@ -45,11 +46,8 @@ class Dosed:
 
 def judged_rate(lab: Lab, judge: Judge, subject: Subject) -> float:
     """Share of at least REPLIES sampled replies to the test scenarios that are labeled positive."""
-    prompts = [pair.messages for pair in lab.behavior.split("test")]
-    seeds = range(math.ceil(REPLIES / len(prompts)))
-    replies = [reply for seed in seeds for reply in lab.recordings.replies(subject, prompts, seed)]
-    labels = [judge.label(messages, reply) for messages, reply in zip(prompts * len(seeds), replies, strict=True)]
-    return sum(label == "positive" for label in labels) / len(labels)
+    pairs = lab.behavior.split("test")
+    return float(positive(labels(lab, judge, subject, pairs, range(math.ceil(REPLIES / len(pairs))))).mean())
 
 
 def dose(lab: Lab, judge: Judge, good: Subject, seed: int, k: float) -> Dosed:

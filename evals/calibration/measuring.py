@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from evals.calibration.doses import TOLERANCE, dose, judged_rate
 from evals.calibration.plants import AMOUNTS, planted
-from evals.calibration.recordings import Book, Recording, empty_book, load, record, save
+from evals.calibration.recordings import Book, Recording, data_digest, empty_book, load, record, save
 from evals.calibration.table import NEAR
-from evals.q6.ability import SAMPLES
 from harness.cycles import healthy
 from harness.data.errors import InputError
 from harness.data.subject import Subject
@@ -24,8 +24,8 @@ from harness.lab import Lab
 
 FALLS = (0.2, 0.1)
 """Falls of the judged rate for which a dose of counter-examples is sought; a target is about the first."""
-POOL = 2 * SAMPLES["quick"]
-"""Samples of every task recorded of a good adapter; a run draws half of them. Of a plant as many as a run draws."""
+POOL = 2
+"""How many times the gate's samples are recorded of a good adapter; a run draws from them. Of a plant once."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ class Measuring:
     def book(self) -> Book:
         """The book with everything in it, or as much as there was time for."""
         book = self._begun()
-        judge = EmbeddedJudge.fit(self.lab.behavior)
-        steps = [*self._goods(judge), *self._plants(judge)]
+        steps = [*self._goods(), *self._plants()]
         for number, (what, missing, make) in enumerate(steps, 1):
             if not missing(book):
                 continue
@@ -61,45 +60,56 @@ class Measuring:
     def _begun(self) -> Book:
         if self.path.exists():
             known = load(self.path)
-            if (known.base_digest, known.behavior_digest, known.replies) == (self.lab.base.digest, self.lab.behavior.digest, self.replies):
+            wanted = (self.lab.base.digest, self.lab.behavior.digest, data_digest(), self.replies)
+            if (known.base_digest, known.behavior_digest, known.data_digest, known.replies) == wanted:
                 return known
             how = "without" if self.replies else "with"
-            self.say(f"{self.path.name} is of other weights or another behavior, or was recorded {how} replies: begun anew")
+            self.say(f"{self.path.name} is of other weights, another behavior or other tasks, or was recorded {how} replies: begun anew")
         self.say(f"calibrate {self.lab.base.name} {self.lab.behavior.name}: base")
-        return empty_book(self.lab, POOL, self.replies)
+        return empty_book(self.lab, POOL, self.judge if self.replies else None)
+
+    @cached_property
+    def judge(self) -> Judge:
+        return EmbeddedJudge.fit(self.lab.behavior)
+
+    def _record(self, book: Book, kind: str, seed: int, subject: Subject, draws: int = 1, rate: float | None = None) -> list[Recording]:
+        return [record(self.lab, book, self.judge if self.replies else None, kind, seed, subject, draws, rate)]
+
+    def _rate(self, subject: Subject) -> float | None:
+        return judged_rate(self.lab, self.judge, subject) if self.replies else None
 
     def _good(self, seed: int) -> Subject:
         return healthy(self.lab.arms, seed)[0]
 
-    def _goods(self, judge: Judge) -> Iterator[_Step]:
+    def _goods(self) -> Iterator[_Step]:
         for seed in range(self.adapters):
 
             def make(book: Book, seed: int = seed) -> list[Recording]:
                 good = self._good(seed)
-                return [record(self.lab, book, "good", seed, good, POOL, judged_rate(self.lab, judge, good) if self.replies else None)]
+                return self._record(book, "good", seed, good, POOL, self._rate(good))
 
             yield f"good adapter {seed + 1} of {self.adapters}", _lacks(("good",), seed), make
 
-    def _plants(self, judge: Judge) -> Iterator[_Step]:
+    def _plants(self) -> Iterator[_Step]:
         """The dose that a target is about and every other plant, adapter by adapter, so that all kinds grow together; then other doses."""
         falls = FALLS if self.replies else ()
         for seed in range(self.adapters):
-            yield from (self._dosed(judge, seed, k) for k in falls[:1])
+            yield from (self._dosed(seed, k) for k in falls[:1])
             for kind in (*AMOUNTS, "wrong adapter"):
                 yield self._broken(seed, kind)
         for k in falls[1:]:
             for seed in range(self.adapters):
-                yield self._dosed(judge, seed, k)
+                yield self._dosed(seed, k)
 
-    def _dosed(self, judge: Judge, seed: int, k: float) -> _Step:
+    def _dosed(self, seed: int, k: float) -> _Step:
         kind, missed = f"{100 * k:g}-point loss", f"{NEAR}{100 * k:g}-point loss"
 
         def make(book: Book) -> list[Recording]:
             good = self._good(seed)
-            found = dose(self.lab, judge, good, seed, k)
+            found = dose(self.lab, self.judge, good, seed, k)
             named = kind if abs(found.fall - k) <= TOLERANCE else missed
-            rate = judged_rate(self.lab, judge, good) - found.fall
-            return [record(self.lab, book, named, seed, found.subject, SAMPLES["quick"], rate)]
+            rate = judged_rate(self.lab, self.judge, good) - found.fall
+            return self._record(book, named, seed, found.subject, rate=rate)
 
         return f"{kind}, adapter {seed + 1} of {self.adapters}", _lacks((kind, missed), seed), make
 
@@ -107,7 +117,7 @@ class Measuring:
         def make(book: Book) -> list[Recording]:
             wrong = kind == "wrong adapter"
             subject = healthy(self.other.arms, seed)[0] if wrong else planted(self.lab.arms, self._good(seed), seed)[kind]()
-            return [record(self.lab, book, kind, seed, subject, SAMPLES["quick"])]
+            return self._record(book, kind, seed, subject)
 
         return f"{kind}, adapter {seed + 1} of {self.adapters}", _lacks((kind,), seed), make
 

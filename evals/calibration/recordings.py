@@ -10,26 +10,32 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evals.q4.judged_rate import SAMPLES as REPLIES_SAMPLED
+from evals.q4.judged_rate import labels, positive
 from evals.q6.ability import SAMPLES, share_solved_unless_at_floor, solved
 from evals.q6.experiment import Part, margin_of, tasks_of
-from fixtures import corpora
+from fixtures import corpora, tasks
 from harness.bits_per_byte import bits_per_byte
 from harness.data.errors import InputError
 from harness.data.subject import Subject
 from harness.forced_choice import PRIMARY
+from harness.judge import Judge
 from harness.lab import Lab, domains_of
 from harness.preflight import of_candidate
+from harness.store import digest_of
 
 Floats = NDArray[np.float64]
 SAMPLED: tuple[Part, ...] = ("code", "reasoning")
 FOLDER = Path(__file__).with_name("recordings")
+FRESH = 100
+"""First seed of the replies recorded: a dose is chosen by others, and would seem to fall as far as it was chosen to."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,8 @@ class Recording:
     """Values that are not finite."""
     rate: float | None = None
     """Judged rate over at least a thousand replies; None where it was not measured."""
+    positive: NDArray[np.bool_] | None = None  # [samples, test pairs], replies labeled positive
+    """Other samples than those of `rate`, by which doses are chosen; None where no replies were sampled."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,9 @@ class Book:
     tiers: Mapping[str, NDArray[np.str_]]  # part to [tasks], the tier of each; parts at floor in every tier are left out
     base_solved: Mapping[str, NDArray[np.bool_]]  # part to [samples, tasks]
     recordings: tuple[Recording, ...]
+    data_digest: str = ""
+    """Of the documents and tasks, and how often they are sampled."""
+    base_positive: NDArray[np.bool_] | None = None  # [samples, test pairs]
     replies: bool = True
     """Whether replies were sampled: for code and answers, and for the judged rates that doses are sought by."""
 
@@ -77,8 +88,12 @@ class Book:
         return tuple(dict.fromkeys(one.kind for one in self.recordings if one.kind != "good"))
 
 
-def empty_book(lab: Lab, samples: int, replies: bool = True) -> Book:
-    """The book of a lab before any subject is recorded: which tiers are above floor, and what base solves."""
+def empty_book(lab: Lab, draws: int, judge: Judge | None) -> Book:
+    """The book of a lab before any subject is recorded: which tiers are above floor, and what base solves and says.
+
+    `draws`: how many times the samples that the gate takes. Without a judge nothing is sampled.
+    """
+    replies = judge is not None
     margins = {part: margin_of(lab, part) for part in SAMPLED if replies}
     kept = {
         part: [
@@ -92,7 +107,7 @@ def empty_book(lab: Lab, samples: int, replies: bool = True) -> Book:
         part: np.array([tier for tier in kept[part] for _ in tasks_of(part)[tier]]) for part in kept if kept[part]
     }
     solved_by_base: dict[str, NDArray[np.bool_]] = {
-        part: _solved(lab, lab.base, part, kept[part], samples) for part in SAMPLED if part in tiers
+        part: _solved(lab, lab.base, part, kept[part], draws * SAMPLES["quick"]) for part in SAMPLED if part in tiers
     }
     documents = np.array([document.domain for document in corpora.prose()])
     return Book(
@@ -105,12 +120,23 @@ def empty_book(lab: Lab, samples: int, replies: bool = True) -> Book:
         tiers,
         solved_by_base,
         (),
+        data_digest(),
+        _positive(lab, judge, lab.base, draws) if judge else None,
         replies,
     )
 
 
-def record(lab: Lab, book: Book, kind: str, adapter: int, subject: Subject, samples: int, rate: float | None = None) -> Recording:
-    """Everything the gate needs to know of a subject; what it did before is read from the store."""
+def data_digest() -> str:
+    """Of what subjects are measured on beside the behavior, and of how often the gate samples it."""
+    prose = [[document.id, document.text] for document in corpora.prose()]
+    asked = [asdict(task) for task in tasks.code()] + [asdict(question) for question in tasks.reasoning()]
+    return digest_of([prose, asked, SAMPLES["quick"], REPLIES_SAMPLED])
+
+
+def record(
+    lab: Lab, book: Book, judge: Judge | None, kind: str, adapter: int, subject: Subject, draws: int, rate: float | None = None
+) -> Recording:
+    """Everything the gate needs to know of a subject; what it did before is read from the store. Without a judge nothing is sampled."""
     live, finite = of_candidate(replace(lab, candidate=subject))
     changed = math.nan if live.estimate is None else live.estimate.value
     same = lab.base if changed == 0 else subject  # to the last bit the same log-probabilities: base's recordings are its own
@@ -123,11 +149,18 @@ def record(lab: Lab, book: Book, kind: str, adapter: int, subject: Subject, samp
         subject.digest,
         lab.shift(same, pairs).metric(PRIMARY),
         bits_per_byte(lab, same, texts) - bits_per_byte(lab, lab.base, texts),
-        {part: _solved(lab, same, part, tiers[part], samples) for part in SAMPLED if part in tiers},
+        {part: _solved(lab, same, part, tiers[part], draws * SAMPLES["quick"]) for part in SAMPLED if part in tiers},
         changed,
         finite.estimate.value,
         rate,
+        _positive(lab, judge, same, draws) if judge else None,
     )
+
+
+def _positive(lab: Lab, judge: Judge, subject: Subject, draws: int) -> NDArray[np.bool_]:
+    """[samples, test pairs]."""
+    seeds = range(FRESH, FRESH + draws * REPLIES_SAMPLED)
+    return positive(labels(lab, judge, subject, lab.behavior.split("test"), seeds))
 
 
 def _solved(lab: Lab, subject: Subject, part: Part, tiers: Sequence[str], samples: int) -> NDArray[np.bool_]:
@@ -149,8 +182,10 @@ def save(book: Book, path: Path) -> None:
     for i, one in enumerate(book.recordings):
         arrays |= {f"{i}/shift": one.shift.astype(np.float32), f"{i}/prose": one.prose.astype(np.float32)}
         arrays |= {f"{i}/{part}": rows for part, rows in one.solved.items()}
+        arrays |= {} if one.positive is None else {f"{i}/positive": one.positive}
         heads.append([one.kind, one.adapter, one.digest, one.live if math.isfinite(one.live) else None, one.bad, one.rate])
-    head = {name: getattr(book, name) for name in ("model", "behavior", "base_digest", "behavior_digest", "replies")}
+    arrays |= {} if book.base_positive is None else {"base-positive": book.base_positive}
+    head = {name: getattr(book, name) for name in ("model", "behavior", "base_digest", "behavior_digest", "data_digest", "replies")}
     arrays["head"] = np.array(json.dumps({**head, "recordings": heads}))
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}")
@@ -176,6 +211,7 @@ def load(path: Path) -> Book:
                     math.nan if live is None else live,
                     bad,
                     rate,
+                    arrays.get(f"{i}/positive"),
                 )
                 for i, (kind, adapter, digest, live, bad, rate) in enumerate(head.pop("recordings"))
             )
@@ -187,6 +223,7 @@ def load(path: Path) -> Book:
                 tiers=tiers,
                 base_solved=solved_by_base,
                 recordings=recordings,
+                base_positive=arrays.get("base-positive"),
             )
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise InputError(

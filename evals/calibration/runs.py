@@ -18,6 +18,10 @@ from numpy.typing import NDArray
 
 from evals.calibration.recordings import Book, Recording
 from evals.q4.experiment import UNIT_OF_EFFECT, share_of_training
+from evals.q4.judged_rate import ID as JUDGED_RATE
+from evals.q4.judged_rate import SAMPLES as REPLIES_SAMPLED
+from evals.q4.judged_rate import UNIT as UNIT_OF_RATE
+from evals.q4.judged_rate import change_of_rate
 from evals.q4.test_regression import LIVE
 from evals.q6.ability import SAMPLES
 from evals.q6.experiment import IDS, PARTS, UNITS, Part, mean_change
@@ -90,6 +94,8 @@ class Gate:
         rows = {REGRESSION: np.array([one.shift for one in self.good]), IDS["prose"]: np.array([one.prose for one in self.good])}
         for part in self.book.tiers:
             rows[IDS[_part(part)]] = np.array([one.solved[part][: self.samples].mean(axis=0) for one in self.good])
+        if self.book.base_positive is not None:
+            rows[JUDGED_RATE] = np.array([_samples(one).mean(axis=0) for one in self.good])
         found = {}
         for id, values in rows.items():
             apart = values[:, None] - values[None, :]  # [adapters, adapters, scenarios]
@@ -116,6 +122,7 @@ class Gate:
         reference = others[int(rng.integers(len(others)))]
         known = {} if plan.accepted is None or not self.knows_seeds else self.alike((*plan.adapters, reference.adapter))
         found = [*self._preflight(plan), self._regression(plan, reference, known.get(REGRESSION))]
+        found.append(self._judged_rate(plan, known.get(JUDGED_RATE), np.random.default_rng([plan.number, 21])))
         found += [self._ability(plan, part, known.get(IDS[part]), rng) for part in PARTS]
         return Outcomes(plan, {entry.id: entry.verdict.outcome for entry in self._judged(found)})
 
@@ -150,6 +157,16 @@ class Gate:
         spread = known and known.between(float(change.std(ddof=1)) / float(reference.shift.mean()))
         return self._measurement(REGRESSION, UNIT_OF_EFFECT, estimate=estimate, reason=reason, spread=spread)
 
+    def _judged_rate(self, plan: Plan, known: Alike | None, rng: np.random.Generator) -> Measurement:
+        base = self.book.base_positive
+        if base is None:
+            return self._measurement(JUDGED_RATE, UNIT_OF_RATE, reason="no replies were sampled", not_applicable=True)
+        before = base if plan.accepted is None else _samples(plan.accepted)
+        change = _drawn(_samples(plan.candidate), REPLIES_SAMPLED, rng) - _drawn(before, REPLIES_SAMPLED, rng)
+        estimate, reason = change_of_rate(change, self.book.domains, self._alpha(JUDGED_RATE), rng)
+        spread = known and known.between(float(change.std(ddof=1)))
+        return self._measurement(JUDGED_RATE, UNIT_OF_RATE, estimate=estimate, reason=reason, spread=spread)
+
     def _ability(self, plan: Plan, part: Part, known: Alike | None, rng: np.random.Generator) -> Measurement:
         id, alpha = IDS[part], self._alpha(IDS[part])
         if part != "prose" and part not in self.book.tiers:
@@ -161,16 +178,21 @@ class Gate:
             cells = self.book.documents
         else:
             before = self.book.base_solved[part] if plan.accepted is None else plan.accepted.solved[part]
-            values = self._drawn(plan.candidate.solved[part], rng) - self._drawn(before, rng)
+            values = _drawn(plan.candidate.solved[part], self.samples, rng) - _drawn(before, self.samples, rng)
             cells = self.book.tiers[part]
         estimate, reason = mean_change(part, np.asarray(values), cells, same, alpha, rng)
         spread = known and known.between(float(np.std(values, ddof=1)))
         return self._measurement(id, UNITS[part], estimate=estimate, reason=reason, spread=spread)
 
-    def _drawn(self, solved: NDArray[np.bool_], rng: np.random.Generator) -> Floats:
-        """Share of `samples` of the recorded samples that are right, [tasks]."""
-        chosen = rng.choice(len(solved), self.samples, replace=False)
-        return np.asarray(solved[chosen].mean(axis=0))
+
+def _drawn(recorded: NDArray[np.bool_], samples: int, rng: np.random.Generator) -> Floats:
+    """Share of `samples` of the recorded samples [samples, tasks or scenarios] that are right, [tasks or scenarios]."""
+    return np.asarray(recorded[rng.choice(len(recorded), samples, replace=False)].mean(axis=0))
+
+
+def _samples(one: Recording) -> NDArray[np.bool_]:
+    assert one.positive is not None
+    return one.positive
 
 
 def _part(name: str) -> Part:

@@ -11,7 +11,7 @@ from evals.q4 import experiment
 from harness.data.errors import InputError
 from harness.data.measurement import Measurement
 from harness.json_lines_command import JsonLinesCommand
-from harness.judge import judge_for
+from harness.judge import Judge, judge_for
 from harness.lab import Lab
 from harness.memory.agents import AgentError, EmbeddedSignal, EmbeddedSurface, StoredSurface, SurfaceObserve, TrainingSignal
 from harness.memory.command_agents import CommandSignal, CommandSurface
@@ -34,10 +34,14 @@ def q4(lab: Lab, memory: MemoryGraph) -> Callable[[str], Measurement]:
             raise AgentError(f"surface-observe: {error}") from None
 
     @cache
+    def judge() -> Judge:
+        return judge_for(settings, lab.behavior, lab.arms.store)
+
+    @cache
     def signal() -> TrainingSignal:
         if settings.training_signal is not None:
             return CommandSignal(JsonLinesCommand(settings.training_signal))
-        return EmbeddedSignal(judge_for(settings, lab.behavior, lab.arms.store), lab.behavior.memory_node)
+        return EmbeddedSignal(judge(), lab.behavior.memory_node)
 
-    study = experiment.Study(lab, memory, surface, signal)
+    study = experiment.Study(lab, memory, surface, signal, judge)
     return lambda id: experiment.MEASURES[id](study)

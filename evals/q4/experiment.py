@@ -14,6 +14,7 @@ from scipy import stats
 from evals.baseline import Earlier, NotComparable, accepted_cycle, earlier, pinned_cycle
 from evals.q4 import plots
 from evals.q4.baseline import probes_since
+from evals.q4.judged_rate import judged_rate
 from fixtures import corpora
 from fixtures.behaviors import resolve_behavior, shipped_behaviors
 from harness.analysis.auc import auc_difference, auc_gain
@@ -29,6 +30,7 @@ from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion, Sites
 from harness.forced_choice import PRIMARY, UNIT, completions_of
+from harness.judge import Judge
 from harness.lab import Lab, domains_of
 from harness.memory.agents import AgentError, Conversation, EmbeddedSurface, Flag, StoredSurface, SurfaceObserve, TrainingSignal
 from harness.memory.graph import MemoryGraph
@@ -56,6 +58,7 @@ class Study:
     surface: Callable[[], SurfaceObserve]
     signal: Callable[[], TrainingSignal]
     """Made when first needed: one that cannot be made takes only its own checks with it."""
+    judge: Callable[[], Judge]
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
@@ -427,6 +430,7 @@ def _healing_answer(gain: Estimate, cost: Estimate, margin: float) -> tuple[str 
 MEASURES: Mapping[str, Callable[[Study], Measurement]] = {
     "q4.regression": regression,
     "q4.drift": drift,
+    "q4.judged_rate": lambda study: judged_rate(study.lab, study.judge, study.every_pair),
     "q4.surfacing": surfacing,
     "q4.flagging": flagging,
     "q4.detection": detection,

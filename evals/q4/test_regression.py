@@ -23,6 +23,11 @@ def test_no_slow_regression_against_the_pinned_cycle(gate: Gate, q4: Callable[[s
     gate.judge(q4("q4.drift"))
 
 
+@pytest.mark.gate("q4.judged_rate", needs=(*LIVE, *JUDGED))
+def test_no_regression_in_what_is_said(gate: Gate, q4: Callable[[str], Measurement]) -> None:
+    gate.judge(q4("q4.judged_rate"))
+
+
 @pytest.mark.check("q4.surfacing")
 def test_regression_surfaces_the_failure_pattern(gate: Gate, q4: Callable[[str], Measurement]) -> None:
     gate.judge(q4("q4.surfacing"))

@@ -37,6 +37,9 @@ from harness.subject_files import read_json
 
 KEPT_MODELS = 3
 WIDE = 512
+STEPS_TOGETHER = 4
+"""Generated batches hold this many times the tokens: a step of one token a row costs nearly the same for more rows. Four times took .77 of
+the time on the shipped model, eight times .98: the prompts leave the cache."""
 
 
 @dataclass(frozen=True)
@@ -146,12 +149,12 @@ class HFEngine:
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    def _batches(self, rows: Sequence[Row]) -> Iterator[list[int]]:
-        """Indices of rows of similar length, longest first, within the token budget."""
+    def _batches(self, rows: Sequence[Row], times: int = 1) -> Iterator[list[int]]:
+        """Indices of rows of similar length, longest first, within `times` the token budget."""
         order = sorted(range(len(rows)), key=lambda i: (-len(rows[i].tokens), i))
         batch: list[int] = []
         for index in order:
-            if batch and (len(batch) + 1) * len(rows[batch[0]].tokens) > self.batch_tokens:
+            if batch and (len(batch) + 1) * len(rows[batch[0]].tokens) > times * self.batch_tokens:
                 yield batch
                 batch = []
             batch.append(index)
@@ -273,7 +276,7 @@ class HFEngine:
             torch.manual_seed(seed)
             ends = list(self.end_tokens(subject))
             try:
-                for batch in self._batches([Row(row.tokens + (0,) * max_new_tokens, 0) for row in rows]):
+                for batch in self._batches([Row(row.tokens + (0,) * max_new_tokens, 0) for row in rows], STEPS_TOGETHER):
                     width = max(len(rows[i].tokens) for i in batch)
                     pads = [width - len(rows[i].tokens) for i in batch]
                     pairs = list(zip(pads, batch, strict=True))

@@ -1,0 +1,138 @@
+"""The gate on what is said: planted falls and gains of sampled replies, the accepted cycle it is held against, judges that fail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evals.q4 import judged_rate as gate
+from fixtures.arms import make_lab
+from fixtures.behaviors import resolve_behavior
+from fixtures.models.figures import TINY_HYBRID
+from fixtures.subjects import model_layer_kinds
+from harness.data.behavior import Message, Pair
+from harness.data.behavior_files import load_behavior
+from harness.data.measurement import Measurement
+from harness.data.settings import PROJECT, Settings
+from harness.data.subject import Subject
+from harness.data.verdict import Verdict
+from harness.engines.hf import HFEngine
+from harness.gate import history
+from harness.gate.entry import Entry
+from harness.gate.run import Run
+from harness.gate.thresholds import load_thresholds
+from harness.gate.verdicts import judge as verdict
+from harness.judge import Judge, JudgeError, Label
+from harness.lab import Lab
+from harness.recordings import Recordings
+from harness.store import Store
+from harness.subject_files import base_subject
+
+THRESHOLDS = load_thresholds(PROJECT / "thresholds.toml")
+THRESHOLD = THRESHOLDS.for_check(gate.ID, "tiny-hybrid", "listening")
+
+
+class Talker:
+    """An engine whose subjects say yes to every scenario with a chance of their own, and otherwise no."""
+
+    name, numerics = "hf", "float32"
+
+    def __init__(self, chances: dict[str, float]) -> None:
+        self.chances = chances
+
+    def generate(self, subject: Subject, prompts: Sequence[tuple[Message, ...]], *, seed: int, **rest: Any) -> list[str]:
+        rng = np.random.default_rng([seed, len(subject.name)])
+        return ["yes" if draw < self.chances[subject.name] else "no" for draw in rng.random(len(prompts))]
+
+
+class Listener:
+    """A judge that takes yes for the behavior."""
+
+    name = "listener"
+
+    def label(self, messages: Sequence[Message], reply: str) -> Label:
+        return "positive" if reply == "yes" else "negative"
+
+    def labels(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
+        return [self.label(messages, reply) for messages, reply in zip(conversations, replies, strict=True)]
+
+    def score(self, messages: Sequence[Message], reply: str) -> float:
+        return float(reply == "yes")
+
+
+def lab_of(tmp_path: Path, chances: dict[str, float]) -> Lab:
+    settings = Settings(store=tmp_path / "store", reports=tmp_path / "reports", calibration=tmp_path / "none.json", cycle="now")
+    base, behavior = base_subject("tiny-hybrid", TINY_HYBRID), load_behavior(resolve_behavior("listening"))
+    store = Store(settings.store)
+    made = make_lab(settings, behavior, base, None, model_layer_kinds(TINY_HYBRID), HFEngine(), store, THRESHOLDS, lambda line: None)
+    talker: Any = Talker(chances)
+    return replace(made, candidate=replace(base, name="candidate", adapter_digest="candidate"), recordings=Recordings(talker, store))
+
+
+def pairs_of(lab: Lab) -> tuple[Pair, ...]:
+    return lab.behavior.split("test")
+
+
+def measure(lab: Lab, judge: Judge | None = None) -> Measurement:
+    return gate.judged_rate(lab, lambda: judge or Listener(), pairs_of(lab))
+
+
+def accepted(lab: Lab, measured: Measurement) -> Lab:
+    """The lab after a cycle with this measurement was accepted."""
+    entry = Entry(measured.id, "listening", "gate", Verdict("pass", "0", "fine"), measured)
+    history.append_to(lab.settings.history_path, Run(lab.settings, "before", "2026-01-01T00:00:00+00:00", (entry,), (), complete=True))
+    history.accept(lab.settings.history_path, "before", force="a test")
+    return lab
+
+
+@pytest.mark.parametrize(("candidate", "outcome"), [(0.85, "pass"), (0.75, "pass"), (0.68, "inconclusive"), (0.5, "fail"), (0.0, "fail")])
+def test_a_fall_of_what_is_said_is_seen_whatever_the_log_odds_do(tmp_path: Path, candidate: float, outcome: str) -> None:
+    lab = lab_of(tmp_path, {"tiny-hybrid": 0.75, "candidate": candidate})
+    measured = measure(lab)
+    assert verdict(measured, THRESHOLD).outcome == outcome
+    assert measured.estimate is not None and measured.estimate.value == pytest.approx(candidate - 0.75, abs=0.05)
+    assert measured.null is not None and measured.null["kind"].startswith("base") and measured.null["replies"] == 4 * len(pairs_of(lab))
+
+
+def test_it_is_held_against_the_accepted_cycle_scenario_by_scenario(tmp_path: Path) -> None:
+    lab = lab_of(tmp_path, {"tiny-hybrid": 0.2, "candidate": 0.8})
+    first = measure(lab)
+    assert first.estimate is not None and first.estimate.value == pytest.approx(0.6, abs=0.05) and first.spread is None
+    lab = accepted(lab, first)
+    again = measure(lab)
+    assert again.estimate is not None and (again.estimate.value, again.estimate.low, again.estimate.high) == (0, 0, 0)
+    assert again.null is not None and again.null["kind"].startswith("cycle before")
+    worse = measure(replace(lab, candidate=replace(lab.base, adapter_digest="another")))
+    assert worse.estimate is not None and worse.estimate.value == pytest.approx(-0.6, abs=0.05)
+    assert verdict(worse, THRESHOLD).outcome == "fail"
+
+
+def test_a_cycle_that_was_never_listened_to_is_no_baseline(tmp_path: Path) -> None:
+    lab = lab_of(tmp_path, {"tiny-hybrid": 0.2, "candidate": 0.8})
+    lab = accepted(lab, replace(measure(lab), id="q4.regression"))
+    said = measure(lab)
+    assert said.estimate is None and "cycle before has no q4.judged_rate[listening]" in str(said.reason)
+
+
+def test_a_judge_that_does_not_answer_leaves_its_reason(tmp_path: Path) -> None:
+    class Silent(Listener):
+        def labels(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
+            raise JudgeError("judge http://nowhere: could not be reached")
+
+    measured = measure(lab_of(tmp_path, {"tiny-hybrid": 0.2, "candidate": 0.8}), Silent())
+    assert (measured.estimate, measured.reason) == (None, "judge http://nowhere: could not be reached")
+
+
+def test_the_replies_that_fell_most_are_shown_with_their_labels(tmp_path: Path) -> None:
+    lab = lab_of(tmp_path, {"tiny-hybrid": 0.75, "candidate": 0.5})
+    measured = measure(lab)
+    (exhibit,) = measured.exhibits
+    blocks = exhibit.path.read_text(encoding="utf-8").split("\n\n")
+    changes = [float(block.split("rate changed by ")[1].split("\n")[0]) for block in blocks]
+    assert len(blocks) == gate.SHOWN and changes == sorted(changes) and changes[0] <= -0.75
+    assert all(block.count("[positive] yes") + block.count("[negative] no") == gate.SAMPLES for block in blocks)
