@@ -31,10 +31,10 @@ def scattered(rng: np.random.Generator, within: float, between: float, domains: 
 
 
 def tasks(rng: np.random.Generator) -> tuple[Estimate, float]:
-    """q6.code: 42 tasks, most solved always or never, five samples each; a seventh of them lose six tenths."""
+    """q6.code: 100 tasks, most solved always or never, five samples each; a seventh of them lose six tenths."""
     shares, ability = np.array([0.3, 0.15, 0.15, 0.4]), np.array([0.0, 0.5, 0.9, 1.0])
-    before = rng.choice(ability, 42, p=shares)
-    after = np.where(rng.random(42) < 0.15, 0.4 * before, before)
+    before = rng.choice(ability, 100, p=shares)
+    after = np.where(rng.random(100) < 0.15, 0.4 * before, before)
     change = rng.binomial(5, after) / 5 - rng.binomial(5, before) / 5
     return mean_interval(change, None, 0.01, rng, 1000), -0.15 * 0.6 * float(shares @ ability)
 
@@ -50,6 +50,15 @@ def share_of_training(rng: np.random.Generator) -> tuple[Estimate, float]:
     domains = np.repeat(np.arange(32), 7)
     full = 0.6 + scattered(rng, 0.5, 0.3, domains)
     return ratio_interval(scattered(rng, 0.5, 0.15, domains) - 0.1 * full, full, domains, 0.01), -0.1
+
+
+def judged_replies(rng: np.random.Generator) -> tuple[Estimate, float]:
+    """q4.judged_rate: four replies to each of 224 scenarios in 32 domains, in a fifth of which half of what listened no longer does."""
+    domains = np.repeat(np.arange(32), 7)
+    before = rng.choice([0.3, 0.7, 0.9, 1.0], 224, p=[0.2, 0.2, 0.3, 0.3])
+    after = before * np.where(rng.random(32) < 0.2, 0.5, 1.0)[domains]
+    change = (rng.binomial(4, after) - rng.binomial(4, before)) / 4
+    return mean_interval(change, domains, 0.01, rng, 1000), -0.1 * (0.2 * 0.3 + 0.2 * 0.7 + 0.3 * 0.9 + 0.3)
 
 
 def over_seeds(seeds: int) -> Simulated:
@@ -85,6 +94,7 @@ KINDS: dict[str, Simulated] = {
     "tasks": tasks,
     "prose": prose,
     "share of a training": share_of_training,
+    "judged replies": judged_replies,
     "3 seeds": over_seeds(3),
     "8 seeds": over_seeds(8),
     "above tied nulls": above_tied_nulls,
@@ -107,7 +117,7 @@ def test_nominal_95_percent_covers_93_to_97(kind: str) -> None:
     assert 0.93 - error <= covered / RUNS <= 0.97 + error
 
 
-@pytest.mark.parametrize("kind", ["tasks", "prose", "share of a training"])
+@pytest.mark.parametrize("kind", ["tasks", "prose", "share of a training", "judged replies"])
 def test_a_gates_interval_at_its_own_alpha_misses_no_more_than_twice_that(kind: str) -> None:
     """Failing uses this interval: at alpha .01, by either side, with three standard errors of the simulation."""
     rng, missed = np.random.default_rng(8), 0
