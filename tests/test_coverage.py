@@ -22,7 +22,9 @@ from harness.data.measurement import Estimate
 
 RUNS = 400
 DOMAINS = np.repeat(np.arange(32), 2)
-"""Of the 64 scenarios of the quick profile; q4's gates use all 224."""
+"""Of the 64 scenarios of the quick profile."""
+ALL = np.repeat(np.arange(32), 7)
+"""Of all 224 test scenarios, which q4's gates and q4.surfacing use."""
 Simulated = Callable[[np.random.Generator], tuple[Estimate, float]]
 
 
@@ -46,19 +48,17 @@ def prose(rng: np.random.Generator) -> tuple[Estimate, float]:
 
 
 def share_of_training(rng: np.random.Generator) -> tuple[Estimate, float]:
-    """q4.regression: 224 scenarios in 32 domains, a tenth of the effect lost."""
-    domains = np.repeat(np.arange(32), 7)
-    full = 0.6 + scattered(rng, 0.5, 0.3, domains)
-    return ratio_interval(scattered(rng, 0.5, 0.15, domains) - 0.1 * full, full, domains, 0.01), -0.1
+    """q4.regression: a tenth of the effect lost."""
+    full = 0.6 + scattered(rng, 0.5, 0.3, ALL)
+    return ratio_interval(scattered(rng, 0.5, 0.15, ALL) - 0.1 * full, full, ALL, 0.01), -0.1
 
 
 def judged_replies(rng: np.random.Generator) -> tuple[Estimate, float]:
-    """q4.judged_rate: four replies to each of 224 scenarios in 32 domains, in a fifth of which half of what listened no longer does."""
-    domains = np.repeat(np.arange(32), 7)
+    """q4.judged_rate: four replies to each of 224 scenarios; in a fifth of the domains half of what listened no longer does."""
     before = rng.choice([0.3, 0.7, 0.9, 1.0], 224, p=[0.2, 0.2, 0.3, 0.3])
-    after = before * np.where(rng.random(32) < 0.2, 0.5, 1.0)[domains]
+    after = before * np.where(rng.random(32) < 0.2, 0.5, 1.0)[ALL]
     change = (rng.binomial(4, after) - rng.binomial(4, before)) / 4
-    return mean_interval(change, domains, 0.01, rng, 1000), -0.1 * (0.2 * 0.3 + 0.2 * 0.7 + 0.3 * 0.9 + 0.3)
+    return mean_interval(change, ALL, 0.01, rng, 1000), -0.1 * (0.2 * 0.3 + 0.2 * 0.7 + 0.3 * 0.9 + 0.3)
 
 
 def over_seeds(seeds: int) -> Simulated:
@@ -76,9 +76,10 @@ def above_tied_nulls(rng: np.random.Generator) -> tuple[Estimate, float]:
 
 
 def surfacing(rng: np.random.Generator) -> tuple[Estimate, float]:
-    """q4.surfacing: a pattern and twelve placebos on 64 scenarios, no gain."""
-    shared = scattered(rng, 0.0, 0.5, DOMAINS)
-    return auc_gain(shared + rng.standard_normal((13, 64)), shared + rng.standard_normal((13, 64)), DOMAINS, 0.01, rng, 1000)[0], 0.0
+    """q4.surfacing: a pattern and twelve placebos, no gain."""
+    shared = scattered(rng, 0.0, 0.5, ALL)
+    degraded, healthy = (shared + rng.standard_normal((13, len(ALL))) for _ in range(2))
+    return auc_gain(degraded, healthy, ALL, 0.01, rng, 1000)[0], 0.0
 
 
 def half_of_the_effect(rng: np.random.Generator) -> tuple[Estimate, float]:
