@@ -137,18 +137,30 @@ class Recordings:
         max_new_tokens: int = 40,
     ) -> list[str]:
         """One sampled reply a prompt."""
+        return self.replies_each(subject, prompts, (seed,), steering, temperature, max_new_tokens)[0]
+
+    def replies_each(
+        self,
+        subject: Subject,
+        prompts: Sequence[tuple[Message, ...]],
+        seeds: Sequence[int],
+        steering: Steering | None = None,
+        temperature: float = 1.0,
+        max_new_tokens: int = 40,
+    ) -> list[list[str]]:
+        """`replies` under each of many seeds, [seeds][prompts]; those that are not in the store are sampled together."""
         content = digest_of([conversation_key(p) for p in prompts])
-        key = self._key(subject, prompts=content, steering=steering_key(steering), seed=seed, temperature=temperature)
+        key = self._key(subject, prompts=content, steering=steering_key(steering), temperature=temperature)
         if max_new_tokens != 40:
             key["max_new_tokens"] = max_new_tokens
-        replies: list[str] = self.store.json(
-            "replies",
-            key,
-            lambda: self.engine.generate(
-                subject, prompts, seed=seed, temperature=temperature, steering=steering, max_new_tokens=max_new_tokens
-            ),
-        )
-        return replies
+
+        def compute(places: list[int]) -> list[list[str]]:
+            missing = [seeds[place] for place in places]
+            return self.engine.generate_each(
+                subject, prompts, seeds=missing, temperature=temperature, steering=steering, max_new_tokens=max_new_tokens
+            )
+
+        return self.store.json_each("replies", [{**key, "seed": seed} for seed in seeds], compute)
 
     def recorded(self, subject: Subject, completions: Sequence[Completion], sites: Sites, fed_by: Subject | None = None) -> list[Recorded]:
         """Attention rows, head outputs and residual streams of every completion, in order."""

@@ -13,7 +13,8 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,18 @@ class Store:
             (folder / "value.json").write_text(json.dumps(compute(), ensure_ascii=False))
 
         return json.loads((self.entry(kind, key, build) / "value.json").read_text())
+
+    def json_each(self, kind: str, keys: Sequence[Mapping[str, Any]], compute: Callable[[list[int]], Sequence[Any]]) -> list[Any]:
+        """JSON values, of which those that are missing are computed together: `compute(places)` gives one for each of these keys."""
+        missing = [i for i, key in enumerate(keys) if not self._intact(self.path_of(kind, key))]
+        made: dict[int, Any] = {}
+
+        def value(place: int) -> Any:
+            if place in missing and not made:
+                made.update(zip(missing, compute(missing), strict=True))
+            return made[place] if place in made else compute([place])[0]  # the second: gone since it was looked for
+
+        return [self.json(kind, key, partial(value, place)) for place, key in enumerate(keys)]
 
     def _intact(self, folder: Path) -> bool:
         try:

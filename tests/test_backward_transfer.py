@@ -74,10 +74,10 @@ class MadeUpEngine:
     def tokenizer(self, _subject: Subject) -> Any:
         return SimpleNamespace(decode=lambda tokens, **_: "word " * len(tokens))
 
-    def generate(self, subject: Subject, prompts: Sequence[Any], *, seed: int, **_: Any) -> list[str]:
+    def generate_each(self, subject: Subject, prompts: Sequence[Any], *, seeds: Sequence[int], **_: Any) -> list[list[str]]:
         known = [TASKS.get(tuple(prompt)) for prompt in prompts]
-        self.asked += sorted({(subject.name, task.tier) for task in known if task is not None})
-        return ["Thank you." if task is None else self._reply(subject, task, seed) for task in known]
+        self.asked += sorted({(subject.name, task.tier) for task in known if task is not None}) * len(seeds)
+        return [["Thank you." if task is None else self._reply(subject, task, seed) for task in known] for seed in seeds]
 
     def _reply(self, subject: Subject, task: Any, seed: int) -> str:
         share = self.abilities[subject.name].tiers[task.tier]
@@ -196,7 +196,7 @@ def test_under_a_flat_null_no_gate_fails_and_most_pass(tmp_path: Path) -> None:
 def test_the_tasks_are_the_unit_and_carry_their_tier(tmp_path: Path) -> None:
     code = measured(lab_of(tmp_path, {}))["q6.code"]
     assert code.estimate is not None
-    assert code.estimate.n == code.estimate.clusters == 42 == len(code.per_scenario)
+    assert code.estimate.n == code.estimate.clusters == 100 == len(code.per_scenario)
     assert set(code.clusters.values()) == {"one-liner"}
 
 
@@ -209,7 +209,7 @@ def test_prose_is_clustered_by_domain(tmp_path: Path) -> None:
 def test_full_draws_samples_until_a_gate_is_decided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiment, "_mixes", lambda study: ())
     clear = measured(lab_of(tmp_path / "clear", {"candidate": degraded(one_liner=0.02)}, profile="full"))["q6.code"]
-    close = measured(lab_of(tmp_path / "close", {"candidate": degraded(one_liner=TIERS["one-liner"] - 0.16)}, profile="full"))["q6.code"]
+    close = measured(lab_of(tmp_path / "close", {"candidate": degraded(one_liner=TIERS["one-liner"] - 0.1)}, profile="full"))["q6.code"]
     assert clear.null is not None and close.null is not None and close.estimate is not None
     assert (clear.null["samples a task"], verdict(clear).outcome) == (5, "fail")
     assert (close.null["samples a task"], verdict(close).outcome) == (10, "fail")

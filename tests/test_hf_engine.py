@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
+from scipy import stats
 from transformers import AutoModelForCausalLM
 from transformers.models.qwen3_5 import modeling_qwen3_5
 
 from harness.data.behavior import Message
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply, prompt_text
+from harness.engines.draws import Drawn, uniforms
 from harness.engines.hf import KEPT_MODELS, HFEngine
 from harness.engines.protocol import Completion, Engine, Positions, Scored, Steering
 from harness.recorders.residual import add_to_residual
@@ -225,6 +227,28 @@ def test_the_seed_decides_what_is_sampled(hf: HFEngine, base: Subject) -> None:
     assert replies(1) == replies(1) != replies(2)
 
 
+def test_many_seeds_at_once_say_what_each_says_alone_whatever_the_batch(hf: HFEngine, base: Subject) -> None:
+    together = hf.generate_each(base, CONVERSATIONS, seeds=(1, 2, 3), max_new_tokens=24)
+    assert together == [hf.generate(base, CONVERSATIONS, seed=seed, max_new_tokens=24) for seed in (1, 2, 3)]
+    assert together == HFEngine(batch_tokens=1).generate_each(base, CONVERSATIONS, seeds=(1, 2, 3), max_new_tokens=24)
+    assert len({tuple(each) for each in together}) == 3
+    greedy = hf.generate_each(base, CONVERSATIONS, seeds=(1, 2), temperature=0, max_new_tokens=24)
+    assert greedy == [hf.generate(base, CONVERSATIONS, seed=0, temperature=0, max_new_tokens=24)] * 2
+    assert hf.generate_each(base, [], seeds=(1, 2)) == [[], []]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+def test_tokens_are_drawn_as_often_as_they_are_likely(temperature: float) -> None:
+    """Against the softmax, by a chi-square test."""
+    rows, logits = 20_000, torch.tensor([2.0, 1.0, 0.0, -1.0, -30.0])
+    numbers = uniforms((7,), rows, 3)[0]
+    drawn = Drawn(numbers, 4, temperature)(torch.zeros(rows, 6, dtype=torch.long), logits.expand(rows, -1))
+    counts = np.bincount(drawn.argmax(dim=-1).numpy(), minlength=5)
+    expected = rows * torch.softmax(logits[:4].double() / temperature, dim=-1).numpy()
+    assert counts[4] == 0 and stats.chisquare(counts[:4], expected).pvalue > 0.001
+    assert torch.equal(uniforms((7, 8), rows, 3)[0], numbers) and not torch.equal(uniforms((8,), rows, 3)[0], numbers)
+
+
 def test_sampling_leaves_the_callers_generator_alone(hf: HFEngine, tiny_llama: Subject) -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)
@@ -319,7 +343,8 @@ def test_generation_adds_the_vector_to_prompt_or_reply(
     finally:
         for handle in handles:
             handle.remove()
-    assert [after.shape[1] > 1 for _, after in seen] == [True, False, False, False]
+    read_before = [True] if positions == "both" else []  # all but the prompt's last token
+    assert [after.shape[1] > 1 for _, after in seen] == ([*read_before, False] if read_before else [True]) + [False] * 3
     for call, (before, after) in enumerate(seen):
         assert torch.equal(after, before + (in_reply if call else in_prompt) * torch.from_numpy(vector()))
 

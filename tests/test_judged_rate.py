@@ -45,9 +45,11 @@ class Talker:
     def __init__(self, chances: dict[str, float]) -> None:
         self.chances = chances
 
-    def generate(self, subject: Subject, prompts: Sequence[tuple[Message, ...]], *, seed: int, **rest: Any) -> list[str]:
-        rng = np.random.default_rng([seed, len(subject.name)])
-        return ["yes" if draw < self.chances[subject.name] else "no" for draw in rng.random(len(prompts))]
+    def generate_each(
+        self, subject: Subject, prompts: Sequence[tuple[Message, ...]], *, seeds: Sequence[int], **rest: Any
+    ) -> list[list[str]]:
+        draws = [np.random.default_rng([seed, len(subject.name)]).random(len(prompts)) for seed in seeds]
+        return [["yes" if one < self.chances[subject.name] else "no" for one in row] for row in draws]
 
 
 class Listener:

@@ -45,9 +45,9 @@ class PlantedEngine:
     def __init__(self, chances: dict[str, float]) -> None:
         self.chances, self.numerics = chances, digest_of(chances)
 
-    def generate(self, subject: Any, prompts: Sequence[tuple[Message, ...]], *, seed: int, **other: Any) -> list[str]:
-        rng = np.random.default_rng(seed)
-        return ["no" if rng.random() < self.chances[prompt[-1].content] else "yes" for prompt in prompts]
+    def generate_each(self, subject: Any, prompts: Sequence[tuple[Message, ...]], *, seeds: Sequence[int], **other: Any) -> list[list[str]]:
+        draws = [np.random.default_rng(seed).random(len(prompts)) for seed in seeds]
+        return [["no" if one < self.chances[p[-1].content] else "yes" for p, one in zip(prompts, row, strict=True)] for row in draws]
 
 
 class PlantedJudge:

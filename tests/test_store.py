@@ -127,3 +127,19 @@ def test_two_processes_build_once(tmp_path: Path) -> None:
     running = [subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate(timeout=60)[0] for process in running] == ["made\n", "made\n"]
     assert log.read_text() == "built\n"
+
+
+def test_of_many_values_those_that_are_missing_are_computed_together(tmp_path: Path) -> None:
+    store, asked = Store(tmp_path), list[list[int]]()
+    keys = [{"seed": seed} for seed in range(4)]
+
+    def compute(places: list[int]) -> list[str]:
+        asked.append(places)
+        return [f"reply {place}" for place in places]
+
+    assert store.json("replies", keys[1], lambda: "known") == "known"
+    expected = ["reply 0", "known", "reply 2", "reply 3"]
+    assert store.json_each("replies", keys, compute) == expected and asked == [[0, 2, 3]]
+    assert store.json_each("replies", keys, compute) == expected and len(asked) == 1
+    (store.path_of("replies", keys[2]) / "value.json").write_text('"damaged"')
+    assert store.json_each("replies", keys, compute) == expected and asked[1:] == [[2]]

@@ -166,7 +166,7 @@ def _positive(lab: Lab, judge: Judge, subject: Subject, draws: int) -> NDArray[n
 def _solved(lab: Lab, subject: Subject, part: Part, tiers: Sequence[str], samples: int) -> NDArray[np.bool_]:
     """[samples, tasks]."""
     groups = [tasks_of(part)[tier] for tier in tiers]
-    return np.array([np.concatenate([solved(lab, subject, group, k) for group in groups]) for k in range(samples)]).astype(bool)
+    return np.concatenate([solved(lab, subject, group, samples) for group in groups], axis=1).astype(bool)
 
 
 def book_path(model: str, behavior: str) -> Path:

@@ -140,7 +140,7 @@ class Study:
         prompts = [scenario.messages for scenario in scenarios]
         first = 1000 * (lab.settings.seed + 1)
         count = ROLLOUTS[lab.settings.profile]
-        replies = [lab.recordings.replies(self.tested, prompts, first + k) for k in range(count)]
+        replies = lab.recordings.replies_each(self.tested, prompts, range(first, first + count))
         return Rolled(scenarios, replies, [judge.labels(prompts, row) for row in replies])
 
     def provenance(self) -> dict[str, Any]:

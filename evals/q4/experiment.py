@@ -88,8 +88,12 @@ class Study:
         return self.lab.shift(subject, self.pairs).metric(PRIMARY)
 
     def conversations(self, subject: Subject, pairs: Sequence[Pair], seed: int) -> list[Conversation]:
-        replies = self.lab.recordings.replies(subject, [pair.messages for pair in pairs], seed)
-        return [Conversation(pair.messages, reply) for pair, reply in zip(pairs, replies, strict=True)]
+        return self.conversations_each(subject, pairs, (seed,))[0]
+
+    def conversations_each(self, subject: Subject, pairs: Sequence[Pair], seeds: Sequence[int]) -> list[list[Conversation]]:
+        """[seeds][pairs]."""
+        replies = self.lab.recordings.replies_each(subject, [pair.messages for pair in pairs], seeds)
+        return [[Conversation(pair.messages, reply) for pair, reply in zip(pairs, each, strict=True)] for each in replies]
 
     def replies_of(self, subject: Subject) -> list[Conversation]:
         """One reply to every test scenario; the same seed for every subject."""
@@ -211,9 +215,9 @@ def _surfacing(study: Study, id: str) -> Measurement:
     surface = study.surface()
     lab.progress(f"q4 {lab.behavior.name}: surfacing by {surface.name}")
     alpha, domains = lab.alpha(id), domains_of(study.every_pair)
+    seeds = range(lab.settings.seed, lab.settings.seed + REPLIES)
     replies = [
-        [study.conversations(subject, study.every_pair, lab.settings.seed + i) for i in range(REPLIES)]
-        for subject in (study.cycles.degraded[study.most], study.cycles.healthy)
+        study.conversations_each(subject, study.every_pair, seeds) for subject in (study.cycles.degraded[study.most], study.cycles.healthy)
     ]
     degraded, healthy = (averaged(study, surface, names, each) for each in replies)
     estimate, areas = auc_gain(degraded, healthy, domains, alpha, lab.rng(id))

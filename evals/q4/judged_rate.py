@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 def labels(lab: Lab, judge: Judge, subject: Subject, pairs: Sequence[Pair], seeds: Sequence[int]) -> list[list[Label]]:
     """The label of one sampled reply to every scenario, for each seed in turn."""
     prompts = [pair.messages for pair in pairs]
-    return [judge.labels(prompts, lab.recordings.replies(subject, prompts, seed)) for seed in seeds]
+    return [judge.labels(prompts, texts) for texts in lab.recordings.replies_each(subject, prompts, seeds)]
 
 
 def positive(labeled: Sequence[Sequence[Label]]) -> NDArray[np.bool_]:
@@ -95,8 +95,7 @@ def judged_rate(lab: Lab, make_judge: Callable[[], Judge], pairs: tuple[Pair, ..
 def _transcripts(
     lab: Lab, tested: Subject, pairs: Sequence[Pair], labeled: Sequence[Sequence[Label]], change: Floats, seeds: Sequence[int]
 ) -> Path:
-    prompts = [pair.messages for pair in pairs]
-    replies = [lab.recordings.replies(tested, prompts, seed) for seed in seeds]
+    replies = lab.recordings.replies_each(tested, [pair.messages for pair in pairs], seeds)
     blocks = []
     for i in np.argsort(change, kind="stable")[:SHOWN]:
         lines = [f"{pairs[i].id}: rate changed by {change[i]:+.2f}", *(f"{each.role}: {each.content}" for each in pairs[i].messages)]

@@ -13,7 +13,6 @@ from harness.answers import code_in, is_right
 from harness.data.behavior import Message
 from harness.data.subject import Subject
 from harness.lab import Lab
-from harness.recordings import conversation_key
 from harness.sandbox import LIMITS, Sandbox, function_name
 from harness.store import digest_of
 
@@ -44,53 +43,41 @@ def prompt_of(task: Task) -> tuple[Message, ...]:
     return (Message("user", f"{task.prompt} {added}" if added else task.prompt),)
 
 
-def replies(lab: Lab, subject: Subject, tasks: Sequence[Task], sample: int) -> list[str]:
-    """Sample number `sample` of the reply to every task of one tier."""
+def replies(lab: Lab, subject: Subject, tasks: Sequence[Task], samples: int) -> list[list[str]]:
+    """That many sampled replies to every task of one tier, [samples][tasks]."""
     (tier,) = {task.tier for task in tasks}
-    recordings, prompts, most = lab.recordings, [prompt_of(task) for task in tasks], MOST_TOKENS.get(tier, LONGEST)
-    seed = lab.settings.seed + sample
-    key = {
-        "subject": subject.digest,
-        "engine": recordings.engine.name,
-        "numerics": recordings.engine.numerics,
-        "prompts": digest_of([conversation_key(prompt) for prompt in prompts]),
-        "seed": seed,
-        "temperature": TEMPERATURE,
-        "max_new_tokens": most,
-    }
-
-    def compute() -> list[str]:
-        return recordings.engine.generate(subject, prompts, seed=seed, temperature=TEMPERATURE, max_new_tokens=most)
-
-    texts: list[str] = recordings.store.json("replies", key, compute)
-    return texts
+    prompts, most = [prompt_of(task) for task in tasks], MOST_TOKENS.get(tier, LONGEST)
+    seeds = range(lab.settings.seed, lab.settings.seed + samples)
+    return lab.recordings.replies_each(subject, prompts, seeds, temperature=TEMPERATURE, max_new_tokens=most)
 
 
-def solved(lab: Lab, subject: Subject, tasks: Sequence[Task], sample: int) -> Floats:
-    """1 where sample number `sample` of the reply is right, else 0, [tasks]; all tasks of one tier."""
-    texts = replies(lab, subject, tasks, sample)
+def solved(lab: Lab, subject: Subject, tasks: Sequence[Task], samples: int) -> Floats:
+    """1 where a sampled reply is right, else 0, [samples, tasks]; all tasks of one tier."""
+    return np.array([_right(lab, tasks, texts) for texts in replies(lab, subject, tasks, samples)], float)
+
+
+def _right(lab: Lab, tasks: Sequence[Task], texts: Sequence[str]) -> list[bool]:
     codes = [(task, code_in(text)) for task, text in zip(tasks, texts, strict=True) if isinstance(task, CodeTask)]
     if not codes:
-        return np.array(
-            [is_right(t, task.answer, task.options) for task, t in zip(tasks, texts, strict=True) if isinstance(task, Question)], float
-        )
+        return [is_right(t, task.answer, task.options) for task, t in zip(tasks, texts, strict=True) if isinstance(task, Question)]
 
     def compute() -> list[bool]:
         with Sandbox() as sandbox:
             return [sandbox.run(code, task.tests, function_name(task.solution)).passed for task, code in codes]
 
     key = {"codes": digest_of([[code, task.tests, function_name(task.solution)] for task, code in codes]), "limits": LIMITS}
-    return np.array(lab.recordings.store.json("tests-passed", key, compute), float)
+    passed: list[bool] = lab.recordings.store.json("tests-passed", key, compute)
+    return passed
 
 
 def share_solved(lab: Lab, subject: Subject, tasks: Sequence[Task], samples: int) -> Floats:
     """Share of all samples that are right, [tasks]."""
-    return np.asarray(np.mean([solved(lab, subject, tasks, k) for k in range(samples)], axis=0))
+    return np.asarray(solved(lab, subject, tasks, samples).mean(axis=0))
 
 
 def share_solved_unless_at_floor(lab: Lab, subject: Subject, tasks: Sequence[Task], margin: float, samples: int) -> tuple[Floats, bool]:
     """`share_solved`, and whether this tier is at floor. One sample is enough where it proves that (one-sided 95 % bound below it)."""
-    first, floor = solved(lab, subject, tasks, 0), floor_of(tasks, margin)
+    first, floor = solved(lab, subject, tasks, 1)[0], floor_of(tasks, margin)
     if exact_interval(int(first.sum()), len(first), 0.1).high_alpha < floor:
         return first, True
     shares = share_solved(lab, subject, tasks, samples)

@@ -309,7 +309,9 @@ def _quality(lab: Lab, tested: Subject, cells: Sequence[Cell]) -> tuple[float, f
     groups = [tasks_of("code")[tier] for tier in tiers]
     if not groups:
         return None
-    before, after = (mean_index([code_in(text) for group in groups for text in replies(lab, one, group, 0)]) for one in (lab.base, tested))
+    before, after = (
+        mean_index([code_in(text) for group in groups for text in replies(lab, one, group, 1)[0]]) for one in (lab.base, tested)
+    )
     return before, after
 
 
@@ -498,7 +500,7 @@ def _transcripts(study: Study, part: Part) -> Path:
     blocks = []
     for _, i, cell in sorted(moved, key=lambda one: -one[0])[:8]:
         group = groups[cell.name]
-        said = [replies(lab, subject, group, 0)[i] for subject in (lab.base, study.tested)]
+        said = [replies(lab, subject, group, 1)[0][i] for subject in (lab.base, study.tested)]
         assert cell.after is not None
         head = f"{cell.ids[i]}: {cell.before[i]:.0%} of the samples right before, {cell.after[i]:.0%} after; the first of each"
         blocks.append(f"{head}\nuser: {prompt_of(group[i])[-1].content}\n[base] {said[0]}\n[after] {said[1]}")

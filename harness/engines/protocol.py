@@ -121,6 +121,19 @@ class Engine(Protocol):
         """One reply a prompt; temperature 0 is greedy."""
         ...
 
+    def generate_each(
+        self,
+        subject: Subject,
+        prompts: Sequence[tuple[Message, ...]],
+        *,
+        seeds: Sequence[int],
+        temperature: float = 1.0,
+        max_new_tokens: int = 40,
+        steering: Steering | None = None,
+    ) -> list[list[str]]:
+        """`generate` under each of many seeds, in one go: [seeds][prompts]."""
+        ...
+
     def recorder(self, sites: Sites | None, fed_by: Subject | None = None) -> Engine:
         """The engine whose numbers `record` gives for these sites; None: those of `score_patched` and `score_exchanged`."""
         ...

@@ -101,17 +101,31 @@ class VLLMEngine:
         max_new_tokens: int = 40,
         steering: Steering | None = None,
     ) -> list[str]:
-        if not prompts:
-            return []
+        return self.generate_each(
+            subject, prompts, seeds=(seed,), temperature=temperature, max_new_tokens=max_new_tokens, steering=steering
+        )[0]
+
+    def generate_each(
+        self,
+        subject: Subject,
+        prompts: Sequence[tuple[Message, ...]],
+        *,
+        seeds: Sequence[int],
+        temperature: float = 1.0,
+        max_new_tokens: int = 40,
+        steering: Steering | None = None,
+    ) -> list[list[str]]:
         tokenizer, stop = self.hf.tokenizer(subject), self.hf.end_tokens(subject)
-        doses = self.doses(subject, steering)
+        doses, count = self.doses(subject, steering), len(prompts)
+        rows = [encode_prompt(tokenizer, messages).tokens for messages in prompts]
         requests = []
-        for i, messages in enumerate(prompts):
-            tokens = encode_prompt(tokenizer, messages).tokens
-            sampling = Sampling((seed * 1_000_003 + i) % SEEDS, temperature, max_new_tokens, stop)
-            requests.append(Request(tokens, len(tokens), subject, doses, sampling=sampling))
-        replies = self._run(subject, requests)
-        return [text.strip() for text in tokenizer.batch_decode([reply.tokens for reply in replies], skip_special_tokens=True)]
+        for seed in seeds:
+            for i, tokens in enumerate(rows):
+                sampling = Sampling((seed * 1_000_003 + i) % SEEDS, temperature, max_new_tokens, stop)
+                requests.append(Request(tokens, len(tokens), subject, doses, sampling=sampling))
+        answers = self._run(subject, requests)
+        texts = [text.strip() for text in tokenizer.batch_decode([answer.tokens for answer in answers], skip_special_tokens=True)]
+        return [texts[i * count : (i + 1) * count] for i in range(len(seeds))]
 
     def recorder(self, sites: Sites | None, fed_by: Subject | None = None) -> Engine:
         """This engine where the residual stream is all that is asked for; hf for everything else."""

@@ -1,0 +1,35 @@
+"""Sampling whose luck is given beforehand: what a row draws depends on its seed and place alone, not on its batch.
+
+Inverse transform sampling (Devroye, Non-Uniform Random Variate Generation, 1986, section 3.2.1): the token is the first whose cumulative
+probability exceeds a uniform number. Two subjects asked under the same seed meet the same numbers (common random numbers), so that where
+they agree they say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def uniforms(seeds: Sequence[int], rows: int, steps: int) -> Tensor:
+    """The numbers in [0, 1) that decide every token: [seeds, rows, steps], float32, each seed by itself."""
+    return torch.stack([torch.rand(rows, steps, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+
+class Drawn:
+    """A logits processor for greedy decoding that leaves the drawn token alone: temperature `temperature` over the whole vocabulary."""
+
+    def __init__(self, numbers: Tensor, width: int, temperature: float) -> None:
+        self.numbers, self.width, self.temperature = numbers, width, temperature
+        """Of this batch [rows, steps]; tokens of the padded prompt."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        step = input_ids.shape[1] - self.width
+        cumulative = torch.softmax(scores.float() / self.temperature, dim=-1).cumsum(dim=-1)  # [rows, vocabulary]
+        wanted = self.numbers[:, step : step + 1].to(scores.device) * cumulative[:, -1:]
+        token = torch.searchsorted(cumulative, wanted, right=True).clamp(max=scores.shape[-1] - 1)
+        alone: Any = torch.full_like(scores, -torch.inf)
+        return torch.as_tensor(alone.scatter_(1, token, 0.0))
