@@ -41,8 +41,8 @@ WIDE = 512
 PART = 8
 """Tokens generated before the rows that have ended are dropped."""
 STEPS_TOGETHER = 4
-"""Generated batches hold this many times the tokens: a step of one token a row costs nearly the same for more rows. Four times took .77 of
-the time on the shipped model, eight times .98: the prompts leave the cache."""
+"""On a CPU generated batches hold this many times the tokens: a step of one token a row costs less a row with more of them. Four times took
+.77 of the time on the shipped model, eight times .98: the prompts leave the cache."""
 
 
 @dataclass(frozen=True)
@@ -152,12 +152,13 @@ class HFEngine:
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    def _batches(self, rows: Sequence[Row], times: int = 1) -> Iterator[list[int]]:
-        """Indices of rows of similar length, longest first, within `times` the token budget."""
+    def _batches(self, rows: Sequence[Row], budget: int | None = None) -> Iterator[list[int]]:
+        """Indices of rows of similar length, longest first, within a budget of tokens."""
+        budget = self.batch_tokens if budget is None else budget
         order = sorted(range(len(rows)), key=lambda i: (-len(rows[i].tokens), i))
         batch: list[int] = []
         for index in order:
-            if batch and (len(batch) + 1) * len(rows[batch[0]].tokens) > times * self.batch_tokens:
+            if batch and (len(batch) + 1) * len(rows[batch[0]].tokens) > budget:
                 yield batch
                 batch = []
             batch.append(index)
@@ -278,6 +279,7 @@ class HFEngine:
         rows = [Row(encode_prompt(tokenizer, messages).tokens, 0) for messages in prompts]
         numbers = uniforms(seeds, len(rows), max_new_tokens)
         replies = [[""] * len(rows) for _ in seeds]
+        together = (STEPS_TOGETHER if self.device == "cpu" else 1) * self.batch_tokens // max(times, 1)
         prefill = [True]
         mode = steering.positions if steering else "both"
 
@@ -296,14 +298,15 @@ class HFEngine:
         }
         with self.model(subject) as model, exact, self._steered(model, steering, where):
             handle = model.register_forward_pre_hook(notice, with_kwargs=True)
+            shared = mode == "both" and model._supports_default_dynamic_cache()
             try:
-                for batch in self._batches([Row(row.tokens + (0,) * max_new_tokens, 0) for row in rows], max(1, STEPS_TOGETHER // times)):
+                for batch in self._batches([Row(row.tokens + (0,) * max_new_tokens, 0) for row in rows], together):
                     width = max(len(rows[i].tokens) for i in batch)
                     pads = [width - len(rows[i].tokens) for i in batch]
                     pairs = list(zip(pads, batch, strict=True))
                     ids = torch.tensor([[tokenizer.pad_token_id] * p + list(rows[i].tokens) for p, i in pairs], device=self.device)
                     seen = torch.tensor([[0] * p + [1] * len(rows[i].tokens) for p, i in pairs], device=self.device)
-                    cache = self._prefilled(model, ids, seen, times) if mode == "both" else None
+                    cache = self._prefilled(model, ids, seen, times) if shared else None
                     drawn = numbers[:, batch].transpose(0, 1).flatten(0, 1) if temperature > 0 else None  # [rows, steps]
                     said = self._answered(model, ids, seen, times, cache, drawn, temperature, settings)
                     for place, text in enumerate(tokenizer.batch_decode(said, skip_special_tokens=True)):
@@ -315,7 +318,7 @@ class HFEngine:
     def _prefilled(self, model: Any, ids: Tensor, seen: Tensor, times: int) -> Any:
         """The cache of every prompt but its last token, `times` over: what would otherwise be computed for each sample alike."""
         untyped: Any = DynamicCache
-        cache = untyped(config=model.config)
+        cache = untyped(config=model.config.get_text_config(decoder=True))
         positions = (seen.cumsum(dim=1) - 1).clamp(min=0)[:, :-1]
         if ids.shape[1] > 1:
             model.get_decoder()(
