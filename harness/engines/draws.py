@@ -2,8 +2,8 @@
 
 Inverse transform sampling (Devroye, Non-Uniform Random Variate Generation, 1986, section 3.2.1): the token is the first whose cumulative
 probability exceeds a uniform number. Two subjects asked under the same seed meet the same numbers (common random numbers), so that where
-they agree they say the same. What it cannot give: equality to the letter across batch shapes. Padding moves probabilities by some 1e-5, and of
-896 replies four met a number that close to a boundary.
+they agree they say the same. What it cannot give: equality to the letter across batch shapes. Padding moves probabilities by some 1e-5,
+and of 896 replies four met a number that close to a boundary.
 """
 
 from __future__ import annotations
