@@ -133,8 +133,9 @@ def test_a_judge_that_does_not_answer_leaves_its_reason(tmp_path: Path) -> None:
 def test_the_replies_that_fell_most_are_shown_with_their_labels(tmp_path: Path) -> None:
     lab = lab_of(tmp_path, {"tiny-hybrid": 0.75, "candidate": 0.5})
     measured = measure(lab)
-    (exhibit,) = measured.exhibits
-    blocks = exhibit.path.read_text(encoding="utf-8").split("\n\n")
+    plot, replies = measured.exhibits
+    assert plot.path.read_bytes().startswith(b"\x89PNG")
+    blocks = replies.path.read_text(encoding="utf-8").split("\n\n")
     changes = [float(block.split("rate changed by ")[1].split("\n")[0]) for block in blocks]
     assert len(blocks) == gate.SHOWN and changes == sorted(changes) and changes[0] <= -0.75
     assert all(block.count("[positive] yes") + block.count("[negative] no") == gate.SAMPLES for block in blocks)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.baseline import NotComparable, accepted_cycle, earlier
+from evals.q4 import plots
 from harness.analysis.intervals import mean_interval
 from harness.analysis.sample import DegenerateSample
 from harness.cycles import healthy
@@ -88,7 +89,10 @@ def judged_rate(lab: Lab, make_judge: Callable[[], Judge], pairs: tuple[Pair, ..
         reason=reason,
         null={"kind": f"{against}, the same scenarios and seeds; values by scenario are rates", "judge": judge.name, "replies": said.size},
         spread=lab.spread(ID, change) if cycle else None,
-        exhibits=[Exhibit("replies where the rate fell most", _transcripts(lab, tested, pairs, labeled, change, seeds))],
+        exhibits=[
+            Exhibit("rate by domain", plots.rates_by_domain(lab, before, after, domains_of(pairs), against)),
+            Exhibit("replies where the rate fell most", _transcripts(lab, tested, pairs, labeled, change, seeds)),
+        ],
     )
 
 

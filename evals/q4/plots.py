@@ -16,6 +16,7 @@ from harness.plotting import COLORS, figure
 
 if TYPE_CHECKING:
     from evals.q4.experiment import Study
+    from harness.lab import Lab
 
 Floats = NDArray[np.float64]
 
@@ -77,6 +78,28 @@ def control_chart(study: Study, chart: Chart, values: Sequence[float], clean: in
         axis.set_ylabel("CUSUM of flags (nats)")
         axis.set_title(f"{study.lab.behavior.name}: p0 {chart.p0:.2f}, tuned to {chart.p1:.2f}")
         axis.legend(fontsize=8)
+    return path
+
+
+def rates_by_domain(lab: Lab, before: Floats, after: Floats, domains: NDArray[np.str_], against: str) -> Path:
+    """Share of replies labeled positive by domain, before and after, the largest fall first; below all of them together."""
+    path = lab.exhibits / f"q4-judged-rate-{lab.behavior.name}.png"
+    names = sorted(dict.fromkeys(domains.tolist()), key=lambda name: float((after - before)[domains == name].mean()))
+    rows = [*((name, domains == name) for name in names), ("all", np.full(len(domains), True))]
+    with figure(path, figsize=(8, 0.24 * len(rows) + 1.4)) as (_, axis):
+        for place, (_name, here) in enumerate(rows):
+            old, new = float(before[here].mean()), float(after[here].mean())
+            color = COLORS["trained" if new >= old else "opposite"]
+            axis.plot([old, new], [-place, -place], color=color, linewidth=1.6, zorder=1)
+            axis.plot([old], [-place], "o", color="white", markeredgecolor=color, markersize=5, label=None if place else against)
+            axis.plot([new], [-place], "o", color=color, markersize=5, label=None if place else "now")
+        axis.axhline(-len(names) + 0.5, color="black", linewidth=0.6)
+        axis.set_yticks([-i for i in range(len(rows))], [name for name, _ in rows], fontsize=8)
+        axis.set_ylim(-len(rows) + 0.4, 0.6)
+        axis.set_xlim(-0.02, 1.02)
+        axis.set_xlabel("share of sampled replies labeled positive")
+        axis.set_title(f"{lab.behavior.name}: what is said, by domain")
+        axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return path
 
 
