@@ -91,8 +91,10 @@ def rates_by_domain(lab: Lab, before: Floats, after: Floats, domains: NDArray[np
             old, new = float(before[here].mean()), float(after[here].mean())
             color = COLORS["trained" if new >= old else "opposite"]
             axis.plot([old, new], [-place, -place], color=color, linewidth=1.6, zorder=1)
-            axis.plot([old], [-place], "o", color="white", markeredgecolor=color, markersize=5, label=None if place else against)
-            axis.plot([new], [-place], "o", color=color, markersize=5, label=None if place else "now")
+            axis.plot([old], [-place], "o", color="white", markeredgecolor=color, markersize=5)
+            axis.plot([new], [-place], "o", color=color, markersize=5)
+        axis.plot([], [], "o", color="white", markeredgecolor=COLORS["base"], markersize=5, label=against)
+        axis.plot([], [], "o", color=COLORS["base"], markersize=5, label="now")
         axis.axhline(-len(names) + 0.5, color="black", linewidth=0.6)
         axis.set_yticks([-i for i in range(len(rows))], [name for name, _ in rows], fontsize=8)
         axis.set_ylim(-len(rows) + 0.4, 0.6)
