@@ -187,6 +187,17 @@ def test_only_the_named_heads_and_positions_are_patched(hf: HFEngine, make_adapt
     assert first == pytest.approx([scored.log_probabilities[0] for scored in hf.score(base, COMPLETIONS)], abs=1e-6)
 
 
+def test_a_patch_in_upper_layers_is_the_same_without_running_the_lower_ones_again(
+    hf: HFEngine, make_adapter: MakeAdapter, base: Subject, tmp_path: Path
+) -> None:
+    donor, last = make_adapter(base, tmp_path), len(layers_of(hf, base)) - 1
+    upper: list[HeadSet] = [{last: (0, 1)}, {1: (2,), last: (0,)}]
+    resumed = hf.score_patched(base, donor, COMPLETIONS, upper)
+    whole = hf.score_patched(base, donor, COMPLETIONS, [{0: (), **heads} for heads in upper])
+    assert max(worst(one, other) for one, other in zip(resumed, whole, strict=True)) <= 1e-6
+    assert min(worst(one, hf.score(base, COMPLETIONS)) for one in resumed) > 1e-4
+
+
 def test_heads_that_do_not_exist_are_refused(hf: HFEngine, base: Subject) -> None:
     with pytest.raises(ValueError, match=r"layer 0 has 4 heads; asked for \[4\]"):
         hf.score_patched(base, base, COMPLETIONS, [{0: (4,)}])

@@ -370,13 +370,15 @@ class HFEngine:
                 model.get_decoder()(input_ids=ids, use_cache=False)
                 said.append({layer: output.cpu() for layer, output in heads.items()})
         scored: list[dict[int, Scored]] = [{} for _ in head_sets]
+        below = [min(chosen, default=0) - 1 for chosen in head_sets]  # the last layer that a set does not touch; -1: none
         with self.model(subject) as model:
             decoder = model.get_decoder()
             for (batch, ids), donated in zip(batches, said, strict=True):
                 where = _positions(positions, ids, torch.tensor([rows[i].given for i in batch], device=self.device))
-                for answers, chosen in zip(scored, head_sets, strict=True):
+                plain = PlainPass(decoder, ids, {layer for layer in below if 0 <= layer < len(decoder.layers)})
+                for answers, chosen, last in zip(scored, head_sets, below, strict=True):
                     with patch_heads(decoder.layers, donated, chosen, where):
-                        hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state
+                        hidden = plain.again(last) if last >= 0 else decoder(input_ids=ids, use_cache=False).last_hidden_state
                     answers.update(self._read(model, rows, batch, ids, hidden))
         return [[answers[i] for i in range(len(rows))] for answers in scored]
 

@@ -1,7 +1,7 @@
-"""Run a decoder once, then only its upper layers again for every steering: what a sweep of vectors at one layer needs.
+"""Run a decoder once, then only its upper layers again for every steering or patch: what a sweep at one layer needs.
 
-The layers below a steered one do not see it. So their output is kept from one plain pass, with the arguments that every
-upper layer was called with, and only the upper layers run again. Equal to adding the vector in a full pass (tests); where
+The layers below a changed one do not see it. So their output is kept from one plain pass, with the arguments that every
+upper layer was called with, and only the upper layers run again. Equal to a full pass with the change (tests); where
 the fifth of eight layers is steered, a vector costs three layers instead of eight.
 """
 
@@ -57,10 +57,16 @@ class PlainPass:
             return hidden + (vector if mask is None else vector * mask[..., None].to(hidden))
 
         first = min(vectors)
-        hidden = added(first, self._streams[first])
-        for index in range(first + 1, len(self._decoder.layers)):
-            hidden = _stream(self._decoder.layers[index](hidden, **self._arguments[index]))
-            if index in vectors:
-                hidden = added(index, hidden)
+        return self._resumed(
+            first, added(first, self._streams[first]), lambda index, hidden: added(index, hidden) if index in vectors else hidden
+        )
+
+    def again(self, after: int) -> Tensor:
+        """The last hidden state when the layers above `after` run once more, as they are by now: patched, for example."""
+        return self._resumed(after, self._streams[after], lambda _index, hidden: hidden)
+
+    def _resumed(self, after: int, hidden: Tensor, change: Callable[[int, Tensor], Tensor]) -> Tensor:
+        for index in range(after + 1, len(self._decoder.layers)):
+            hidden = change(index, _stream(self._decoder.layers[index](hidden, **self._arguments[index])))
         normed: Tensor = self._decoder.norm(hidden)
         return normed
