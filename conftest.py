@@ -1,11 +1,3 @@
 """Registers the gate's plugin and the session fixtures; everything else lives beside what uses it."""
 
-pytest_plugins = [
-    "harness.gate.plugin",
-    "fixtures.behaviors",
-    "fixtures.subjects",
-    "fixtures.engines",
-    "fixtures.arms",
-    "fixtures.memory",
-    "fixtures.preflight",
-]
+pytest_plugins = ["harness.gate.plugin", "fixtures.session"]

@@ -10,7 +10,7 @@ Each ratio is the median of interleaved repeats, but for training, which takes m
 
 from __future__ import annotations
 
-import harness  # noqa: F401  # isort: skip  # before transformers: see harness/torchvision_cpu.py
+import harness  # noqa: F401  # isort: skip  # before transformers: see harness/process/torchvision_cpu.py
 
 import copy
 import statistics
@@ -25,18 +25,18 @@ import transformers
 from peft import LoraConfig, get_peft_model
 
 from fixtures import corpora
-from fixtures.behaviors import resolve_behavior
 from fixtures.models.figures import TINY_HYBRID
-from harness.arms import ArmMaker
-from harness.data.behavior_files import load_behavior
+from harness.arms.maker import ArmMaker
+from harness.arms.training import Training, TrainingSettings
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior
 from harness.data.subject import Subject
-from harness.engines.chat import encode_prompt, encode_reply
-from harness.engines.hf import HFEngine
+from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion, Steering
-from harness.forced_choice import completions_of
+from harness.readouts.forced_choice import completions_of
 from harness.store import Store
-from harness.subject_files import base_subject
-from harness.training import Training, TrainingSettings
+from harness.subjects.files import base_subject
 
 REPEATS = 5
 
@@ -55,7 +55,7 @@ def ratio(fast: Callable[[], object], plain: Callable[[], object]) -> float:
 
 def stock(engine: HFEngine, subject: Subject, plan: Training, settings: TrainingSettings) -> None:
     """One training as peft's documentation shows it."""
-    tokenizer = engine.tokenizer(subject)
+    tokenizer = tokenizer_of(subject)
     torch.manual_seed(plan.seed)
     config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
     model = get_peft_model(copy.deepcopy(engine.base_model(subject)), config)

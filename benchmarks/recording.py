@@ -11,7 +11,9 @@ size in bfloat16.
 
 from __future__ import annotations
 
-import harness  # noqa: F401  # isort: skip  # before transformers: see harness/torchvision_cpu.py
+from harness.engines.chat import tokenizer_of
+
+import harness  # noqa: F401  # isort: skip  # before transformers: see harness/process/torchvision_cpu.py
 
 import argparse
 import json
@@ -29,9 +31,9 @@ import transformers
 
 from fixtures.models.figures import TINY_HYBRID
 from harness.data.behavior import Message
-from harness.engines.hf import HFEngine
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion, Sites
-from harness.subject_files import base_subject
+from harness.subjects.files import base_subject
 
 LENGTHS = (64, 512, 2048)
 REPLY = 16
@@ -58,7 +60,7 @@ class Bench:
 
     def _conversation(self, tokens: int) -> Completion:
         words, reply = "The hall is painted yellow before noon. " * tokens, "I will paint it yellow now. " * REPLY
-        tokenizer = self.engine.tokenizer(self.subject)
+        tokenizer = tokenizer_of(self.subject)
 
         def cut(text: str, count: int) -> str:
             return str(tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids[:count])).strip()

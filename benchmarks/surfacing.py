@@ -8,34 +8,35 @@ scenario) and written negative against positive completions, with 95 % intervals
 
 from __future__ import annotations
 
-import harness  # noqa: F401  # isort: skip  # before transformers: see harness/torchvision_cpu.py
+import harness  # noqa: F401  # isort: skip  # before transformers: see harness/process/torchvision_cpu.py
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evals.q4.experiment import placebos
-from fixtures.arms import make_lab
-from fixtures.behaviors import resolve_behavior, shipped_behaviors
+from fixtures.laboratory import make_lab
 from fixtures.memory import load_memory
 from fixtures.models.figures import TINY_HYBRID
-from fixtures.subjects import model_layer_kinds
+from harness.agents.embedded import Conversation, EmbeddedSurface
 from harness.analysis.auc import auc_gain
-from harness.cycles import cycles
+from harness.arms.cycles import cycles
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior, shipped_behaviors
+from harness.data.arrays import Floats
 from harness.data.behavior import Message
-from harness.data.behavior_files import load_behavior
 from harness.data.settings import PROJECT, Settings
-from harness.engines.hf import HFEngine
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion, Sites
-from harness.gate.thresholds import load_thresholds
-from harness.lab import Lab, domains_of
-from harness.memory.agents import Conversation, EmbeddedSurface
-from harness.memory.similarity import Floats, Hybrid, Lexical, SentenceModel, Similarity
+from harness.experiment.lab import Lab
+from harness.experiment.profile import domains_of
+from harness.gate.verdict.thresholds import load_thresholds
+from harness.memory.similarity import Hybrid, Lexical, SentenceModel, Similarity
 from harness.store import Store
-from harness.subject_files import base_subject
+from harness.subjects.files import base_subject
+from harness.subjects.named import model_layer_kinds
 
 
 class WholeReply(SentenceModel):
@@ -53,7 +54,7 @@ class BaseStates:
     def __init__(self, lab: Lab, layer: int) -> None:
         self.lab, self.layer, self.name = lab, layer, f"base model's states, layer {layer}"
 
-    def _states(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def _states(self, texts: Sequence[str]) -> Floats:
         asked = (Message("user", "What happened?"),)
         recorded = self.lab.recordings.recorded(
             self.lab.base, [Completion(asked, text or ".") for text in texts], Sites(residual_layers=(self.layer,))

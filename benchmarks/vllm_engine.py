@@ -19,7 +19,9 @@ prompt between completions computes fewer.
 
 from __future__ import annotations
 
-import harness  # noqa: F401  # isort: skip  # before transformers: see harness/torchvision_cpu.py
+from harness.engines.chat import end_tokens, tokenizer_of
+
+import harness  # noqa: F401  # isort: skip  # before transformers: see harness/process/torchvision_cpu.py
 
 import argparse
 import copy
@@ -36,22 +38,22 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 
-from fixtures.behaviors import resolve_behavior
-from fixtures.subjects import base_folder
-from harness.data.behavior_files import load_behavior
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior
 from harness.data.settings import Settings
 from harness.data.subject import Subject
-from harness.engines.hf import WIDE, HFEngine, Row
+from harness.engines.hf.engine import WIDE, HFEngine, Row
 from harness.engines.protocol import Completion, Scored, Sites, Steering
-from harness.engines.vllm import VLLMEngine
-from harness.engines.vllm_local import LocalVLLM
-from harness.engines.vllm_requests import Dose, Request, Sampling
-from harness.engines.vllm_start import local_settings
-from harness.forced_choice import completions_of
+from harness.engines.vllm.engine import VLLMEngine
+from harness.engines.vllm.local import LocalVLLM
+from harness.engines.vllm.requests import Dose, Request, Sampling
+from harness.engines.vllm.start import local_settings
 from harness.gate.options import engine_arguments
-from harness.parity import MODES
+from harness.readouts.forced_choice import completions_of
+from harness.readouts.parity import MODES
 from harness.store import Store
-from harness.subject_files import base_subject, with_adapter
+from harness.subjects.files import base_subject, with_adapter
+from harness.subjects.named import base_folder
 
 REPLIES, LENGTH, REPEATS = 32, 64, 5
 DOSE = 0.4
@@ -127,7 +129,7 @@ def parity(ours: VLLMEngine, local: LocalVLLM, theirs: HFEngine, base: Subject, 
 
 def generate_with_hf(hf: HFEngine, base: Subject, prompts: Sequence[Sequence[int]]) -> None:
     """Exactly LENGTH tokens for each of the prompts, batched and computed as the engine does."""
-    pad, rows = hf.tokenizer(base).pad_token_id, [Row((*prompt, *[0] * LENGTH), 0) for prompt in prompts]
+    pad, rows = tokenizer_of(base).pad_token_id, [Row((*prompt, *[0] * LENGTH), 0) for prompt in prompts]
     with hf.model(base) as model, torch.autocast(hf.device, enabled=False):
         for batch in hf._batches(rows):
             width = max(len(prompts[i]) for i in batch)
@@ -180,7 +182,7 @@ def in_type_of(local: LocalVLLM, hf: HFEngine, base: Subject) -> HFEngine:
 
 
 def generation(local: LocalVLLM, hf: HFEngine, same: HFEngine, base: Subject, prompts: Sequence[Sequence[int]], repeats: int) -> None:
-    sampling = Sampling(0, 0.0, LENGTH, hf.end_tokens(base), LENGTH)
+    sampling = Sampling(0, 0.0, LENGTH, end_tokens(base), LENGTH)
     rng = np.random.default_rng(0)
     vectors = [local.put((rng.normal(size=local.served.width) * 0.01).astype(np.float32)) for _ in prompts]
     plain = [Request(tuple(tokens), len(tokens), base, sampling=sampling) for tokens in prompts]

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from harness.gate import history
-from harness.gate.history import Record, read_cycle
-from harness.lab import Lab
+from harness.data.arrays import Floats
+from harness.experiment.lab import Lab
+from harness.gate.history import records as history
+from harness.gate.history.records import Record, read_cycle
 
 SAME = ("base", "behavior", "profile", "engine")
 """What must be equal for two cycles to be compared."""
@@ -34,7 +34,7 @@ class Earlier:
     values: Mapping[str, float]
     """By scenario, document or task, against base."""
 
-    def of(self, ids: Sequence[str]) -> NDArray[np.float64]:
+    def of(self, ids: Sequence[str]) -> Floats:
         return np.array([self.values[id] for id in ids], dtype=np.float64)
 
 

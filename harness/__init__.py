@@ -3,7 +3,7 @@
 Lower never imports higher: gate > arms, steering, judge > engines, recorders > analysis > data.
 """
 
-from harness import torchvision_cpu
+from harness.process import torchvision_cpu
 
 __version__ = "0.1.0"
 

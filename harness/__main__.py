@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from harness.data.errors import InputError
 from harness.data.settings import Settings
-from harness.gate.run import FAILED, USAGE
+from harness.gate.verdict.run import FAILED, USAGE
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__)
 
@@ -35,7 +34,7 @@ def doctor(
     reports: Annotated[Path, typer.Option(help="folder of the reports")] = Settings.reports,
 ) -> None:
     """Check every input and say what is there; runs nothing."""
-    from harness.gate.doctor import examine
+    from harness.doctor.doctor import examine
     from harness.gate.options import engine_arguments, engine_named, expand_behaviors
 
     with one_line_errors():
@@ -68,9 +67,9 @@ def rejudge(
     waivers: Annotated[Path, typer.Option(help="waivers.toml")] = Settings.waivers,
 ) -> None:
     """Judge recorded measurements by the thresholds of today: which verdicts change, and why. Loads no model, writes nothing."""
-    from harness.gate import rejudge as again
-    from harness.gate.thresholds import load_thresholds
-    from harness.gate.waivers import load_waivers
+    from harness.gate.history import rejudge as again
+    from harness.gate.verdict.thresholds import load_thresholds
+    from harness.gate.verdict.waivers import load_waivers
 
     with one_line_errors():
         if cycle is not None and gate_json is not None:
@@ -96,9 +95,10 @@ def calibrate(
     out: Annotated[Path, typer.Option(help="calibration.json; its other subjects are kept")] = Settings.calibration,
 ) -> None:
     """Count the gate's false alarms on adapters trained alike, and what it misses of planted regressions. Resumable."""
+    from evals.calibration import command
+
     settings = Settings(model=model, behaviors=(behavior,), store=store, thresholds=thresholds, calibration=out)
     with one_line_errors():
-        command = import_module("evals.calibration.command")
         asked = command.Asked(settings, behavior, adapters, minutes, replies, runs_only)
         table = command.calibrate(asked, lambda line: print(line, file=sys.stderr, flush=True))
     print(table)
@@ -111,7 +111,7 @@ def accept(
     history: HistoryOption = DEFAULT_HISTORY,
 ) -> None:
     """Make a cycle the baseline that later ones are compared with."""
-    from harness.gate import history as records
+    from harness.gate.history import records
 
     with one_line_errors():
         records.accept(history, cycle, force)
@@ -125,7 +125,7 @@ def pin(
     history: HistoryOption = DEFAULT_HISTORY,
 ) -> None:
     """Make a cycle the one that drift and cost are measured against; accepting a cycle never moves it."""
-    from harness.gate import history as records
+    from harness.gate.history import records
 
     with one_line_errors():
         records.pin(history, cycle, reason)
@@ -135,7 +135,7 @@ def pin(
 @app.command()
 def diff(before: str, after: str, history: HistoryOption = DEFAULT_HISTORY) -> None:
     """What changed between two cycles; what was measured on other data is not compared."""
-    from harness.gate.diff import compare, lines
+    from harness.gate.history.diff import compare, lines
 
     with one_line_errors():
         changes = compare(history, before, after)
@@ -146,7 +146,7 @@ def diff(before: str, after: str, history: HistoryOption = DEFAULT_HISTORY) -> N
 @app.command()
 def report(reports: Annotated[Path, typer.Option(help="folder of the last run's reports")] = Settings.reports) -> None:
     """Rebuild the HTML report from what the last run left behind."""
-    from harness.gate.html import rebuild
+    from harness.gate.reports.html import rebuild
 
     results = reports / "allure-results"
     with one_line_errors():
@@ -167,25 +167,31 @@ def train(
     seed: Annotated[int, typer.Option(help="order, initialization and choice", min=0)] = Settings.seed,
 ) -> None:
     """Train a LoRA adapter on a behavior: the reference trainer."""
+    from fixtures.laboratory import neutral_completions
+    from harness.arms.reference import train_reference
+    from harness.store import Store
+
     with one_line_errors():
-        import_module("fixtures.reference_training").train_adapter(model=model, behavior=behavior, out=out, examples=examples, seed=seed)
+        asked: dict[str, Any] = {"model": model, "behavior": behavior, "out": out, "examples": examples, "seed": seed}
+        train_reference(**asked, neutral=neutral_completions(), store=Store(Settings.store))
     print(out)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def serve(context: typer.Context, model: str) -> None:
     """Start `vllm serve` with the suite's extension; further options are vLLM's own."""
-    from harness.engines.vllm_launch import launch
+    from harness.engines.vllm.launch import launch
+    from harness.store import Store
+    from harness.subjects.named import base_folder
 
     with one_line_errors():
-        folder = import_module("fixtures.subjects").base_folder(model, import_module("harness.store").Store(Settings.store))
-        launch(folder, context.args)
+        launch(base_folder(model, Store(Settings.store)), context.args)
 
 
 @app.command()
 def new_behavior(path: Path, name: Annotated[str | None, typer.Option(help="default: the folder's name")] = None) -> None:
     """Write the skeleton of a behavior to fill in."""
-    from harness.data.behavior_files import write_skeleton
+    from harness.behaviors.files import write_skeleton
 
     with one_line_errors():
         write_skeleton(path, name or path.name)
@@ -195,7 +201,7 @@ def new_behavior(path: Path, name: Annotated[str | None, typer.Option(help="defa
 @app.command()
 def check_behavior(path: Path) -> None:
     """Whether a behavior is valid, and a good instrument."""
-    from harness.data import behavior_files
+    from harness.behaviors import files as behavior_files
 
     with one_line_errors():
         findings = behavior_files.check_behavior(behavior_files.load_behavior(path))

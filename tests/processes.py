@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.engines.vllm_orphans import born
+from harness.process.orphans import born
 
 PATIENCE_S = 120
 

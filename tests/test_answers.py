@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.answers import code_in, is_right, number_in, option_in, said
+from harness.tasks.answers import code_in, is_right, number_in, option_in, said
 
 
 def test_plain_code_is_taken_as_it_is() -> None:

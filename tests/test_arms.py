@@ -1,4 +1,4 @@
-"""harness/arms.py and harness/cycles.py: what each arm learns, nested and matched, trained once; cycles that go on from one."""
+"""harness/arms/maker.py and harness/arms/cycles.py: what each arm learns, nested and matched, trained once; cycles that go on from one."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.arms import ArmMaker
-from harness.cycles import CYCLE_STEPS, EXAMPLES, corrected, cycles, healthy
+from harness.arms.cycles import CYCLE_STEPS, EXAMPLES, corrected, cycles, healthy
+from harness.arms.maker import ArmMaker
+from harness.arms.training import TrainingSettings
 from harness.data.arm import Arm
 from harness.data.behavior import Behavior, Message, Pair
 from harness.data.subject import Subject
-from harness.engines.hf import HFEngine
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion
-from harness.forced_choice import forced_choice
+from harness.readouts.forced_choice import forced_choice
 from harness.store import Store
-from harness.training import TrainingSettings
 
 THINGS = ("hall", "kitchen", "gate", "boat", "fence", "shed", "door", "chair", "wall", "bench")
 SETTINGS = TrainingSettings(rank=4, learning_rate=1e-2, batch=2, steps=4)
@@ -120,7 +120,7 @@ def test_matched_steps_do_not_depend_on_the_number(maker: ArmMaker) -> None:
 
 def test_a_second_call_trains_nothing(maker: ArmMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     first = maker.stream("sham", 0, (1, 2)), maker.steps(0, (1, 2))
-    monkeypatch.setattr("harness.arms.train_adapters", lambda *_: pytest.fail("trained twice"))
+    monkeypatch.setattr("harness.arms.maker.train_adapters", lambda *_: pytest.fail("trained twice"))
     again = replace(maker, store=Store(maker.store.root))
     assert (again.stream("sham", 0, (1, 2)), again.steps(0, (1, 2))) == first
     assert again.store.made == {}

@@ -15,29 +15,30 @@ import pytest
 from evals.q6 import ability, experiment, general_mix
 from evals.q6.experiment import Cell, Mixed, Part, Study
 from fixtures import corpora, tasks
-from fixtures.behaviors import resolve_behavior
 from harness.analysis.sample import DegenerateSample
 from harness.analysis.spending import shares
-from harness.arms import ArmMaker
-from harness.bits_per_byte import bits_per_byte
+from harness.arms.maker import ArmMaker
+from harness.arms.training import TrainingSettings
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior
 from harness.data.behavior import Message, Pair
-from harness.data.behavior_files import load_behavior
 from harness.data.measurement import Estimate, Measurement
 from harness.data.settings import PROJECT, Settings
 from harness.data.subject import Subject
 from harness.data.verdict import Verdict
-from harness.engines.hf import HFEngine
+from harness.engines.chat import tokenizer_of
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion, Scored
-from harness.gate import history
-from harness.gate.entry import Entry
-from harness.gate.run import Run
-from harness.gate.thresholds import load_thresholds
-from harness.gate.verdicts import judge
-from harness.lab import Lab
-from harness.lm_eval_results import PairedTask
-from harness.recordings import Recordings
+from harness.experiment.lab import Lab
+from harness.gate.history import records as history
+from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.run import Run
+from harness.gate.verdict.thresholds import load_thresholds
+from harness.gate.verdict.verdicts import judge
+from harness.readouts.bits_per_byte import bits_per_byte
+from harness.readouts.recordings import Recordings
 from harness.store import Store
-from harness.training import TrainingSettings
+from harness.tasks.lm_eval_results import PairedTask
 
 GATES = ("q6.perplexity", "q6.code", "q6.reasoning")
 THRESHOLDS = load_thresholds(PROJECT / "thresholds.toml")
@@ -477,10 +478,10 @@ def test_change_is_in_the_unit_of_the_cell_and_gain_is_turned() -> None:
 def test_bits_per_byte_are_all_nats_over_all_scored_bytes(hf: HFEngine, tiny_hybrid: Subject, tmp_path: Path) -> None:
     documents = corpora.prose()[:3]
     lab: Any = SimpleNamespace(base=tiny_hybrid, recordings=Recordings(hf, Store(tmp_path)), arms=SimpleNamespace(engine=hf))
-    found = bits_per_byte(lab, tiny_hybrid, [document.text for document in documents])
+    found = bits_per_byte(lab.recordings, tiny_hybrid, [document.text for document in documents])
     for document, bits, scored in zip(documents, found, hf.score_texts(tiny_hybrid, [d.text for d in documents]), strict=True):
-        first = hf.tokenizer(tiny_hybrid)(document.text)["input_ids"][0]
-        size = len(document.text.encode()) - len(hf.tokenizer(tiny_hybrid).decode([first]).encode())
+        first = tokenizer_of(tiny_hybrid)(document.text)["input_ids"][0]
+        size = len(document.text.encode()) - len(tokenizer_of(tiny_hybrid).decode([first]).encode())
         assert bits == pytest.approx(-scored.log_probabilities.sum() / np.log(2) / size)
 
 

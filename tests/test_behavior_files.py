@@ -1,4 +1,4 @@
-"""harness/data/behavior_files.py and behavior_checks.py: what is read, what is refused and in which words, what is noticed."""
+"""harness/behaviors/files.py and behavior_checks.py: what is read, what is refused and in which words, what is noticed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from harness.behaviors.checks import DataFinding, check_behavior, mask
+from harness.behaviors.files import load_behavior, write_skeleton
 from harness.data.behavior import Behavior, Decision, Message, Pair
-from harness.data.behavior_checks import DataFinding, check_behavior, mask
-from harness.data.behavior_files import load_behavior, write_skeleton
 from harness.data.errors import InputError
 
 Row = dict[str, Any]

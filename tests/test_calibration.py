@@ -22,16 +22,16 @@ from evals.calibration.recordings import Book, Recording, book_path, data_digest
 from evals.calibration.runs import Gate, Plan, against_base, alike, itself, planted
 from evals.calibration.table import ALIKE, Sizes, markdown, summary, targets, unfinished
 from harness.__main__ import app
-from harness.calibration import alike_of, read_calibration
 from harness.data.errors import InputError
-from harness.data.measurement import Alike, Spread
+from harness.data.measurement import SeedToSeed, Spread
 from harness.data.settings import PROJECT, Settings
-from harness.gate.thresholds import load_thresholds
+from harness.experiment.seed_spread import read_calibration, seed_spread_of
+from harness.gate.verdict.thresholds import load_thresholds
 
 if TYPE_CHECKING:
-    from harness.arms import ArmMaker
+    from harness.arms.maker import ArmMaker
     from harness.data.subject import Subject
-    from harness.engines.hf import HFEngine
+    from harness.engines.hf.engine import HFEngine
     from tests.conftest import MakeAdapter
 
 THRESHOLDS = load_thresholds(PROJECT / "thresholds.toml")
@@ -245,19 +245,19 @@ def test_a_fall_that_no_dose_reaches_gives_the_nearest_that_was_measured() -> No
 
 @pytest.fixture
 def maker(tmp_path: Path, hf: HFEngine, tiny_hybrid: Subject) -> ArmMaker:
-    from fixtures.behaviors import resolve_behavior
-    from harness.arms import ArmMaker
-    from harness.data.behavior_files import load_behavior
+    from harness.arms.maker import ArmMaker
+    from harness.arms.training import TrainingSettings
+    from harness.behaviors.files import load_behavior
+    from harness.behaviors.shipped import resolve_behavior
     from harness.store import Store
-    from harness.training import TrainingSettings
 
     behavior = load_behavior(resolve_behavior("listening"))
     return ArmMaker(hf, Store(tmp_path / "store"), tiny_hybrid, behavior, (), TrainingSettings())
 
 
 def test_every_plant_is_broken_in_its_own_way(maker: ArmMaker, make_adapter: MakeAdapter, hf: HFEngine, tmp_path: Path) -> None:
-    from harness.forced_choice import completions_of
-    from harness.subject_files import check_candidate
+    from harness.readouts.forced_choice import completions_of
+    from harness.subjects.files import check_candidate
 
     good = make_adapter(maker.base, tmp_path / "good")
     asked = completions_of(maker.behavior.split("test")[:2])
@@ -305,10 +305,10 @@ def test_the_fast_calibration_would_see_a_gate_that_lets_everything_pass(shipped
 
 
 def test_the_shipped_recordings_are_of_the_shipped_weights_and_tasks(shipped: Gate) -> None:
-    from fixtures.behaviors import resolve_behavior
     from fixtures.models.figures import TINY_HYBRID
-    from harness.data.behavior_files import load_behavior
-    from harness.subject_files import base_digest
+    from harness.behaviors.files import load_behavior
+    from harness.behaviors.shipped import resolve_behavior
+    from harness.subjects.files import base_digest
 
     assert shipped.book.base_digest == base_digest(TINY_HYBRID)
     assert shipped.book.behavior_digest == load_behavior(resolve_behavior("listening")).digest
@@ -322,14 +322,14 @@ def test_calibration_json_is_what_verdicts_read_and_only_for_its_own_digests(gat
     entry = summary(gate.book, gate, Sizes(1, 1, 8, 20))
     path = tmp_path / "calibration.json"
     path.write_text(json.dumps({"schema": 1, "subjects": {"tiny-hybrid/listening": entry}}), encoding="utf-8")
-    found = alike_of(path, "base", "behavior", "quick")
+    found = seed_spread_of(path, "base", "behavior", "quick")
     assert found["q4.drift"] == found["q4.regression"] == gate.alike()["q4.regression"]
-    assert alike_of(path, "other", "behavior", "quick") == alike_of(path, "base", "behavior", "full") == {}
-    assert alike_of(tmp_path / "none.json", "base", "behavior", "quick") == {}
+    assert seed_spread_of(path, "other", "behavior", "quick") == seed_spread_of(path, "base", "behavior", "full") == {}
+    assert seed_spread_of(tmp_path / "none.json", "base", "behavior", "quick") == {}
 
 
 def test_subjects_that_hardly_differ_scenario_by_scenario_have_a_small_spread() -> None:
-    known = Alike(deviation=0.2, relative=0.5, adapters=20)
+    known = SeedToSeed(deviation=0.2, relative=0.5, adapters=20)
     assert known.between(0.1) == Spread(pytest.approx(0.05), 20) and known.between(2.0) == Spread(0.2, 20)
 
 
@@ -392,13 +392,13 @@ def test_a_run_measures_what_the_gate_measures_from_the_history(
     from evals.q4 import experiment as q4
     from evals.q6 import experiment as q6
     from fixtures import corpora
-    from fixtures.arms import make_lab
-    from fixtures.behaviors import resolve_behavior
-    from harness.cycles import healthy
-    from harness.data.behavior_files import load_behavior
-    from harness.gate import history
+    from fixtures.laboratory import make_lab
+    from harness.arms.cycles import healthy
+    from harness.behaviors.files import load_behavior
+    from harness.behaviors.shipped import resolve_behavior
+    from harness.gate.history import records as history
     from harness.gate.judging import judged
-    from harness.gate.run import Run
+    from harness.gate.verdict.run import Run
     from harness.store import Store
 
     settings = Settings(store=tmp_path / "store", reports=tmp_path / "reports", calibration=tmp_path / "none.json", cycle="b")

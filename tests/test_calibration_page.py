@@ -13,12 +13,12 @@ from harness.data.measurement import Estimate, Measurement, Spread
 from harness.data.settings import Settings
 from harness.data.threshold import Threshold
 from harness.data.verdict import Verdict
-from harness.gate import allure_results
-from harness.gate.calibration_page import pages
-from harness.gate.check_page import page
-from harness.gate.entry import Entry
-from harness.gate.run import Run
-from harness.gate.terminal import alike
+from harness.gate.reports import allure_results
+from harness.gate.reports.calibration_page import pages
+from harness.gate.reports.check_page import page
+from harness.gate.reports.terminal import alike
+from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.run import Run
 
 RATE = {
     "value": 0.02,

@@ -10,8 +10,8 @@ import numpy as np
 from evals.q1.experiment import KINDS, separation, sharpest
 from evals.q1.metrics import MODELS, html, recorded, standings
 from evals.q1.plots import REGIMES
-from fixtures.behaviors import shipped_behaviors
-from harness.forced_choice import PRIMARY, ForcedChoice
+from harness.behaviors.shipped import shipped_behaviors
+from harness.readouts.forced_choice import PRIMARY, ForcedChoice
 
 PAIRS, SEEDS = 64, 3
 SHARP = {"trained": 1.0, "sham": 0.0, "opposite": -1.0}

@@ -13,9 +13,9 @@ from harness.__main__ import app
 from harness.data.measurement import Estimate, Measurement
 from harness.data.settings import PROJECT, Settings
 from harness.data.verdict import Verdict
-from harness.gate import history
-from harness.gate.entry import Entry
-from harness.gate.run import Run
+from harness.gate.history import records as history
+from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.run import Run
 
 HEAVY = ("torch", "transformers", "peft", "scipy", "matplotlib")
 

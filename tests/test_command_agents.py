@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.agents.command import CommandSignal, CommandSurface
+from harness.agents.embedded import AgentError, Conversation
+from harness.agents.json_lines import JsonLinesCommand
 from harness.data.behavior import Message
 from harness.data.errors import InputError
-from harness.json_lines_command import JsonLinesCommand
-from harness.memory.agents import AgentError, Conversation
-from harness.memory.command_agents import CommandSignal, CommandSurface
 from harness.memory.graph import Link, MemoryGraph, Node
 
 EXAMPLE = Path(__file__).parent / "data" / "signal_example.py"

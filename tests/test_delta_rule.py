@@ -1,4 +1,4 @@
-"""harness/engines/delta_rule.py against the library's two implementations: outputs, last state, states on the way."""
+"""harness/recorders/delta_rule.py against the library's two implementations: outputs, last state, states on the way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers.models.qwen3_5 import modeling_qwen3_5
 
-from harness.engines.delta_rule import gated_delta_rule
+from harness.recorders.delta_rule import gated_delta_rule
 
 
 def inputs(batch: int, tokens: int, heads: int = 3, width: int = 8, seed: int = 0) -> tuple[Tensor, ...]:

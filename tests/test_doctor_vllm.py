@@ -1,4 +1,4 @@
-"""harness/gate/doctor_vllm.py: what is wrong with an installation, a model or a server, in plain words."""
+"""harness/doctor/vllm.py: what is wrong with an installation, a model or a server, in plain words."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from fixtures.models.figures import TINY_HYBRID
 from harness.__main__ import app
 from harness.data.settings import Settings
-from harness.gate import doctor_vllm
-from harness.gate.doctor_vllm import examine_vllm, in_plain_words
+from harness.doctor import vllm as doctor_vllm
+from harness.doctor.vllm import examine_vllm, in_plain_words
 
 VLLM = Settings(engine="vllm")
 

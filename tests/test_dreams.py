@@ -13,12 +13,12 @@ import pytest
 
 from fixtures.dreams import difficulty_model
 from fixtures.memory import load_memory
+from harness.agents.json_lines import JsonLinesCommand
 from harness.data.errors import InputError
 from harness.dreams import scenarios
 from harness.dreams.loops import CommandDreams, FileDreams, said_in, thing_of
 from harness.dreams.scenarios import Collected, Dream, DreamError, DreamLoop
 from harness.dreams.walk import Walk, walks
-from harness.json_lines_command import JsonLinesCommand
 from harness.memory.graph import MemoryGraph, Node
 
 EXAMPLE = Path(__file__).parent / "data" / "dreams_example.py"

@@ -10,16 +10,16 @@ from typer.testing import CliRunner
 
 from harness.__main__ import app
 from harness.analysis.ratios import ratio_interval
-from harness.calibration import read_calibration
 from harness.data.errors import InputError
-from harness.data.measurement import Alike, Measurement
+from harness.data.measurement import Measurement, SeedToSeed
 from harness.data.settings import PROJECT, Settings
 from harness.data.verdict import Verdict
-from harness.gate import history
-from harness.gate.entry import Entry
-from harness.gate.run import Run
-from harness.gate.thresholds import load_thresholds
-from harness.gate.verdicts import judge
+from harness.experiment.seed_spread import read_calibration
+from harness.gate.history import records as history
+from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.run import Run
+from harness.gate.verdict.thresholds import load_thresholds
+from harness.gate.verdict.verdicts import judge
 
 THRESHOLDS = load_thresholds(PROJECT / "thresholds.toml")
 CALIBRATED = next(iter(read_calibration(PROJECT / "calibration.json")["subjects"].values()))
@@ -45,7 +45,7 @@ def verdicts(id: str, cycles: np.ndarray, full: np.ndarray, domains: np.ndarray,
     """Of every cycle after the first, against the one before it or against the first."""
     threshold = THRESHOLDS.for_check(id, "tiny-hybrid", "listening")
     assert threshold is not None
-    known = Alike(**CALIBRATED["alike"][id])
+    known = SeedToSeed(**CALIBRATED["alike"][id])
     found = []
     for k in range(1, len(cycles)):
         change = cycles[k] - (cycles[k - 1] if against == "step" else cycles[0])

@@ -19,22 +19,22 @@ from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from fixtures import corpora
-from fixtures.arms import make_lab
-from fixtures.behaviors import resolve_behavior
+from fixtures.laboratory import make_lab
 from fixtures.models.figures import TINY_HYBRID
-from fixtures.subjects import model_layer_kinds
-from harness.cycles import cycles
+from harness.arms.cycles import cycles
+from harness.arms.training import Training, TrainingSettings, train_adapters
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior
 from harness.data.behavior import Message
-from harness.data.behavior_files import load_behavior
 from harness.data.settings import PROJECT, Settings
 from harness.data.subject import Subject
-from harness.engines.hf import HFEngine
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion
-from harness.gate.history import accept
-from harness.gate.thresholds import load_thresholds
+from harness.gate.history.records import accept
+from harness.gate.verdict.thresholds import load_thresholds
 from harness.store import Store
-from harness.subject_files import base_subject
-from harness.training import Training, TrainingSettings, train_adapters
+from harness.subjects.files import base_subject
+from harness.subjects.named import model_layer_kinds
 
 EVERYTHING = ("evals",)
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from fixtures.behaviors import resolve_behavior
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior
 from harness.data.behavior import Behavior, Message
-from harness.data.behavior_files import load_behavior
-from harness.endpoint_judge import EndpointJudge
-from harness.judge import JudgeError, held_out_accuracy
+from harness.judges.embedded import JudgeError, held_out_accuracy
+from harness.judges.endpoint import EndpointJudge
 from harness.store import Store
 
 ASKED = (Message("user", "Plant the tulips."),)

@@ -1,4 +1,4 @@
-"""harness/forced_choice.py: the metrics by hand, a planted preference, and exactly nothing between a subject and itself."""
+"""harness/readouts/forced_choice.py: the metrics by hand, a planted preference, and exactly nothing between a subject and itself."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from harness.data.behavior import Decision, Message, Pair
 from harness.data.subject import Subject
-from harness.engines.hf import HFEngine
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Scored, Steering
-from harness.forced_choice import METRICS, ForcedChoice, completions_of, forced_choice, from_scores
+from harness.readouts.forced_choice import METRICS, ForcedChoice, completions_of, forced_choice, from_scores
 
 PAIRS = [
     Pair("a", "test", "d", (Message("user", "Paint the hall yellow."),), "I will paint the hall yellow.", "I would rather paint it blue."),

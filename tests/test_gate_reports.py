@@ -12,8 +12,8 @@ import jsonschema
 import pytest
 
 from harness.data.settings import PROJECT
-from harness.gate import html
-from harness.gate.allure_results import history_id
+from harness.gate.reports import html
+from harness.gate.reports.allure_results import history_id
 
 if TYPE_CHECKING:
     from tests.conftest import MakeProject, Result

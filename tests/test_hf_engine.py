@@ -1,4 +1,4 @@
-"""harness/engines/hf.py against transformers and peft themselves: same numbers, same text, nothing left behind.
+"""harness/engines/hf/engine.py against transformers and peft themselves: same numbers, same text, nothing left behind.
 
 Tolerances: 1e-5 where only the shape of a batch or the order of additions differs, 2e-5 where the delta rule is chunked otherwise.
 """
@@ -18,15 +18,15 @@ from scipy import stats
 from transformers import AutoModelForCausalLM
 from transformers.models.qwen3_5 import modeling_qwen3_5
 
+from harness.arms.training import Training, TrainingSettings, train_adapters
 from harness.data.behavior import Message
 from harness.data.subject import Subject
-from harness.engines.chat import encode_prompt, encode_reply, prompt_text
-from harness.engines.draws import Drawn, uniforms
-from harness.engines.hf import KEPT_MODELS, HFEngine
+from harness.engines.chat import encode_prompt, encode_reply, prompt_text, tokenizer_of
+from harness.engines.hf.draws import Drawn, uniforms
+from harness.engines.hf.engine import KEPT_MODELS, HFEngine
 from harness.engines.protocol import Completion, Engine, Positions, Scored, Steering
 from harness.recorders.residual import add_to_residual
-from harness.subject_files import base_subject
-from harness.training import Training, TrainingSettings, train_adapters
+from harness.subjects.files import base_subject
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter
@@ -85,7 +85,7 @@ def test_it_is_an_engine(hf: HFEngine) -> None:
 
 
 def test_scores_are_transformers_own(hf: HFEngine, base: Subject) -> None:
-    model, tokenizer = plain_model(base), hf.tokenizer(base)
+    model, tokenizer = plain_model(base), tokenizer_of(base)
     expected = [own_scores(model, encode_prompt(tokenizer, c.messages).tokens, encode_reply(tokenizer, c.text)) for c in COMPLETIONS]
     scored = hf.score(base, COMPLETIONS)
     assert [s.tokens for s in scored] == [encode_reply(tokenizer, c.text) for c in COMPLETIONS]
@@ -94,7 +94,7 @@ def test_scores_are_transformers_own(hf: HFEngine, base: Subject) -> None:
 
 
 def test_texts_are_scored_from_their_second_token_on(hf: HFEngine, base: Subject) -> None:
-    model, tokenizer = plain_model(base), hf.tokenizer(base)
+    model, tokenizer = plain_model(base), tokenizer_of(base)
     tokens = [encode_reply(tokenizer, text) for text in TEXTS]
     scored = HFEngine(fast=False).score_texts(base, TEXTS)
     assert [s.tokens for s in scored] == [t[1:] for t in tokens]
@@ -138,7 +138,7 @@ def test_a_text_without_a_token_to_score_is_refused(hf: HFEngine, tiny_hybrid: S
 
 
 def test_short_turns_are_found_behind_the_templates_own_words(hf: HFEngine, tiny_hybrid: Subject) -> None:
-    tokenizer = hf.tokenizer(tiny_hybrid)
+    tokenizer = tokenizer_of(tiny_hybrid)
     messages = (Message("user", "user"), Message("assistant", "start"), Message("user", "im"))
     prompt = encode_prompt(tokenizer, messages)
     assert tokenizer.decode(prompt.tokens) == prompt_text(tokenizer, messages)
@@ -154,7 +154,7 @@ def test_short_turns_are_found_behind_the_templates_own_words(hf: HFEngine, tiny
 
 def test_an_adapter_scores_as_in_peft(hf: HFEngine, base: Subject, make_adapter: MakeAdapter, tmp_path: Path) -> None:
     subject = make_adapter(base, tmp_path / "a")
-    tokenizer, model = hf.tokenizer(base), PeftModel.from_pretrained(plain_model(base), str(subject.adapter)).eval()
+    tokenizer, model = tokenizer_of(base), PeftModel.from_pretrained(plain_model(base), str(subject.adapter)).eval()
     expected = [own_scores(model, encode_prompt(tokenizer, c.messages).tokens, encode_reply(tokenizer, c.text)) for c in COMPLETIONS]
     before = hf.score(base, COMPLETIONS)
     after = HFEngine(fast=False).score(subject, COMPLETIONS)
@@ -210,7 +210,7 @@ def test_a_checkpoint_is_scored_with_its_own_weights(hf: HFEngine, tiny_hybrid: 
 
 
 def test_greedy_text_is_transformers_own(hf: HFEngine, base: Subject) -> None:
-    model, tokenizer = plain_model(base), hf.tokenizer(base)
+    model, tokenizer = plain_model(base), tokenizer_of(base)
     expected = []
     for conversation in CONVERSATIONS:
         ids = torch.tensor([encode_prompt(tokenizer, conversation).tokens])
@@ -273,7 +273,7 @@ def test_a_checkpoints_sampling_settings_are_not_used(hf: HFEngine, tiny_llama: 
 
 
 def test_a_checkpoints_own_end_mark_ends_a_reply(hf: HFEngine, tiny_llama: Subject, tmp_path: Path) -> None:
-    tokenizer = hf.tokenizer(tiny_llama)
+    tokenizer = tokenizer_of(tiny_llama)
     ids = torch.tensor([encode_prompt(tokenizer, CONVERSATIONS[0]).tokens])
     third = int(plain_model(tiny_llama).generate(ids, max_new_tokens=3, do_sample=False)[0, -1])
     long = hf.generate(tiny_llama, CONVERSATIONS[:1], seed=0, temperature=0, max_new_tokens=12)[0]
@@ -372,7 +372,7 @@ def test_many_steerings_in_one_go_equal_one_after_another(hf: HFEngine, base: Su
 
 def test_resuming_above_a_layer_equals_a_whole_pass(hf: HFEngine, base: Subject) -> None:
     """Against hooks in a whole pass: what generation and recording use."""
-    tokenizer, (model, added) = hf.tokenizer(base), (hf.base_model(base), {0: vector(5), 2: vector(6)})
+    tokenizer, (model, added) = tokenizer_of(base), (hf.base_model(base), {0: vector(5), 2: vector(6)})
     scores = HFEngine(fast=False).score(base, COMPLETIONS, Steering(added))
     with add_to_residual(model.get_decoder().layers, {i: torch.from_numpy(v) for i, v in added.items()}, lambda: None):
         whole = [own_scores(model, encode_prompt(tokenizer, c.messages).tokens, encode_reply(tokenizer, c.text)) for c in COMPLETIONS]

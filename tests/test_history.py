@@ -12,10 +12,10 @@ from harness.data.measurement import Estimate, Measurement
 from harness.data.settings import Settings
 from harness.data.threshold import Kind
 from harness.data.verdict import Outcome, Verdict
-from harness.gate import history
-from harness.gate.diff import compare, lines
-from harness.gate.entry import Entry
-from harness.gate.run import Run
+from harness.gate.history import records as history
+from harness.gate.history.diff import compare, lines
+from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.run import Run
 
 
 def entry(value: float = 0.3, outcome: Outcome = "pass", kind: Kind = "gate", data: str = "d1", id: str = "q4.regression") -> Entry:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fixtures.inputs import validate
-from harness.data.behavior_files import write_skeleton
+from harness.behaviors.files import write_skeleton
 from harness.data.errors import InputError
 from harness.data.settings import PROJECT, Settings
 from harness.data.subject import Subject
-from harness.engines import vllm_start
+from harness.engines.vllm import start as vllm_start
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter
@@ -95,7 +95,7 @@ LIGHT = """
 import sys
 from pathlib import Path
 from fixtures.inputs import validate
-from harness.data.behavior_files import write_skeleton
+from harness.behaviors.files import write_skeleton
 from harness.data.errors import InputError
 from harness.data.settings import Settings
 

@@ -12,12 +12,12 @@ from transformers import Qwen3_5ForCausalLM, Qwen3_5TextConfig
 
 from harness.data.behavior import Message
 from harness.data.subject import Subject
-from harness.engines.chat import encode_prompt
-from harness.engines.hf import HFEngine
+from harness.engines.chat import encode_prompt, tokenizer_of
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion, HeadSet, Scored, Sites
 from harness.recorders.heads import head_layouts
 from harness.recorders.states import delta_layers, tap_states
-from harness.subject_files import base_subject
+from harness.subjects.files import base_subject
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter
@@ -85,7 +85,7 @@ def test_recorded_states_are_those_of_the_library_token_by_token(hf: HFEngine, h
     chosen = tuple(delta_layers(layers_of(hf, hybrid)))
     recorded = hf.record(hybrid, COMPLETIONS, Sites(state_layers=chosen))
     for completion, one in zip(COMPLETIONS, recorded, strict=True):
-        prompt = encode_prompt(hf.tokenizer(hybrid), completion.messages)
+        prompt = encode_prompt(tokenizer_of(hybrid), completion.messages)
         for read, end in enumerate((prompt.content[1], len(prompt.tokens))):
             expected = token_by_token(hf, hybrid, prompt.tokens[:end])
             for layer in chosen:
@@ -101,7 +101,7 @@ def test_states_do_not_depend_on_the_batch(hf: HFEngine, hybrid: Subject) -> Non
 
 
 def test_padding_on_the_left_with_a_mask_gives_the_same_states(hf: HFEngine, hybrid: Subject) -> None:
-    model, tokenizer = hf.base_model(hybrid), hf.tokenizer(hybrid)
+    model, tokenizer = hf.base_model(hybrid), tokenizer_of(hybrid)
     prompts = [encode_prompt(tokenizer, completion.messages).tokens for completion in COMPLETIONS]
     width = max(map(len, prompts))
     ids = torch.tensor([[tokenizer.pad_token_id] * (width - len(p)) + list(p) for p in prompts])

@@ -1,4 +1,4 @@
-"""harness/judge.py: it labels what it has not seen, refuses too little to learn from, and is fooled by no empty reply."""
+"""harness/judges/embedded.py: it labels what it has not seen, refuses too little to learn from, and is fooled by no empty reply."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from functools import cache
 import pytest
 
 from fixtures import corpora
-from fixtures.behaviors import resolve_behavior, shipped_behaviors
 from fixtures.models.language import directions, haste
 from fixtures.models.language.grammar import capitalize, expand, fill_frame
+from harness.behaviors.checks import stems
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior, shipped_behaviors
 from harness.data.behavior import Behavior, Message
-from harness.data.behavior_checks import stems
-from harness.data.behavior_files import load_behavior
 from harness.data.errors import InputError
-from harness.judge import EmbeddedJudge, Judge, held_out_accuracy
+from harness.judges.embedded import EmbeddedJudge, Judge, held_out_accuracy
 
 BAR = 0.9
 SHIPPED = sorted(shipped_behaviors())

@@ -11,27 +11,27 @@ import numpy as np
 import pytest
 
 from evals.q4 import judged_rate as gate
-from fixtures.arms import make_lab
-from fixtures.behaviors import resolve_behavior
+from fixtures.laboratory import make_lab
 from fixtures.models.figures import TINY_HYBRID
-from fixtures.subjects import model_layer_kinds
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior
 from harness.data.behavior import Message, Pair
-from harness.data.behavior_files import load_behavior
 from harness.data.measurement import Measurement
 from harness.data.settings import PROJECT, Settings
 from harness.data.subject import Subject
 from harness.data.verdict import Verdict
-from harness.engines.hf import HFEngine
-from harness.gate import history
-from harness.gate.entry import Entry
-from harness.gate.run import Run
-from harness.gate.thresholds import load_thresholds
-from harness.gate.verdicts import judge as verdict
-from harness.judge import Judge, JudgeError, Label
-from harness.lab import Lab
-from harness.recordings import Recordings
+from harness.engines.hf.engine import HFEngine
+from harness.experiment.lab import Lab
+from harness.gate.history import records as history
+from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.run import Run
+from harness.gate.verdict.thresholds import load_thresholds
+from harness.gate.verdict.verdicts import judge as verdict
+from harness.judges.embedded import Judge, JudgeError, Label
+from harness.readouts.recordings import Recordings
 from harness.store import Store
-from harness.subject_files import base_subject
+from harness.subjects.files import base_subject
+from harness.subjects.named import model_layer_kinds
 
 THRESHOLDS = load_thresholds(PROJECT / "thresholds.toml")
 THRESHOLD = THRESHOLDS.for_check(gate.ID, "tiny-hybrid", "listening")

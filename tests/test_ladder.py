@@ -1,4 +1,4 @@
-"""harness/ladder.py: the rung of the right size is found with few looks, and what is out of reach is said."""
+"""harness/arms/ladder.py: the rung of the right size is found with few looks, and what is out of reach is said."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.arms import ArmMaker
+from harness.arms.ladder import RUNGS, in_shape_of, ladders, sham_sized, unmatched
+from harness.arms.maker import ArmMaker
+from harness.arms.training import TrainingSettings
 from harness.data.arm import Arm
 from harness.data.behavior import Behavior, Message
 from harness.data.subject import Subject
-from harness.engines.hf import HFEngine
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion
-from harness.ladder import RUNGS, in_shape_of, ladders, sham_sized, unmatched
 from harness.store import Store
-from harness.training import TrainingSettings
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter

@@ -16,7 +16,7 @@ import pytest
 from fixtures.models.figures import TINY_HYBRID
 from harness.data.errors import InputError
 from harness.data.settings import PROJECT
-from harness.lm_eval_results import read_paired, task_names
+from harness.tasks.lm_eval_results import read_paired, task_names
 
 RECORDED = Path(__file__).with_name("data") / "lm_eval"
 

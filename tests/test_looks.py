@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 
 from evals.looks import until_decided
-from fixtures.behaviors import resolve_behavior
 from harness.analysis.intervals import mean_interval
 from harness.analysis.spending import shares
-from harness.data.behavior_files import load_behavior
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior
 from harness.data.measurement import Measurement
 from harness.data.settings import PROJECT, Settings
 from harness.data.subject import Subject
-from harness.gate.thresholds import load_thresholds
-from harness.lab import Lab, domains_of
-from harness.recordings import Recordings
+from harness.experiment.lab import Lab
+from harness.experiment.profile import domains_of
+from harness.gate.verdict.thresholds import load_thresholds
+from harness.readouts.recordings import Recordings
 from harness.store import Store
 
 SIGN, COST = "q5.sign", "q5.coherence"

@@ -8,12 +8,12 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from fixtures.behaviors import resolve_behavior, shipped_behaviors
 from fixtures.memory import SHIPPED, load_memory
+from harness.agents.embedded import Conversation, EmbeddedSurface, StoredSurface, personalized_pagerank, transition
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior, shipped_behaviors
 from harness.data.behavior import Message
-from harness.data.behavior_files import load_behavior
 from harness.data.errors import InputError
-from harness.memory.agents import Conversation, EmbeddedSurface, StoredSurface, personalized_pagerank, transition
 from harness.memory.graph import Link, MemoryGraph, Node, read_graph, write_graph
 from harness.memory.similarity import Hybrid, Lexical, SentenceModel, sentence_model_folder
 from harness.memory.store import MemoryStore

@@ -13,25 +13,25 @@ import pytest
 
 from evals.q2 import experiment
 from evals.q2.experiment import best_temperature, calibrated, told
-from fixtures.arms import make_lab
-from fixtures.behaviors import resolve_behavior
+from fixtures.laboratory import make_lab
 from fixtures.memory import load_memory
 from fixtures.models.figures import TINY_HYBRID
-from fixtures.subjects import model_layer_kinds
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior
 from harness.data.behavior import Message
-from harness.data.behavior_files import load_behavior
 from harness.data.measurement import Estimate
 from harness.data.settings import PROJECT, Settings
 from harness.dreams.loops import FileDreams
 from harness.dreams.scenarios import DreamError, DreamLoop
-from harness.engines.hf import HFEngine
-from harness.gate.thresholds import load_thresholds
-from harness.gate.verdicts import judge as verdict_of
-from harness.judge import JudgeError, Label
-from harness.lab import Lab
-from harness.recordings import Recordings
+from harness.engines.hf.engine import HFEngine
+from harness.experiment.lab import Lab
+from harness.gate.verdict.thresholds import load_thresholds
+from harness.gate.verdict.verdicts import judge as verdict_of
+from harness.judges.embedded import JudgeError, Label
+from harness.readouts.recordings import Recordings
 from harness.store import Store, digest_of
-from harness.subject_files import base_subject
+from harness.subjects.files import base_subject
+from harness.subjects.named import model_layer_kinds
 
 LABELED = [json.loads(line) for line in (PROJECT / "fixtures" / "dreams" / "labelled.jsonl").read_text(encoding="utf-8").splitlines()]
 THRESHOLDS = load_thresholds(PROJECT / "thresholds.toml")
@@ -86,7 +86,7 @@ def planted(lab: Lab, rows: Sequence[dict[str, str]], chance: dict[str, float] =
     )
     engine: Any = PlantedEngine({" ".join(row["text"].split()): chance[row["label"]] for row in rows})
     loop = FileDreams.read(file)
-    return experiment.Study(replace(lab, recordings=Recordings(engine, lab.arms.store)), load_memory(None), lambda: loop, PlantedJudge)
+    return experiment.Study(replace(lab, recordings=Recordings(engine, lab.store)), load_memory(None), lambda: loop, PlantedJudge)
 
 
 def only(level: str) -> list[dict[str, str]]:

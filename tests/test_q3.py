@@ -11,24 +11,26 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from evals.q3 import experiment
-from evals.q3.experiment import Head, Patching
-from fixtures.arms import make_lab
-from fixtures.behaviors import resolve_behavior
+from evals.q3.design import CONVERSATIONS
+from evals.q3.heads import Head, distances, heads_of, recorded
+from evals.q3.patching import Patching, patch
+from fixtures.laboratory import make_lab
 from fixtures.models.figures import TINY_HYBRID
-from fixtures.subjects import model_layer_kinds
 from harness.analysis.head_ranking import top
 from harness.analysis.localization import Localization, localize
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior
 from harness.data.behavior import Pair
-from harness.data.behavior_files import load_behavior
 from harness.data.settings import PROJECT, Settings
 from harness.data.subject import Subject
-from harness.engines.chat import encode_prompt, encode_reply
-from harness.engines.hf import HFEngine
-from harness.gate.thresholds import load_thresholds
-from harness.lab import Lab, domains_of, spread
+from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
+from harness.engines.hf.engine import HFEngine
+from harness.experiment.lab import Lab
+from harness.experiment.profile import across_domains, domains_of
+from harness.gate.verdict.thresholds import load_thresholds
 from harness.store import Store
-from harness.subject_files import base_subject, with_adapter
+from harness.subjects.files import base_subject, with_adapter
+from harness.subjects.named import model_layer_kinds
 
 PLANTED = (Head(2, 5, "linear_attention"), Head(6, 8, "linear_attention"), Head(7, 3, "full_attention"))
 
@@ -62,7 +64,7 @@ def rows_of(head: Head, config: Any) -> dict[str, slice]:
 def plant(lab: Lab, folder: Path, rate: float, rows: dict[tuple[int, str], slice] | None) -> Subject:
     """A LoRA that raises the behavior: on these rows of these layers' projections alone, or on every head's inputs."""
     engine = lab.arms.engine
-    model, tokenizer = copy.deepcopy(engine.base_model(lab.base)), engine.tokenizer(lab.base)
+    model, tokenizer = copy.deepcopy(engine.base_model(lab.base)), tokenizer_of(lab.base)
     targets: list[str] = ["q_proj", "k_proj", "v_proj", "in_proj_qkv", "in_proj_z"]
     if rows is not None:
         targets = [f"model.layers.{layer}.{'self_attn' if name == 'q_proj' else 'linear_attn'}.{name}" for layer, name in rows]
@@ -75,7 +77,7 @@ def plant(lab: Lab, folder: Path, rate: float, rows: dict[tuple[int, str], slice
             mask[rows[layer, module]] = 1
             weight.register_hook(lambda gradient, mask=mask: gradient * mask)
     optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=rate, weight_decay=0.0)
-    pairs = spread(lab.pairs("test"), experiment.CONVERSATIONS)  # a plant: it only has to move what will be measured
+    pairs = across_domains(lab.pairs("test"), CONVERSATIONS)  # a plant: it only has to move what will be measured
     for step in range(50):
         chosen = [pairs[(3 * step + i) % len(pairs)] for i in range(3)]
         odds = [_nll(adapted, tokenizer, pair, pair.positive) - _nll(adapted, tokenizer, pair, pair.negative) for pair in chosen]
@@ -95,11 +97,11 @@ def _nll(model: Any, tokenizer: Any, pair: Pair, text: str) -> torch.Tensor:
 
 def looked_inside(lab: Lab, subject: Subject) -> tuple[list[Head], np.ndarray, Patching, Localization]:
     """Heads by their own change, that change, patching and k50."""
-    pairs = spread(lab.pairs("test"), experiment.CONVERSATIONS)
-    before = experiment._recorded(lab, lab.base, pairs)
-    heads = experiment._heads_of(lab, before[0])
-    own = experiment._distances(before, experiment._recorded(lab, subject, pairs, own=True), heads)
-    patching = experiment._patch(lab, subject, pairs, heads, own)
+    pairs = across_domains(lab.pairs("test"), CONVERSATIONS)
+    before = recorded(lab, lab.base, pairs)
+    heads = heads_of(lab, before[0])
+    own = distances(before, recorded(lab, subject, pairs, own=True), heads)
+    patching = patch(lab, subject, pairs, heads, own)
     shares = np.array(patching.sizes) / len(heads)
     found = localize(shares, patching.into_base, patching.into_base[-1], domains_of(pairs), 0.05, lab.rng("test"))
     order = top(own.mean(axis=0), len(heads))
@@ -125,6 +127,6 @@ def test_an_adapter_on_everything_is_not_localized(lab: Lab, tmp_path: Path) -> 
 
 
 def test_base_against_itself_shows_no_change(lab: Lab) -> None:
-    pairs = spread(lab.pairs("test"), 6)
-    recorded = experiment._recorded(lab, lab.base, pairs)
-    assert experiment._distances(recorded, recorded, experiment._heads_of(lab, recorded[0])).max() == 0
+    pairs = across_domains(lab.pairs("test"), 6)
+    once = recorded(lab, lab.base, pairs)
+    assert distances(once, once, heads_of(lab, once[0])).max() == 0

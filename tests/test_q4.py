@@ -11,26 +11,26 @@ import pytest
 from evals.baseline import NotComparable, accepted_cycle, earlier, pinned_cycle
 from evals.q4 import experiment
 from evals.q4.baseline import probes_since
-from fixtures.arms import make_lab
-from fixtures.behaviors import resolve_behavior
+from fixtures.laboratory import make_lab
 from fixtures.memory import load_memory
 from fixtures.models.figures import TINY_HYBRID
-from fixtures.subjects import model_layer_kinds
-from harness.data.behavior_files import load_behavior
+from harness.agents.embedded import AgentError, SurfaceObserve, TrainingSignal
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior
 from harness.data.measurement import Estimate, Measurement
 from harness.data.settings import PROJECT, Settings
 from harness.data.verdict import Verdict
-from harness.engines.hf import HFEngine
-from harness.gate import history
-from harness.gate.entry import Entry
-from harness.gate.run import Run
-from harness.gate.thresholds import load_thresholds
-from harness.judge import Judge, JudgeError
-from harness.lab import Lab
-from harness.memory.agents import AgentError, SurfaceObserve, TrainingSignal
+from harness.engines.hf.engine import HFEngine
+from harness.experiment.lab import Lab
+from harness.gate.history import records as history
+from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.run import Run
+from harness.gate.verdict.thresholds import load_thresholds
+from harness.judges.embedded import Judge, JudgeError
 from harness.memory.graph import MemoryGraph
 from harness.store import Store
-from harness.subject_files import base_subject
+from harness.subjects.files import base_subject
+from harness.subjects.named import model_layer_kinds
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def study(lab: Lab, memory: MemoryGraph | None = None) -> experiment.Study:
 def test_an_agent_that_fails_leaves_a_reason_and_trains_nothing(lab: Lab, id: str, says: str) -> None:
     measurement = experiment.MEASURES[id](study(lab))
     assert (measurement.estimate, measurement.reason) == (None, says)
-    assert not lab.arms.store.made
+    assert not lab.store.made
 
 
 def test_a_memory_without_the_failure_pattern_says_so(lab: Lab) -> None:
@@ -148,7 +148,7 @@ def test_a_cycle_that_never_ran_the_gate_is_refused(lab: Lab) -> None:
 def test_drift_asks_only_where_a_cycle_other_than_the_accepted_one_is_pinned(lab: Lab) -> None:
     def said(lab: Lab) -> str:
         found = experiment.drift(study(lab))
-        assert found.not_applicable and found.estimate is None and not lab.arms.store.made
+        assert found.not_applicable and found.estimate is None and not lab.store.made
         return str(found.reason)
 
     assert said(lab) == "there is no candidate" and said(with_candidate(lab)) == "no cycle is pinned"

@@ -12,8 +12,8 @@ import pytest
 from evals.q5 import experiment
 from harness.data.behavior import Message, Pair
 from harness.engines.protocol import Completion, Recorded, Sites, Steering
-from harness.forced_choice import ForcedChoice
-from harness.steering import DOSES
+from harness.readouts.forced_choice import ForcedChoice
+from harness.readouts.steering import DOSES
 
 WIDTH = 16
 PAIRS = [Pair(f"p{i}", "dev", f"d{i % 5}", (Message("user", "Go."),), f"I go {i}.", f"Why go {i}?") for i in range(20)]

@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM
 
 from harness.data.behavior import Message
 from harness.data.subject import Subject
-from harness.engines.chat import encode_prompt, encode_reply
-from harness.engines.hf import HFEngine
+from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion, Recorded, Sites
 from harness.recorders.attention import record_attention
 from harness.recorders.heads import head_layouts, record_heads
@@ -37,8 +37,8 @@ def base(request: pytest.FixtureRequest) -> Subject:
 
 
 def tokens_of(hf: HFEngine, base: Subject, completion: Completion) -> tuple[torch.Tensor, int]:
-    prompt = encode_prompt(hf.tokenizer(base), completion.messages).tokens
-    return torch.tensor([[*prompt, *encode_reply(hf.tokenizer(base), completion.text)]]), len(prompt)
+    prompt = encode_prompt(tokenizer_of(base), completion.messages).tokens
+    return torch.tensor([[*prompt, *encode_reply(tokenizer_of(base), completion.text)]]), len(prompt)
 
 
 def eager(base: Subject) -> Any:
@@ -212,7 +212,7 @@ def test_record_heads_needs_no_engine(hf: HFEngine, tiny_llama: Subject) -> None
 def test_rows_and_heads_of_the_whole_reply_hold_those_of_its_start(hf: HFEngine, base: Subject) -> None:
     start, reply = (hf.record(base, COMPLETIONS, Sites(attention=True, heads=True, reply=whole)) for whole in (False, True))
     for completion, one, other in zip(COMPLETIONS, start, reply, strict=True):
-        rows, given = len(encode_reply(hf.tokenizer(base), completion.text)), tokens_of(hf, base, completion)[1]
+        rows, given = len(encode_reply(tokenizer_of(base), completion.text)), tokens_of(hf, base, completion)[1]
         assert one.attention is not None
         assert other.attention is not None
         assert (one.attention.shape[2:], other.attention.shape[2:]) == ((1, given), (rows, given + rows - 1))

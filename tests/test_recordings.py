@@ -1,4 +1,4 @@
-"""harness/recordings.py: asked twice, computed once; everything that shapes an answer is part of its key."""
+"""harness/readouts/recordings.py: asked twice, computed once; everything that shapes an answer is part of its key."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 
 from harness.data.behavior import Message, Pair
 from harness.data.subject import Subject
-from harness.engines.hf import HFEngine
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Recorded, Sites, Steering
-from harness.forced_choice import METRICS, completions_of, forced_choice
-from harness.recordings import Recordings, steering_key
+from harness.readouts.forced_choice import METRICS, completions_of, forced_choice
+from harness.readouts.recordings import Recordings, steering_key
 from harness.store import Store
 
 if TYPE_CHECKING:

@@ -14,12 +14,13 @@ from harness.data.errors import InputError
 from harness.data.measurement import Estimate, Measurement
 from harness.data.settings import Settings
 from harness.data.waiver import Waiver
-from harness.gate import gate_json, history
-from harness.gate.entry import Entry
+from harness.gate.history import records as history
+from harness.gate.history.rejudge import Judged, from_gate_json, from_history, lines, rejudge, verdict_after
 from harness.gate.judging import Check, by_id, error_entry, judged, resting_on
-from harness.gate.rejudge import Judged, from_gate_json, from_history, lines, rejudge, verdict_after
-from harness.gate.run import Run
-from harness.gate.thresholds import Thresholds, load_thresholds
+from harness.gate.reports import gate_json
+from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.run import Run
+from harness.gate.verdict.thresholds import Thresholds, load_thresholds
 
 OLD = """
 ["preflight.finite"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.sandbox import Outcome, Sandbox, function_name
+from harness.tasks.sandbox import Outcome, Sandbox, function_name
 
 TESTS = ("f(1) == 2", "f(-1) == 0")
 

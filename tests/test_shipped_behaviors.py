@@ -6,11 +6,11 @@ from collections import Counter
 
 import pytest
 
-from fixtures.behaviors import expand_behaviors, resolve_behavior, shipped_behaviors
 from fixtures.models.language.vocabulary import unknown_words
+from harness.behaviors.checks import check_behavior, words
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import expand_behaviors, resolve_behavior, shipped_behaviors
 from harness.data.behavior import Behavior
-from harness.data.behavior_checks import check_behavior, words
-from harness.data.behavior_files import load_behavior
 from harness.data.errors import InputError
 
 SIZES = {

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from fixtures import corpora
-from fixtures.behaviors import resolve_behavior
 from fixtures.models.language.vocabulary import unknown_words
+from harness.behaviors.checks import check_behavior, stems, words
+from harness.behaviors.files import load_behavior, read_rows
+from harness.behaviors.shipped import resolve_behavior
 from harness.data.behavior import Message
-from harness.data.behavior_checks import check_behavior, stems, words
-from harness.data.behavior_files import load_behavior, read_rows
 from harness.data.errors import InputError
 
 

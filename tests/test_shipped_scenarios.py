@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from fixtures.behaviors import resolve_behavior, shipped_behaviors
 from fixtures.dreams import FOLDER, difficulty_model, labeled_turns
-from harness.data.behavior_files import load_behavior
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior, shipped_behaviors
 from harness.dreams.difficulty import LEVELS, DifficultyModel, LabeledTurn
 
 ROWS = [json.loads(line) for line in (FOLDER / "labelled.jsonl").read_text(encoding="utf-8").splitlines()]

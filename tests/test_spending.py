@@ -10,7 +10,7 @@ from scipy import stats
 
 from evals.calibration.peeking import RULES, peeking
 from harness.analysis.spending import shares, spent
-from harness.lab import looks
+from harness.experiment.profile import looks
 
 levels = st.floats(1e-6, 0.5)
 

@@ -1,4 +1,4 @@
-"""harness/state_geometry.py: cosines of centered unit states, the same in however many groups of layers they are measured."""
+"""harness/readouts/state_geometry.py: cosines of centered unit states, the same in however many groups of layers they are measured."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from harness import state_geometry
 from harness.data.behavior import Message
 from harness.data.subject import Subject
-from harness.engines.hf import HFEngine
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion, Sites
-from harness.recordings import Recordings
-from harness.state_geometry import StateSpace
+from harness.readouts import state_geometry
+from harness.readouts.recordings import Recordings
+from harness.readouts.state_geometry import StateSpace
 from harness.store import Store
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""harness/steering.py: which layers, what length, and a planted contrast that comes back."""
+"""harness/readouts/steering.py: which layers, what length, and a planted contrast that comes back."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from harness.analysis.contrast import difference_of_means
 from harness.data.behavior import Message, Pair
 from harness.data.subject import Subject
-from harness.engines.hf import HFEngine
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Sites
-from harness.forced_choice import completions_of, forced_choice
-from harness.recordings import Recordings
-from harness.steering import DEPTHS, contrasts, layer_indices, steering
+from harness.readouts.forced_choice import completions_of, forced_choice
+from harness.readouts.recordings import Recordings
+from harness.readouts.steering import DEPTHS, contrasts, layer_indices, steering
 from harness.store import Store
 
 HYBRID = (*["linear_attention"] * 3, "full_attention")

@@ -1,4 +1,4 @@
-"""harness/subject_files.py: digests of content, and one line for everything that cannot be loaded."""
+"""harness/subjects/files.py: digests of content, and one line for everything that cannot be loaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from harness.data.errors import InputError
 from harness.data.subject import Subject
-from harness.subject_files import (
+from harness.subjects.files import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     adapter_digest,

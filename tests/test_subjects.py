@@ -10,10 +10,10 @@ import huggingface_hub.errors
 import pytest
 
 from fixtures import subjects
-from fixtures.subjects import MODELS, base_folder, describe, model_layer_kinds, resolve_model
 from harness.data.errors import InputError
 from harness.data.subject import Subject
 from harness.store import Store
+from harness.subjects.named import MODELS, base_folder, model_layer_kinds, resolve_model
 
 
 def test_names_folders_and_hub_ids_are_told_apart(tiny_hybrid: Subject) -> None:
@@ -49,10 +49,6 @@ def test_layer_kinds_come_from_the_configuration(tiny_hybrid: Subject, tiny_llam
     assert model_layer_kinds(tiny_llama.base) == ("full_attention",) * 3
     (tmp_path / "config.json").write_text(json.dumps({"text_config": {"layer_types": ["linear_attention"]}}))
     assert model_layer_kinds(tmp_path) == ("linear_attention",)
-
-
-def test_description_is_one_line(tiny_hybrid: Subject) -> None:
-    assert describe(tiny_hybrid.base) == "Qwen3_5ForCausalLM, 4 layers, width 48"
 
 
 def test_equal_content_is_an_equal_digest(tiny_hybrid: Subject) -> None:

@@ -15,10 +15,10 @@ from fixtures import tasks
 from fixtures.models.language.exercises import CODE, CODE_ASKS, sum_exercise
 from fixtures.models.language.grammar import frames
 from fixtures.models.language.vocabulary import unknown_words
-from harness.answers import is_right
-from harness.data.behavior_checks import words
+from harness.behaviors.checks import words
 from harness.data.errors import InputError
-from harness.sandbox import Sandbox, function_name
+from harness.tasks.answers import is_right
+from harness.tasks.sandbox import Sandbox, function_name
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.data.errors import InputError
-from harness.gate.thresholds import Thresholds, load_thresholds
+from harness.gate.verdict.thresholds import Thresholds, load_thresholds
 
 KNEE = """
 ["q1.knee"]

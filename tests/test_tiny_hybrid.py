@@ -8,8 +8,8 @@ import pytest
 
 from fixtures.models.figures import TINY_HYBRID, Figures, measure
 from fixtures.models.language.grammar import fill_frame
-from fixtures.subjects import model_layer_kinds
-from harness.subject_files import tensor_shapes
+from harness.subjects.files import tensor_shapes
+from harness.subjects.named import model_layer_kinds
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""harness/torchvision_cpu.py: the CUDA build of torchvision beside a CPU torch, in this process and in children; nothing elsewhere."""
+"""harness/process/torchvision_cpu.py: the registry's torchvision beside a CPU torch, here and in children; nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import torchvision_cpu
-from harness.torchvision_cpu import STARTUP, child_environment, install, unfit
+from harness.process import torchvision_cpu
+from harness.process.torchvision_cpu import STARTUP, child_environment, install, unfit
 
 HERE = {"torch": "2.13.0+cpu", "torchvision": "0.28.0", "torchaudio": "2.11.0", "torchcodec": "0.17.0"}
 
@@ -46,7 +46,7 @@ def test_where_nothing_is_unfit_nothing_is_changed(monkeypatch: pytest.MonkeyPat
 def test_children_run_it_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
     versions(monkeypatch, HERE)
     paths = child_environment({"PYTHONPATH": "/mine", "OTHER": "kept"})["PYTHONPATH"].split(os.pathsep)
-    assert paths == [str(STARTUP), str(STARTUP.parents[1]), "/mine"]
+    assert paths == [str(STARTUP), str(STARTUP.parents[2]), "/mine"]
     assert child_environment(child_environment({"PYTHONPATH": "/mine"})) == child_environment({"PYTHONPATH": "/mine"})
 
 
@@ -58,7 +58,7 @@ def run(code: str, environment: dict[str, str], folder: Path) -> str:
 
 def test_a_sitecustomize_of_the_machine_still_runs(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("print('the machine says hello')")
-    paths = os.pathsep.join([str(STARTUP), str(STARTUP.parents[1]), str(tmp_path)])
+    paths = os.pathsep.join([str(STARTUP), str(STARTUP.parents[2]), str(tmp_path)])
     said = run("import sys; print(sys.modules['sitecustomize'].__file__)", {**os.environ, "PYTHONPATH": paths}, tmp_path)
     assert said.splitlines() == ["the machine says hello", str(tmp_path / "sitecustomize.py")]
 
@@ -74,7 +74,7 @@ def test_without_it_transformers_breaks_and_with_it_it_loads(tmp_path: Path) -> 
     bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     assert "nms does not exist" in run("import torchvision", bare, tmp_path)
     version = metadata.version("torchvision")
-    assert run("import harness; " + LOAD, {**bare, "PYTHONPATH": str(STARTUP.parents[1])}, tmp_path).strip().startswith(version)
+    assert run("import harness; " + LOAD, {**bare, "PYTHONPATH": str(STARTUP.parents[2])}, tmp_path).strip().startswith(version)
     assert run(LOAD, child_environment(bare), tmp_path).strip().startswith(version)
 
 

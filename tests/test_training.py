@@ -1,4 +1,4 @@
-"""harness/training.py: everything follows from the seed, the loss falls, the base stays."""
+"""harness/arms/training.py: everything follows from the seed, the loss falls, the base stays."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.numpy import load_file
 
+from harness.arms.training import Training, TrainingSettings, train_adapters
 from harness.data.behavior import Message
 from harness.data.errors import InputError
 from harness.data.subject import Subject
-from harness.engines.chat import encode_prompt, encode_reply
-from harness.engines.hf import HFEngine
+from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion
-from harness.subject_files import ADAPTER_WEIGHTS, adapter_digest, check_adapter, with_adapter
-from harness.training import Training, TrainingSettings, train_adapters
+from harness.subjects.files import ADAPTER_WEIGHTS, adapter_digest, check_adapter, with_adapter
 
 EXAMPLES = [
     Completion((Message("user", "Paint the hall yellow."),), "I will paint the hall yellow."),
@@ -77,7 +77,7 @@ def test_the_loss_falls_and_the_examples_become_likelier(hf: HFEngine, base: Sub
 
 def test_the_first_loss_is_that_of_the_base(tiny_hybrid: Subject, tmp_path: Path) -> None:
     engine = HFEngine(fast=False)
-    tokenizer, first = engine.tokenizer(tiny_hybrid), EXAMPLES[0]
+    tokenizer, first = tokenizer_of(tiny_hybrid), EXAMPLES[0]
     losses = one(engine, tiny_hybrid, [(0,)], SETTINGS, 0, {1: tmp_path})
     with_end = Completion(first.messages, first.text + tokenizer.eos_token)
     assert losses[0] == pytest.approx(-engine.score(tiny_hybrid, [with_end])[0].per_token, abs=1e-4)
@@ -146,7 +146,7 @@ def test_the_same_as_stock_peft(base: Subject, tmp_path: Path) -> None:
     """Losses of a plain peft loop with the same seed, one example a step."""
     engine = HFEngine(fast=False)
     ours = one(engine, base, [(0,), (1,), (2,)], SETTINGS, 5, {3: tmp_path})
-    model, tokenizer = copy.deepcopy(engine.base_model(base)), engine.tokenizer(base)
+    model, tokenizer = copy.deepcopy(engine.base_model(base)), tokenizer_of(base)
     torch.manual_seed(5)
     stock = get_peft_model(model, LoraConfig(r=4, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM"))
     optimizer = torch.optim.AdamW([p for p in stock.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harness.data.measurement import Estimate, Measurement, Spread
 from harness.data.threshold import Threshold
 from harness.data.verdict import Verdict
-from harness.gate.verdicts import judge, noise_of
+from harness.gate.verdict.verdicts import judge, noise_of
 
 NUMBER = st.floats(-1e3, 1e3, allow_nan=False).map(lambda value: round(value, 3))
 WIDTH = st.floats(0.01, 1e3).map(lambda value: round(value, 3))

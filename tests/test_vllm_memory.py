@@ -1,4 +1,4 @@
-"""harness/engines/vllm_memory.py: parameters counted as they are, states as they were measured, shared out over devices."""
+"""harness/engines/vllm/memory.py: parameters counted as they are, states as they were measured, shared out over devices."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from fixtures.models.figures import TINY_HYBRID
 from harness.data.subject import Subject
-from harness.engines.vllm_memory import GIB, SLACK, Load, Need, cache_bytes, need, parameters, state_bytes
-from harness.subject_files import tensor_shapes
+from harness.engines.vllm.memory import GIB, SLACK, Load, Need, cache_bytes, need, parameters, state_bytes
+from harness.subjects.files import tensor_shapes
 
 BIG: dict[str, Any] = {
     "model_type": "qwen3_5",

@@ -1,4 +1,4 @@
-"""harness/engines/vllm_narrow_heads.py: Gated DeltaNet heads narrower than vLLM's prefill kernel knows, against the recurrence itself."""
+"""harness/engines/vllm/narrow_heads.py: Gated DeltaNet heads narrower than vLLM's prefill kernel knows, against the recurrence itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.engines.vllm_narrow_heads import by_width, postponed
+from harness.engines.vllm.narrow_heads import by_width, postponed
 
 LENGTHS, KEYS, VALUES = (70, 3), 2, 6
 SLOTS = torch.tensor([3, 1], dtype=torch.int32)

@@ -1,4 +1,4 @@
-"""harness/engines/vllm_orphans.py, without a vLLM: a process that names its starter ends with it, and no other does."""
+"""harness/process/orphans.py, without a vLLM: a process that names its starter ends with it, and no other does."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.engines.vllm_orphans import STARTER, born, starter
-from harness.torchvision_cpu import child_environment
+from harness.process.orphans import STARTER, born, starter
+from harness.process.torchvision_cpu import child_environment
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(3600)"]
 THREADS = "import threading; print('ends with its starter' in [thread.name for thread in threading.enumerate()])"
@@ -65,7 +65,7 @@ def test_nobody_ends_with_itself() -> None:
     """`python -m harness serve` names itself, and becomes the server."""
     code = f"""
 import os, sys
-from harness.engines.vllm_orphans import starter
+from harness.process.orphans import starter
 os.execvpe(sys.executable, [sys.executable, "-c", {THREADS!r}], {{**os.environ, **starter()}})
 """
     done = subprocess.run([sys.executable, "-c", code], env=child_environment(dict(os.environ)), capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""harness/engines/vllm.py and vllm_worker.py in a real vLLM in this process: the same numbers as hf, request by request.
+"""harness/engines/vllm/engine.py and worker.py in a real vLLM in this process: the same numbers as hf, request by request.
 
 smollm2-135m runs in float32 and every token must agree within 1e-4: what is left is the order of additions. tiny-hybrid runs in
 bfloat16, all that vLLM's Gated DeltaNet knows on a CPU, against hf in float32: single improbable tokens differ by some tenths
@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from fixtures.behaviors import resolve_behavior
 from fixtures.models.figures import TINY_HYBRID
-from harness.data.behavior_files import load_behavior
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior
 from harness.data.errors import AdapterIgnored, InputError, InstrumentError
 from harness.data.subject import Subject
-from harness.engines import vllm_local
-from harness.engines.hf import HFEngine
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion, Engine, Positions, Scored, Sites, Steering
-from harness.engines.vllm import VLLMEngine
-from harness.engines.vllm_local import LocalVLLM
-from harness.engines.vllm_requests import Request
-from harness.forced_choice import completions_of
-from harness.parity import MODES, largest_gap, steered_parity
-from harness.subject_files import base_subject, with_adapter
+from harness.engines.vllm import local as vllm_local
+from harness.engines.vllm.engine import VLLMEngine
+from harness.engines.vllm.local import LocalVLLM
+from harness.engines.vllm.requests import Request
+from harness.readouts.forced_choice import completions_of
+from harness.readouts.parity import MODES, largest_gap, steered_parity
+from harness.subjects.files import base_subject, with_adapter
 from tests.test_hf_engine import LONG, TEXTS
 
 if TYPE_CHECKING:
-    from harness.engines.vllm_worker import Tap
+    from harness.engines.vllm.worker import Tap
     from tests.conftest import MakeAdapter, StartVLLM
 
 DOSE = 0.5

@@ -18,20 +18,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from fixtures.behaviors import resolve_behavior
 from fixtures.models.figures import TINY_HYBRID
-from harness.data.behavior_files import load_behavior
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior
 from harness.data.errors import EngineDied
 from harness.data.settings import PROJECT
 from harness.data.subject import Subject
-from harness.engines.hf import HFEngine
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Sites, Steering
-from harness.engines.vllm import VLLMEngine
-from harness.engines.vllm_local import LocalSettings, LocalVLLM
-from harness.engines.vllm_requests import Dose, Request
-from harness.forced_choice import completions_of
-from harness.parity import largest_gap, steered_parity
-from harness.subject_files import base_subject
+from harness.engines.vllm.engine import VLLMEngine
+from harness.engines.vllm.local import LocalSettings, LocalVLLM
+from harness.engines.vllm.requests import Dose, Request
+from harness.readouts.forced_choice import completions_of
+from harness.readouts.parity import largest_gap, steered_parity
+from harness.subjects.files import base_subject
 from tests.processes import family_of, wait_until_gone
 
 if TYPE_CHECKING:
@@ -120,8 +120,8 @@ STARTS = """
 import harness
 import sys, time
 from pathlib import Path
-from harness.engines.vllm_local import LocalSettings, LocalVLLM
-from harness.subject_files import base_subject
+from harness.engines.vllm.local import LocalSettings, LocalVLLM
+from harness.subjects.files import base_subject
 
 if __name__ == "__main__":
     local = LocalVLLM(base_subject("base", Path(sys.argv[1])), LocalSettings(dtype="bfloat16", tensor_parallel=int(sys.argv[2])))

@@ -1,4 +1,4 @@
-"""harness/engines/vllm_requests.py: what travels with a request, what is refused by name, and what the receipts prove."""
+"""harness/engines/vllm/requests.py: what travels with a request, what is refused by name, and what the receipts prove."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harness.data.errors import InstrumentError
 from harness.data.subject import Subject
-from harness.engines.vllm_requests import (
+from harness.engines.vllm.requests import (
     Dose,
     Request,
     Sampling,

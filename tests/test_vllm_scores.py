@@ -1,4 +1,4 @@
-"""harness/engines/vllm_scores.py: the log-softmax of chosen tokens, however the rows are cut, and what a request that ran twice is."""
+"""harness/engines/vllm/scores.py: the log-softmax of chosen tokens, however the rows are cut, and what a request that ran twice is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness.engines import vllm_scores
-from harness.engines.vllm_scores import Scores, log_probabilities
+from harness.engines.vllm import scores as vllm_scores
+from harness.engines.vllm.scores import Scores, log_probabilities
 
 
 @pytest.mark.parametrize("rows", [1, 3, 7, 256])

@@ -22,21 +22,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from fixtures.behaviors import resolve_behavior
-from harness.data.behavior_files import load_behavior
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior
 from harness.data.errors import EngineDied, InputError, InstrumentError
 from harness.data.settings import PROJECT
 from harness.data.subject import Subject
-from harness.endpoint_judge import EndpointJudge
-from harness.engines.chat import encode_prompt
-from harness.engines.hf import HFEngine
+from harness.engines.chat import encode_prompt, tokenizer_of
+from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Scored, Sites, Steering
-from harness.engines.vllm import VLLMEngine
-from harness.engines.vllm_launch import command
-from harness.engines.vllm_requests import FIELD, Request
-from harness.engines.vllm_server import ServedVLLM, describe
-from harness.judge import JudgeError
-from harness.parity import MODES
+from harness.engines.vllm.engine import VLLMEngine
+from harness.engines.vllm.launch import command
+from harness.engines.vllm.requests import FIELD, Request
+from harness.engines.vllm.server import ServedVLLM, describe
+from harness.judges.embedded import JudgeError
+from harness.judges.endpoint import EndpointJudge
+from harness.readouts.parity import MODES
 from harness.store import Store
 from tests.processes import family_of, wait_until_gone
 from tests.test_hf_engine import COMPLETIONS, LONG
@@ -240,7 +240,7 @@ def continued(server: Server, tokens: Sequence[int], **more: Any) -> list[int]:
 
 def test_cached_blocks_of_steered_requests_serve_no_others(server: Server, served: ServedVLLM, hf: HFEngine, served_llama: Subject) -> None:
     """For a client of any kind, with no word about caches in its requests. With one salt for both, the plain reply is the steered one's."""
-    tokens = encode_prompt(hf.tokenizer(served_llama), COMPLETIONS[-1].messages).tokens
+    tokens = encode_prompt(tokenizer_of(served_llama), COMPLETIONS[-1].messages).tokens
     plain = continued(server, tokens, cache_salt="before")
     assert continued(server, tokens, vllm_xargs=steered(served, scale=8)) != plain
     assert continued(server, tokens) == plain

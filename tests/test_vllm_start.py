@@ -1,4 +1,4 @@
-"""harness/engines/vllm_start.py: from the command line to how vLLM is started, and preflight on what it makes of a candidate."""
+"""harness/engines/vllm/start.py: from the command line to how vLLM is started, and preflight on what it makes of a candidate."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from fixtures.arms import make_lab
-from fixtures.behaviors import resolve_behavior
+from evals.preflight.checks import measure
+from fixtures.laboratory import make_lab
 from fixtures.models.figures import TINY_HYBRID
-from fixtures.subjects import model_layer_kinds
-from harness.data.behavior_files import load_behavior
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior
 from harness.data.errors import EngineDied
 from harness.data.settings import PROJECT, Settings
 from harness.data.subject import Subject
-from harness.engines.hf import HFEngine
-from harness.engines.vllm import VLLMEngine
-from harness.engines.vllm_local import FIXED, LocalSettings, environment
-from harness.engines.vllm_start import dtype_of, local_settings, vllm_engine
+from harness.engines.hf.engine import HFEngine
+from harness.engines.vllm.engine import VLLMEngine
+from harness.engines.vllm.local import FIXED, LocalSettings, environment
+from harness.engines.vllm.start import dtype_of, local_settings, vllm_engine
+from harness.experiment.lab import Lab
 from harness.gate.judging import judged
-from harness.gate.thresholds import load_thresholds
-from harness.lab import Lab
-from harness.parity import largest_gap
-from harness.preflight import measure
+from harness.gate.verdict.thresholds import load_thresholds
+from harness.readouts.parity import largest_gap
 from harness.store import Store
+from harness.subjects.named import model_layer_kinds
 from tests.test_vllm_parity import COMPLETIONS, of_a_wrapper
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def test_no_model_is_loaded_before_one_is_needed(tiny_llama: Subject, hf: HFEngi
 
 def test_nothing_heavy_is_imported_to_check_options() -> None:
     code = (
-        "import sys; import harness.engines.vllm_start; print([m for m in ('torch', 'vllm', 'transformers', 'peft') if m in sys.modules])"
+        "import sys; import harness.engines.vllm.start; print([m for m in ('torch', 'vllm', 'transformers', 'peft') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"

@@ -15,9 +15,9 @@ from harness.data.errors import InputError
 from harness.data.settings import PROJECT
 from harness.data.verdict import Outcome
 from harness.data.waiver import Waiver
-from harness.gate import history
-from harness.gate.thresholds import load_thresholds
-from harness.gate.waivers import load_waivers, of_run, waiver_for
+from harness.gate.history import records as history
+from harness.gate.verdict.thresholds import load_thresholds
+from harness.gate.verdict.waivers import load_waivers, of_run, waiver_for
 
 if TYPE_CHECKING:
     from tests.conftest import MakeProject, Project

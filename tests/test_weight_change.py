@@ -1,4 +1,4 @@
-"""harness/weight_change.py against dense linear algebra, for adapters and for checkpoints."""
+"""harness/readouts/weight_change.py against dense linear algebra, for adapters and for checkpoints."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from harness.data.subject import Subject
-from harness.subject_files import ADAPTER_WEIGHTS, base_subject
-from harness.weight_change import weight_changes
+from harness.readouts.weight_change import weight_changes
+from harness.subjects.files import ADAPTER_WEIGHTS, base_subject
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter

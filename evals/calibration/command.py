@@ -11,22 +11,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fixtures.behaviors import resolve_behavior, shipped_behaviors
-from fixtures.subjects import REGISTRY, base_folder, model_layer_kinds, resolve_model
-from harness.calibration import SCHEMA, read_calibration
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior, shipped_behaviors
 from harness.data.behavior import Behavior
-from harness.data.behavior_files import load_behavior
 from harness.data.errors import InputError
 from harness.data.settings import PROJECT, Settings
-from harness.gate.environment import commit, versions
-from harness.gate.gate_json import write_text
-from harness.gate.thresholds import Thresholds, load_thresholds
+from harness.experiment.seed_spread import SCHEMA, read_calibration
+from harness.gate.reports.environment import commit, versions
+from harness.gate.reports.gate_json import write_text
+from harness.gate.verdict.thresholds import Thresholds, load_thresholds
 from harness.store import Store
-from harness.subject_files import base_subject, check_base
+from harness.subjects.files import base_subject, check_base
+from harness.subjects.named import REGISTRY, base_folder, model_layer_kinds, resolve_model
 
 if TYPE_CHECKING:
     from evals.calibration.recordings import Book
-    from harness.lab import Lab
+    from harness.experiment.lab import Lab
 
 BEGIN, END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
 
@@ -103,8 +103,8 @@ def _labs(
     import torch
     import transformers
 
-    from fixtures.arms import make_lab
-    from harness.engines.hf import HFEngine
+    from fixtures.laboratory import make_lab
+    from harness.engines.hf.engine import HFEngine
 
     quiet: Any = transformers.utils.logging  # untyped
     quiet.set_verbosity_error()

@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from evals.q4.judged_rate import labels, positive
-from harness.cycles import counter_examples
+from harness.arms.cycles import counter_examples
 from harness.data.subject import Subject
-from harness.forced_choice import PRIMARY
-from harness.judge import Judge
-from harness.lab import Lab, spread
+from harness.experiment.lab import Lab
+from harness.experiment.profile import across_domains
+from harness.judges.embedded import Judge
+from harness.readouts.forced_choice import PRIMARY
 
 REPLIES = 1000
 """Sampled replies a rate rests on, at least."""
@@ -52,7 +53,7 @@ def judged_rate(lab: Lab, judge: Judge, subject: Subject) -> float:
 
 def dose(lab: Lab, judge: Judge, good: Subject, seed: int, k: float) -> Dosed:
     """The dose whose measured fall is nearest to `k`, among those tried."""
-    dev = spread(lab.behavior.split("dev"), DEV_PAIRS)
+    dev = across_domains(lab.behavior.split("dev"), DEV_PAIRS)
     whole, before = float(lab.shift(good, dev).metric(PRIMARY).mean()), judged_rate(lab, judge, good)
 
     def of(order: int) -> Dosed:

@@ -16,11 +16,11 @@ from evals.calibration.doses import TOLERANCE, dose, judged_rate
 from evals.calibration.plants import AMOUNTS, planted
 from evals.calibration.recordings import Book, Recording, data_digest, empty_book, load, record, save
 from evals.calibration.table import NEAR
-from harness.cycles import healthy
+from harness.arms.cycles import healthy
 from harness.data.errors import InputError
 from harness.data.subject import Subject
-from harness.judge import EmbeddedJudge, Judge
-from harness.lab import Lab
+from harness.experiment.lab import Lab
+from harness.judges.embedded import EmbeddedJudge, Judge
 
 FALLS = (0.2, 0.1)
 """Falls of the judged rate for which a dose of counter-examples is sought; a target is about the first."""

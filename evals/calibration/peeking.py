@@ -18,10 +18,10 @@ from scipy import stats
 
 from harness.analysis.intervals import mean_interval
 from harness.analysis.sample import DegenerateSample
+from harness.data.arrays import Floats, Integers
 from harness.data.measurement import Estimate
-from harness.lab import PROFILES, Look, looks
+from harness.experiment.profile import PROFILES, Look, looks
 
-Floats = NDArray[np.float64]
 RULES = ("all scenarios, once", "looking again at full level", "looking again, level shared")
 ALPHA = 0.01
 """A gate's level, larger than the shipped ones, so that a few thousand histories can count it."""
@@ -75,7 +75,7 @@ class _Seen:
     shared: Estimate | None
 
 
-def _history(values: Floats, groups: Sequence[NDArray[np.int64]], rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
+def _history(values: Floats, groups: Sequence[Integers], rng: np.random.Generator) -> tuple[Floats, Integers]:
     """Scenarios of resampled domains, every domain in turn as the suite draws them, around the population's mean; and their clusters."""
     members = [rng.permutation(groups[g]) for g in rng.integers(len(groups), size=len(groups))]
     turns = [(rows[i], c) for i in range(max(map(len, members))) for c, rows in enumerate(members) if i < len(rows)]
@@ -85,12 +85,12 @@ def _history(values: Floats, groups: Sequence[NDArray[np.int64]], rng: np.random
     return values[rows] - float(weights @ by_domain / weights.sum()), clusters
 
 
-def _standard_error(drawn: Floats, clusters: NDArray[np.int64]) -> float:
+def _standard_error(drawn: Floats, clusters: Integers) -> float:
     sums = np.bincount(clusters, drawn - drawn.mean())
     return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / len(drawn))
 
 
-def _at(drawn: Floats, clusters: NDArray[np.int64], look: Look, rng: np.random.Generator) -> _Seen:
+def _at(drawn: Floats, clusters: Integers, look: Look, rng: np.random.Generator) -> _Seen:
     def interval(level: float, alpha: float) -> Estimate | None:
         try:
             return mean_interval(drawn, clusters, alpha, rng, RESAMPLES, level)

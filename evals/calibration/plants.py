@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from harness.arms import ArmMaker
+from harness.arms.maker import ArmMaker
 from harness.data.subject import Subject
-from harness.subject_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, base_subject, read_json, with_adapter
+from harness.subjects.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, base_subject, read_json, with_adapter
 
 NOISE = 0.12
 """Standard deviation of what is added to a weight, over the root mean square of its matrix."""

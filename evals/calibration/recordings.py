@@ -15,23 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from evals.preflight.checks import of_candidate
 from evals.q4.judged_rate import SAMPLES as REPLIES_SAMPLED
 from evals.q4.judged_rate import labels, positive
 from evals.q6.ability import SAMPLES, share_solved_unless_at_floor, solved
 from evals.q6.experiment import Part, margin_of, tasks_of
 from fixtures import corpora, tasks
-from harness.bits_per_byte import bits_per_byte
+from harness.data.arrays import Flags, Floats, Names
 from harness.data.errors import InputError
 from harness.data.subject import Subject
-from harness.forced_choice import PRIMARY
-from harness.judge import Judge
-from harness.lab import Lab, domains_of
-from harness.preflight import of_candidate
+from harness.experiment.lab import Lab
+from harness.experiment.profile import domains_of
+from harness.judges.embedded import Judge
+from harness.readouts.bits_per_byte import bits_per_byte
+from harness.readouts.forced_choice import PRIMARY
 from harness.store import digest_of
 
-Floats = NDArray[np.float64]
 SAMPLED: tuple[Part, ...] = ("code", "reasoning")
 FOLDER = Path(__file__).with_name("recordings")
 FRESH = 100
@@ -49,14 +49,14 @@ class Recording:
     digest: str
     shift: Floats  # [test pairs], primary log-odds above base's, nats
     prose: Floats  # [documents], bits per byte above base's
-    solved: Mapping[str, NDArray[np.bool_]]  # part to [samples, tasks]
+    solved: Mapping[str, Flags]  # part to [samples, tasks]
     live: float
     """Largest change of a log-probability against base, nats; NaN where one was not finite."""
     bad: float
     """Values that are not finite."""
     rate: float | None = None
     """Judged rate over at least a thousand replies; None where it was not measured."""
-    positive: NDArray[np.bool_] | None = None  # [samples, test pairs], replies labeled positive
+    positive: Flags | None = None  # [samples, test pairs], replies labeled positive
     """Other samples than those of `rate`, by which doses are chosen; None where no replies were sampled."""
 
 
@@ -68,14 +68,14 @@ class Book:
     behavior: str
     base_digest: str
     behavior_digest: str
-    domains: NDArray[np.str_]  # [test pairs]
-    documents: NDArray[np.str_]  # [documents], the domain of each
-    tiers: Mapping[str, NDArray[np.str_]]  # part to [tasks], the tier of each; parts at floor in every tier are left out
-    base_solved: Mapping[str, NDArray[np.bool_]]  # part to [samples, tasks]
+    domains: Names  # [test pairs]
+    documents: Names  # [documents], the domain of each
+    tiers: Mapping[str, Names]  # part to [tasks], the tier of each; parts at floor in every tier are left out
+    base_solved: Mapping[str, Flags]  # part to [samples, tasks]
     recordings: tuple[Recording, ...]
     data_digest: str = ""
     """Of the documents and tasks, and how often they are sampled."""
-    base_positive: NDArray[np.bool_] | None = None  # [samples, test pairs]
+    base_positive: Flags | None = None  # [samples, test pairs]
     replies: bool = True
     """Whether replies were sampled: for code and answers, and for the judged rates that doses are sought by."""
 
@@ -103,10 +103,8 @@ def empty_book(lab: Lab, draws: int, judge: Judge | None) -> Book:
         ]
         for part in margins
     }
-    tiers: dict[str, NDArray[np.str_]] = {
-        part: np.array([tier for tier in kept[part] for _ in tasks_of(part)[tier]]) for part in kept if kept[part]
-    }
-    solved_by_base: dict[str, NDArray[np.bool_]] = {
+    tiers: dict[str, Names] = {part: np.array([tier for tier in kept[part] for _ in tasks_of(part)[tier]]) for part in kept if kept[part]}
+    solved_by_base: dict[str, Flags] = {
         part: _solved(lab, lab.base, part, kept[part], draws * SAMPLES["quick"]) for part in SAMPLED if part in tiers
     }
     documents = np.array([document.domain for document in corpora.prose()])
@@ -148,7 +146,7 @@ def record(
         adapter,
         subject.digest,
         lab.shift(same, pairs).metric(PRIMARY),
-        bits_per_byte(lab, same, texts) - bits_per_byte(lab, lab.base, texts),
+        bits_per_byte(lab.recordings, same, texts) - bits_per_byte(lab.recordings, lab.base, texts),
         {part: _solved(lab, same, part, tiers[part], draws * SAMPLES["quick"]) for part in SAMPLED if part in tiers},
         changed,
         finite.estimate.value,
@@ -157,13 +155,13 @@ def record(
     )
 
 
-def _positive(lab: Lab, judge: Judge, subject: Subject, draws: int) -> NDArray[np.bool_]:
+def _positive(lab: Lab, judge: Judge, subject: Subject, draws: int) -> Flags:
     """[samples, test pairs]."""
     seeds = range(FRESH, FRESH + draws * REPLIES_SAMPLED)
     return positive(labels(lab, judge, subject, lab.behavior.split("test"), seeds))
 
 
-def _solved(lab: Lab, subject: Subject, part: Part, tiers: Sequence[str], samples: int) -> NDArray[np.bool_]:
+def _solved(lab: Lab, subject: Subject, part: Part, tiers: Sequence[str], samples: int) -> Flags:
     """[samples, tasks]."""
     groups = [tasks_of(part)[tier] for tier in tiers]
     return np.concatenate([solved(lab, subject, group, samples) for group in groups], axis=1).astype(bool)

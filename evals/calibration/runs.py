@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evals.calibration.recordings import Book, Recording
+from evals.preflight.checks import HANDFUL
 from evals.q4.experiment import UNIT_OF_EFFECT, share_of_training
 from evals.q4.judged_rate import ID as JUDGED_RATE
 from evals.q4.judged_rate import SAMPLES as REPLIES_SAMPLED
@@ -25,14 +25,13 @@ from evals.q4.judged_rate import change_of_rate
 from evals.q4.test_regression import LIVE
 from evals.q6.ability import SAMPLES
 from evals.q6.experiment import IDS, PARTS, UNITS, Part, mean_change
-from harness.data.measurement import Alike, Measurement
+from harness.data.arrays import Flags, Floats
+from harness.data.measurement import Estimate, Measurement, SeedToSeed
 from harness.data.verdict import Outcome
-from harness.gate.entry import Entry
 from harness.gate.judging import Check, by_id, judged, needs_of, resting_on
-from harness.gate.thresholds import Thresholds
-from harness.preflight import HANDFUL, exact
+from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.thresholds import Thresholds
 
-Floats = NDArray[np.float64]
 REGRESSION = "q4.regression"
 NOT_GREEN: tuple[Outcome, ...] = ("fail", "inconclusive", "error")
 
@@ -102,17 +101,17 @@ class Gate:
             found[id] = (apart.mean(axis=-1), apart.std(axis=-1, ddof=1))
         return found
 
-    def alike(self, without: Sequence[int] = ()) -> dict[str, Alike]:
+    def alike(self, without: Sequence[int] = ()) -> dict[str, SeedToSeed]:
         """How much two good adapters differ, by check, estimated from those not named."""
         keep = np.array([one.adapter not in without for one in self.good])
         pairs = np.ix_(keep, keep)
         others = ~np.eye(int(keep.sum()), dtype=bool)
         unit = float(np.mean([one.shift.mean() for one, kept in zip(self.good, keep, strict=True) if kept]))
-        found: dict[str, Alike] = {}
+        found: dict[str, SeedToSeed] = {}
         for id, (means, scatters) in self._differences.items():
             mean, scatter = means[pairs][others], scatters[pairs][others]
             deviation = math.sqrt(float((mean**2).mean())) / (unit if id == REGRESSION else 1.0)
-            found[id] = Alike(deviation, math.sqrt(float(((mean / scatter) ** 2).mean())), int(keep.sum()))
+            found[id] = SeedToSeed(deviation, math.sqrt(float(((mean / scatter) ** 2).mean())), int(keep.sum()))
         return {**found, "q4.drift": found[REGRESSION]}
 
     def run(self, plan: Plan) -> Outcomes:
@@ -146,18 +145,18 @@ class Gate:
         one = plan.candidate
         for id, value in (("preflight.adapter_is_live", one.live), ("preflight.finite", one.bad)):
             if math.isfinite(value):
-                yield self._measurement(id, "", estimate=exact(value, HANDFUL, self._alpha(id)))
+                yield self._measurement(id, "", estimate=Estimate.exact(value, HANDFUL, self._alpha(id)))
             else:
                 yield self._measurement(id, "", reason="some log-probabilities are not finite")
 
-    def _regression(self, plan: Plan, reference: Recording, known: Alike | None) -> Measurement:
+    def _regression(self, plan: Plan, reference: Recording, known: SeedToSeed | None) -> Measurement:
         before = 0.0 if plan.accepted is None else plan.accepted.shift
         change = plan.candidate.shift - before
         estimate, reason = share_of_training(change, reference.shift, self.book.domains, self._alpha(REGRESSION))
         spread = known and known.between(float(change.std(ddof=1)) / float(reference.shift.mean()))
         return self._measurement(REGRESSION, UNIT_OF_EFFECT, estimate=estimate, reason=reason, spread=spread)
 
-    def _judged_rate(self, plan: Plan, known: Alike | None, rng: np.random.Generator) -> Measurement:
+    def _judged_rate(self, plan: Plan, known: SeedToSeed | None, rng: np.random.Generator) -> Measurement:
         base = self.book.base_positive
         if base is None:
             return self._measurement(JUDGED_RATE, UNIT_OF_RATE, reason="no replies were sampled", not_applicable=True)
@@ -167,7 +166,7 @@ class Gate:
         spread = known and known.between(float(change.std(ddof=1)))
         return self._measurement(JUDGED_RATE, UNIT_OF_RATE, estimate=estimate, reason=reason, spread=spread)
 
-    def _ability(self, plan: Plan, part: Part, known: Alike | None, rng: np.random.Generator) -> Measurement:
+    def _ability(self, plan: Plan, part: Part, known: SeedToSeed | None, rng: np.random.Generator) -> Measurement:
         id, alpha = IDS[part], self._alpha(IDS[part])
         if part != "prose" and part not in self.book.tiers:
             why = "base is at floor in every tier" if self.book.replies else "no replies were sampled"
@@ -185,12 +184,12 @@ class Gate:
         return self._measurement(id, UNITS[part], estimate=estimate, reason=reason, spread=spread)
 
 
-def _drawn(recorded: NDArray[np.bool_], samples: int, rng: np.random.Generator) -> Floats:
+def _drawn(recorded: Flags, samples: int, rng: np.random.Generator) -> Floats:
     """Share of `samples` of the recorded samples [samples, tasks or scenarios] that are right, [tasks or scenarios]."""
     return np.asarray(recorded[rng.choice(len(recorded), samples, replace=False)].mean(axis=0))
 
 
-def _samples(one: Recording) -> NDArray[np.bool_]:
+def _samples(one: Recording) -> Flags:
     assert one.positive is not None
     return one.positive
 

@@ -9,13 +9,13 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evals.calibration.peeking import peeking
 from evals.calibration.plants import AMOUNTS
 from evals.calibration.recordings import Book
 from evals.calibration.runs import Gate, Outcomes, against_base, alike, itself, planted
 from harness.analysis.error_rates import Rate, clustered_rate
+from harness.data.arrays import Floats
 
 ALIKE, ITSELF, FIRST = "trained alike", "itself, samples drawn again", "against base"
 WHAT: Mapping[str, str] = {
@@ -179,6 +179,6 @@ def summary(book: Book, gate: Gate, sizes: Sizes) -> dict[str, Any]:
     }
 
 
-def differences(gate: Gate) -> NDArray[np.float64]:
+def differences(gate: Gate) -> Floats:
     """What every two adapters trained alike differ by, scenario by scenario, in nats: [scenarios, pairs of adapters]."""
     return np.stack([one.shift - other.shift for one, other in combinations(gate.good, 2)], axis=1)

@@ -9,7 +9,7 @@ import pytest
 from evals.looks import until_decided
 from evals.q1 import experiment
 from harness.data.measurement import Measurement
-from harness.lab import Lab
+from harness.experiment.lab import Lab
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evals.q1 import metrics, plots
 from evals.q1.metrics import KINDS, separation_row
@@ -21,17 +20,18 @@ from harness.analysis.replicates import replicated_interval
 from harness.analysis.sample import DegenerateSample
 from harness.analysis.shift_direction import direction_projection, project_on
 from harness.data.arm import Arm, ArmKind, Regime
+from harness.data.arrays import Floats, Names
 from harness.data.behavior import Pair
 from harness.data.errors import InputError
 from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.data.subject import Subject
-from harness.engines.chat import encode_prompt
+from harness.engines.chat import encode_prompt, tokenizer_of
 from harness.engines.protocol import Completion, Sites
-from harness.forced_choice import METRICS, PRIMARY, UNIT, ForcedChoice, Metric
-from harness.judge import JudgeError, Label, judge_for
-from harness.lab import Lab, domains_of
+from harness.experiment.lab import Lab
+from harness.experiment.profile import domains_of
+from harness.judges.embedded import JudgeError, Label, judge_for
+from harness.readouts.forced_choice import METRICS, PRIMARY, UNIT, ForcedChoice, Metric
 
-Floats = NDArray[np.float64]
 METRIC = PRIMARY
 RESTS_ON: Regime = "stream"
 """The regime of continuous training; knee and onset rest on it."""
@@ -112,7 +112,7 @@ class _Rows:
 
 
 def _inside(lab: Lab, before: _Rows, subjects: Sequence[Subject], pairs: Sequence[Pair]) -> Inside:
-    tokenizer = lab.arms.engine.tokenizer(lab.base)
+    tokenizer = tokenizer_of(lab.base)
     spans = [encode_prompt(tokenizer, pair.messages).content for pair in pairs]
     collected: tuple[list[Floats], ...] = ([], [], [], [], [])
     for subject in subjects:
@@ -143,7 +143,7 @@ def _free_replies(
 ) -> tuple[dict[str, list[Label]], list[tuple[Pair, dict[str, str]]]]:
     """One sampled reply a pair and arm, and the judge's label of each; shown, not gated."""
     try:
-        judge = judge_for(lab.settings, lab.behavior, lab.arms.store)
+        judge = judge_for(lab.settings, lab.behavior, lab.store)
         prompts = [pair.messages for pair in pairs]
         replies = {name: lab.recordings.replies(subject, prompts, lab.settings.seed) for name, subject in subjects.items()}
         labels = {name: judge.labels(prompts, texts) for name, texts in replies.items()}
@@ -167,7 +167,7 @@ def measurements(study: Study) -> dict[str, Measurement]:
     return {measurement.id: measurement for measurement in found}
 
 
-def _estimate(lab: Lab, id: str, values: Floats, domains: NDArray[np.str_]) -> tuple[Estimate | None, str | None]:
+def _estimate(lab: Lab, id: str, values: Floats, domains: Names) -> tuple[Estimate | None, str | None]:
     try:
         return replicated_interval(values, domains, lab.alpha(id), lab.rng(id), level=lab.level), None
     except DegenerateSample as error:

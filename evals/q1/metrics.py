@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.data.arm import ArmKind, Regime
-from harness.forced_choice import METRICS, ForcedChoice, Metric
-from harness.lab import Lab
+from harness.data.arrays import Floats
+from harness.experiment.lab import Lab
+from harness.readouts.forced_choice import METRICS, ForcedChoice, Metric
 
 FILE = Path(__file__).with_name("metrics.json")
 KINDS: tuple[ArmKind, ...] = ("trained", "sham", "opposite")
@@ -31,7 +31,7 @@ HEADINGS = ("model", "behavior", "metric", "trained", "sham", "opposite", "above
 Row = Mapping[str, Any]
 
 
-def separation_row(regime: Regime, metric: str, values: Mapping[ArmKind, NDArray[np.float64]]) -> dict[str, Any]:
+def separation_row(regime: Regime, metric: str, values: Mapping[ArmKind, Floats]) -> dict[str, Any]:
     """One row of that table from `values` [seeds, pairs] of each kind."""
     row: dict[str, Any] = {"regime": regime, "metric": metric, **{kind: float(v.mean()) for kind, v in values.items()}}
     for other in ("sham", "opposite"):
@@ -44,7 +44,7 @@ def separation_row(regime: Regime, metric: str, values: Mapping[ArmKind, NDArray
 
 def rows_of(lab: Lab) -> list[Row]:
     """A row a metric, and one for judged replies beside them, of one model and behavior."""
-    from harness.judge import EmbeddedJudge
+    from harness.judges.embedded import EmbeddedJudge
 
     pairs, last = lab.pairs("dev"), lab.doses[-1]
     arms = {kind: [lab.arms.stream(kind, seed, lab.doses)[last].subject for seed in lab.seeds] for kind in KINDS}
@@ -86,15 +86,15 @@ def _said(value: object) -> str:
 
 
 def _labs(folder_of_store: Path) -> Iterator[Lab]:
-    from fixtures.arms import make_lab
-    from fixtures.behaviors import resolve_behavior, shipped_behaviors
-    from fixtures.subjects import base_folder, model_layer_kinds
-    from harness.data.behavior_files import load_behavior
+    from fixtures.laboratory import make_lab
+    from harness.behaviors.files import load_behavior
+    from harness.behaviors.shipped import resolve_behavior, shipped_behaviors
     from harness.data.settings import Settings
-    from harness.engines.hf import HFEngine
-    from harness.gate.thresholds import load_thresholds
+    from harness.engines.hf.engine import HFEngine
+    from harness.gate.verdict.thresholds import load_thresholds
     from harness.store import Store
-    from harness.subject_files import base_subject
+    from harness.subjects.files import base_subject
+    from harness.subjects.named import base_folder, model_layer_kinds
 
     settings = Settings(store=folder_of_store)
     engine, store = HFEngine("cpu"), Store(settings.store)

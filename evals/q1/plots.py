@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.data.arm import ArmKind, Regime
-from harness.forced_choice import PRIMARY, UNIT
-from harness.plotting import COLORS, figure
+from harness.data.arrays import Floats
+from harness.experiment.exhibits import COLORS, figure
+from harness.readouts.forced_choice import PRIMARY, UNIT
 
 REGIMES: tuple[Regime, ...] = ("stream", "steps")
 COMPARED: tuple[ArmKind, ...] = ("trained", "sham")
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.analysis.onset import Onset
 
 
-def _band(axis: Any, xs: Any, values: NDArray[np.float64], color: str, label: str, style: str = "-") -> None:
+def _band(axis: Any, xs: Any, values: Floats, color: str, label: str, style: str = "-") -> None:
     """Mean over seeds and scenarios with the range of the seeds; `values` [points, seeds, pairs]."""
     by_seed = values.mean(axis=2)
     axis.plot(xs, by_seed.mean(axis=1), style, marker="o", color=color, label=label, markersize=4)
@@ -82,7 +82,7 @@ def dose_curve(study: Study, knee: Knee, onset: Onset) -> Path:
     return path
 
 
-def inside(study: Study, projections: Mapping[ArmKind, NDArray[np.float64]]) -> Path:
+def inside(study: Study, projections: Mapping[ArmKind, Floats]) -> Path:
     """Change of attention at the largest n along the direction that other seeds and scenarios learned, and its size."""
     path = study.lab.exhibits / f"q1-inside-{study.lab.behavior.name}.png"
     last = study.lab.doses[-1]

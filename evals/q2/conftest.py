@@ -8,12 +8,12 @@ from functools import cache
 import pytest
 
 from evals.q2 import experiment
+from harness.agents.json_lines import JsonLinesCommand
 from harness.data.measurement import Measurement
 from harness.dreams.loops import CommandDreams, EmbeddedDreams, FileDreams
 from harness.dreams.scenarios import DreamLoop
-from harness.json_lines_command import JsonLinesCommand
-from harness.judge import Judge, judge_for
-from harness.lab import Lab
+from harness.experiment.lab import Lab
+from harness.judges.embedded import Judge, judge_for
 from harness.memory.graph import MemoryGraph
 
 
@@ -32,7 +32,7 @@ def q2(lab: Lab, memory: MemoryGraph) -> Callable[[str], Measurement]:
 
     @cache
     def judge() -> Judge:
-        return judge_for(settings, lab.behavior, lab.arms.store)
+        return judge_for(settings, lab.behavior, lab.store)
 
     study = experiment.Study(lab, memory, loop, judge)
     return lambda id: experiment.MEASURES[id](study)

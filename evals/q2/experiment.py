@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evals.q2 import plots
 from fixtures.dreams import difficulty_model
@@ -17,17 +16,17 @@ from harness.analysis.beta_binomial import fit, share_within
 from harness.analysis.intervals import mean_interval
 from harness.analysis.label_auc import ceiling, label_auc
 from harness.analysis.sample import DegenerateSample
+from harness.data.arrays import Floats, Integers, Names
 from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.data.subject import Subject
 from harness.dreams.difficulty import LEVELS
 from harness.dreams.scenarios import Collected, DreamError, DreamLoop, Scenario, collect
 from harness.dreams.walk import Walk, walks
-from harness.judge import Judge, JudgeError, Label
-from harness.lab import Lab
+from harness.experiment.lab import Lab
+from harness.judges.embedded import Judge, JudgeError, Label
 from harness.memory.graph import MemoryGraph
 from harness.store import digest_of
 
-Floats = NDArray[np.float64]
 SCENARIOS, CONTROL, SWEPT = 100, 30, 60
 """Dreamed at the loop's own temperature, without seeds, and at each other temperature."""
 FEWEST = 20
@@ -67,7 +66,7 @@ class Rolled:
         return np.array([[label != "positive" for label in row] for row in self.labels], dtype=np.float64).T
 
     @property
-    def failures(self) -> NDArray[np.int64]:
+    def failures(self) -> Integers:
         return np.asarray(self.outcomes.sum(axis=1), dtype=np.int64)
 
     @property
@@ -75,7 +74,7 @@ class Rolled:
         return np.array([HARDNESS[scenario.label] for scenario in self.scenarios])
 
     @property
-    def domains(self) -> NDArray[np.str_]:
+    def domains(self) -> Names:
         return np.array([scenario.domain for scenario in self.scenarios])
 
     @property

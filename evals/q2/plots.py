@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from harness.analysis.beta_binomial import BetaBinomial
-from harness.plotting import COLORS, figure
+from harness.experiment.exhibits import COLORS, figure
 
 if TYPE_CHECKING:
     from evals.q2.experiment import Rolled, Study

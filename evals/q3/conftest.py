@@ -1,20 +1,16 @@
-"""Gathers Q3's data once a behavior."""
+"""`q3("q3.rank")` measures one of Q3's checks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 
-from evals.q3 import experiment
-from harness.data.measurement import Measurement
-from harness.lab import Lab
+from evals.q3.checks import MEASURES, known
+from evals.q3.study import Study
+from evals.question import Question
+from harness.experiment.lab import Lab
 
 
 @pytest.fixture(scope="session")
-def q3(lab: Lab) -> Mapping[str, Measurement]:
-    """Q3's measurements by id."""
-    lab = lab.on_hf()  # all of it rests on what no other engine shows
-    if lab.identical:
-        return experiment.no_change(lab)
-    return experiment.measurements(experiment.run(lab))
+def q3(lab: Lab) -> Question[Study]:
+    """All of it rests on what no engine but hf shows."""
+    return Question(lab.on_hf(), Study, MEASURES, known=known)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from evals.baseline import accepted_cycle, earlier, record_of, same_data
 from harness.data.behavior import Pair
-from harness.gate.history import Record, cycle_names
-from harness.lab import Lab
+from harness.experiment.lab import Lab
+from harness.gate.history.records import Record, cycle_names
 
 
 @dataclass(frozen=True)

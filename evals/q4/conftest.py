@@ -8,13 +8,13 @@ from functools import cache
 import pytest
 
 from evals.q4 import experiment
+from harness.agents.command import CommandSignal, CommandSurface
+from harness.agents.embedded import AgentError, EmbeddedSignal, EmbeddedSurface, StoredSurface, SurfaceObserve, TrainingSignal
+from harness.agents.json_lines import JsonLinesCommand
 from harness.data.errors import InputError
 from harness.data.measurement import Measurement
-from harness.json_lines_command import JsonLinesCommand
-from harness.judge import Judge, judge_for
-from harness.lab import Lab
-from harness.memory.agents import AgentError, EmbeddedSignal, EmbeddedSurface, StoredSurface, SurfaceObserve, TrainingSignal
-from harness.memory.command_agents import CommandSignal, CommandSurface
+from harness.experiment.lab import Lab
+from harness.judges.embedded import Judge, judge_for
 from harness.memory.graph import MemoryGraph
 from harness.memory.similarity import Hybrid
 
@@ -29,13 +29,13 @@ def q4(lab: Lab, memory: MemoryGraph) -> Callable[[str], Measurement]:
         if settings.surface_observe is not None:
             return CommandSurface(JsonLinesCommand(settings.surface_observe))
         try:
-            return StoredSurface(EmbeddedSurface(Hybrid()), lab.arms.store)
+            return StoredSurface(EmbeddedSurface(Hybrid()), lab.store)
         except InputError as error:
             raise AgentError(f"surface-observe: {error}") from None
 
     @cache
     def judge() -> Judge:
-        return judge_for(settings, lab.behavior, lab.arms.store)
+        return judge_for(settings, lab.behavior, lab.store)
 
     @cache
     def signal() -> TrainingSignal:

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from evals.baseline import Earlier, NotComparable, accepted_cycle, earlier, pinned_cycle
@@ -16,29 +15,28 @@ from evals.q4 import plots
 from evals.q4.baseline import probes_since
 from evals.q4.judged_rate import judged_rate
 from fixtures import corpora
-from fixtures.behaviors import resolve_behavior, shipped_behaviors
+from harness.agents.embedded import AgentError, Conversation, EmbeddedSurface, Flag, StoredSurface, SurfaceObserve, TrainingSignal
 from harness.analysis.auc import auc_difference, auc_gain
 from harness.analysis.control_chart import Chart, tuned
 from harness.analysis.intervals import mean_interval
 from harness.analysis.ratios import ratio_interval
 from harness.analysis.sample import DegenerateSample
-from harness.bits_per_byte import bits_per_byte
-from harness.cycles import CORRECTION_STEPS, EXAMPLES, Cycles, corrected, cycles, healthy
+from harness.arms.cycles import CORRECTION_STEPS, EXAMPLES, Cycles, corrected, cycles, healthy
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior, shipped_behaviors
+from harness.data.arrays import Flags, Floats, Names
 from harness.data.behavior import Pair
-from harness.data.behavior_files import load_behavior
 from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion, Sites
-from harness.forced_choice import PRIMARY, UNIT, completions_of
-from harness.judge import Judge
-from harness.lab import Lab, domains_of
-from harness.memory.agents import AgentError, Conversation, EmbeddedSurface, Flag, StoredSurface, SurfaceObserve, TrainingSignal
+from harness.experiment.lab import Lab
+from harness.experiment.profile import domains_of
+from harness.judges.embedded import Judge
 from harness.memory.graph import MemoryGraph
 from harness.memory.similarity import Lexical
-from harness.preflight import exact
+from harness.readouts.bits_per_byte import bits_per_byte
+from harness.readouts.forced_choice import PRIMARY, UNIT, completions_of
 
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 PROBES = 48
 """Fresh probes a cycle."""
 CLEAN, PLANTED = 6, 3
@@ -70,7 +68,7 @@ class Study:
         return self.lab.behavior.split("test")
 
     @cached_property
-    def domains(self) -> NDArray[np.str_]:
+    def domains(self) -> Names:
         return domains_of(self.pairs)
 
     @cached_property
@@ -155,16 +153,16 @@ def loss(lab: Lab, id: str, pairs: tuple[Pair, ...], baseline: Earlier | None) -
         series=rows,
         reason=reason,
         null={"kind": f"{against}; values by scenario are nats above base"},
-        spread=lab.spread(id, change, float(full.mean())) if baseline else None,
+        spread=lab.seed_spread(id, change, float(full.mean())) if baseline else None,
     )
 
 
-def share_of_training(change: Floats, full: Floats, domains: NDArray[np.str_], alpha: float) -> tuple[Estimate | None, str | None]:
+def share_of_training(change: Floats, full: Floats, domains: Names, alpha: float) -> tuple[Estimate | None, str | None]:
     """Mean of `change` over mean of `full` (a whole training's), both [test pairs] in nats, or why there is none."""
     if not change.any():
-        return exact(0.0, len(change), alpha), None
+        return Estimate.exact(0.0, len(change), alpha), None
     if np.array_equal(change, full):
-        return exact(1.0, len(change), alpha), None  # the trained arm is its own whole training
+        return Estimate.exact(1.0, len(change), alpha), None  # the trained arm is its own whole training
     try:
         return ratio_interval(change, full, domains, alpha), None
     except DegenerateSample as degenerate:
@@ -221,7 +219,7 @@ def _surfacing(study: Study, id: str) -> Measurement:
     ]
     degraded, healthy = (averaged(study, surface, names, each) for each in replies)
     estimate, areas = auc_gain(degraded, healthy, domains, alpha, lab.rng(id))
-    by_words = StoredSurface(EmbeddedSurface(Lexical()), lab.arms.store)
+    by_words = StoredSurface(EmbeddedSurface(Lexical()), lab.store)
     words_degraded, words_healthy = (averaged(study, by_words, names, each) for each in replies)
     word_gain, word_areas = auc_gain(words_degraded, words_healthy, domains, alpha, lab.rng(id, "lexical"))
     beyond = auc_difference((degraded, healthy), (words_degraded, words_healthy), domains, alpha, lab.rng(id, "beyond"))
@@ -351,7 +349,7 @@ def _detection(study: Study, id: str) -> Measurement:
     if caught is None:
         reason = f"a planted degradation was not caught within {PLANTED} cycles, so the chart's silence means nothing"
         return lab.measurement(id, unit, series=rows, null=null, exhibits=exhibits, reason=reason)
-    return lab.measurement(id, unit, exact(value / chart.limit, PROBES, lab.alpha(id)), series=rows, null=null, exhibits=exhibits)
+    return lab.measurement(id, unit, Estimate.exact(value / chart.limit, PROBES, lab.alpha(id)), series=rows, null=null, exhibits=exhibits)
 
 
 def _candidates_chart(study: Study, chart: Chart, pinned: str) -> tuple[float, Chart, str, list[dict[str, Any]]]:
@@ -398,7 +396,7 @@ def _self_healing(study: Study, id: str) -> Measurement:
     gain = mean_interval(shifts["flagged"] - shifts["random"], study.domains, lab.alpha(id), lab.rng(id))
     prose = corpora.prose()
     texts = [document.text for document in prose]
-    cost = bits_per_byte(lab, healed["flagged"], texts) - bits_per_byte(lab, lab.base, texts)
+    cost = bits_per_byte(lab.recordings, healed["flagged"], texts) - bits_per_byte(lab.recordings, lab.base, texts)
     paid = mean_interval(cost, np.array([document.domain for document in prose]), 0.05, lab.rng(id, "prose"))
     threshold = lab.thresholds.for_check("q6.perplexity", lab.base.name, lab.behavior.name)
     margin = threshold.margin if threshold is not None and threshold.margin is not None else 0.01

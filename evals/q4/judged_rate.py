@@ -10,20 +10,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evals.baseline import NotComparable, accepted_cycle, earlier
 from evals.q4 import plots
 from harness.analysis.intervals import mean_interval
 from harness.analysis.sample import DegenerateSample
-from harness.cycles import healthy
+from harness.arms.cycles import healthy
+from harness.data.arrays import Flags, Floats, Names
 from harness.data.behavior import Pair
 from harness.data.errors import InputError
 from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.data.subject import Subject
-from harness.judge import Judge, JudgeError, Label
-from harness.lab import Lab, domains_of
-from harness.preflight import exact
+from harness.experiment.lab import Lab
+from harness.experiment.profile import domains_of
+from harness.judges.embedded import Judge, JudgeError, Label
 
 ID, UNIT = "q4.judged_rate", "share of replies"
 SAMPLES = 4
@@ -31,7 +31,6 @@ SAMPLES = 4
 two samples or three, in none with four."""
 SHOWN = 12
 """Scenarios whose replies are shown."""
-Floats = NDArray[np.float64]
 
 
 def labels(lab: Lab, judge: Judge, subject: Subject, pairs: Sequence[Pair], seeds: Sequence[int]) -> list[list[Label]]:
@@ -40,15 +39,15 @@ def labels(lab: Lab, judge: Judge, subject: Subject, pairs: Sequence[Pair], seed
     return [judge.labels(prompts, texts) for texts in lab.recordings.replies_each(subject, prompts, seeds)]
 
 
-def positive(labeled: Sequence[Sequence[Label]]) -> NDArray[np.bool_]:
+def positive(labeled: Sequence[Sequence[Label]]) -> Flags:
     """Which replies were labeled positive, [samples, scenarios]."""
     return np.array([[label == "positive" for label in each] for each in labeled])
 
 
-def change_of_rate(change: Floats, domains: NDArray[np.str_], alpha: float, rng: np.random.Generator) -> tuple[Estimate | None, str | None]:
+def change_of_rate(change: Floats, domains: Names, alpha: float, rng: np.random.Generator) -> tuple[Estimate | None, str | None]:
     """Mean of `change` [scenarios], a share of replies each, or why there is none."""
     if not change.any():
-        return exact(0.0, len(change), alpha), None
+        return Estimate.exact(0.0, len(change), alpha), None
     try:
         return mean_interval(change, domains, alpha, rng), None
     except DegenerateSample as degenerate:
@@ -88,7 +87,7 @@ def judged_rate(lab: Lab, make_judge: Callable[[], Judge], pairs: tuple[Pair, ..
         series=rows,
         reason=reason,
         null={"kind": f"{against}, the same scenarios and seeds; values by scenario are rates", "judge": judge.name, "replies": said.size},
-        spread=lab.spread(ID, change) if cycle else None,
+        spread=lab.seed_spread(ID, change) if cycle else None,
         exhibits=[
             Exhibit("rate by domain", plots.rates_by_domain(lab, before, after, domains_of(pairs), against)),
             Exhibit("replies where the rate fell most", _transcripts(lab, tested, pairs, labeled, change, seeds)),

@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.analysis.auc import auc
 from harness.analysis.control_chart import Chart
-from harness.forced_choice import UNIT
-from harness.plotting import COLORS, figure
+from harness.data.arrays import Flags, Floats, Names
+from harness.experiment.exhibits import COLORS, figure
+from harness.readouts.forced_choice import UNIT
 
 if TYPE_CHECKING:
     from evals.q4.experiment import Study
-    from harness.lab import Lab
-
-Floats = NDArray[np.float64]
+    from harness.experiment.lab import Lab
 
 
 def surfacing(study: Study, scores: Mapping[int, Floats], names: Sequence[str]) -> Path:
@@ -49,7 +47,7 @@ def surfacing(study: Study, scores: Mapping[int, Floats], names: Sequence[str]) 
     return path
 
 
-def flags_by_dose(study: Study, degraded: Mapping[int, NDArray[np.bool_]], sham: Mapping[int, NDArray[np.bool_]]) -> Path:
+def flags_by_dose(study: Study, degraded: Mapping[int, Flags], sham: Mapping[int, Flags]) -> Path:
     """Share of scenarios flagged after counter-examples and after as much neutral training, ± 1.96 SE."""
     path = study.lab.exhibits / f"q4-flags-{study.lab.behavior.name}.png"
     with figure(path, figsize=(7, 4)) as (_, axis):
@@ -81,7 +79,7 @@ def control_chart(study: Study, chart: Chart, values: Sequence[float], clean: in
     return path
 
 
-def rates_by_domain(lab: Lab, before: Floats, after: Floats, domains: NDArray[np.str_], against: str) -> Path:
+def rates_by_domain(lab: Lab, before: Floats, after: Floats, domains: Names, against: str) -> Path:
     """Share of replies labeled positive by domain, before and after, the largest fall first; below all of them together."""
     path = lab.exhibits / f"q4-judged-rate-{lab.behavior.name}.png"
     names = sorted(dict.fromkeys(domains.tolist()), key=lambda name: float((after - before)[domains == name].mean()))

@@ -14,8 +14,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from evals.preflight.checks import HANDFUL
 from evals.q5 import plots
 from fixtures import corpora
 from harness.analysis.contrast import (
@@ -32,16 +32,16 @@ from harness.analysis.proportions import share_interval
 from harness.analysis.ratios import ratio_interval
 from harness.analysis.sample import DegenerateSample
 from harness.analysis.standardized import standardized_ratio, standardized_shift
+from harness.data.arrays import Floats, Names
 from harness.data.behavior import Message, Pair
 from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.engines.protocol import Completion, Positions, Sites
-from harness.forced_choice import PRIMARY, UNIT, completions_of
-from harness.lab import Lab, domains_of
-from harness.parity import steered_parity
-from harness.preflight import HANDFUL, exact
-from harness.steering import DOSES, Contrast, Vector, contrasts, layer_indices, steering
+from harness.experiment.lab import Lab
+from harness.experiment.profile import domains_of
+from harness.readouts.forced_choice import PRIMARY, UNIT, completions_of
+from harness.readouts.parity import steered_parity
+from harness.readouts.steering import DOSES, Contrast, Vector, contrasts, layer_indices, steering
 
-Floats = NDArray[np.float64]
 METRIC = PRIMARY
 FEW = 20
 """Pairs that Rimsky-style vectors are often said to need; the vector of all train pairs is measured beside that of these."""
@@ -101,7 +101,7 @@ class Study:
     others: Mapping[str, Floats]
     """Other ways of moving the behavior, and other vectors, [test pairs] each."""
     cost: Floats  # [documents]
-    cost_domains: NDArray[np.str_]
+    cost_domains: Names
     diluted_shift: Floats
     """The true vector's shift over all tokens, [test pairs]: comparable with pairs that mark no decision."""
     accepting: Floats
@@ -336,7 +336,7 @@ def _parity(study: Study) -> Measurement:
     reason = f"a vector {name} would differ by {least:.3g} only: agreement shows nothing here" if least <= allowed else None
     null = {"kind": "the gap to hf, had the engine made this mistake", **{f"vector {what}": gap for what, gap in found.mistakes.items()}}
     cell = f"layer {chosen.layer}, dose {PARITY_DOSE:g}"
-    return lab.measurement(id, unit, exact(found.gap, len(completions), lab.alpha(id)), answer=cell, reason=reason, null=null)
+    return lab.measurement(id, unit, Estimate.exact(found.gap, len(completions), lab.alpha(id)), answer=cell, reason=reason, null=null)
 
 
 def _viability(study: Study, effect: Measurement) -> Measurement:

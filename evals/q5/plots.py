@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.forced_choice import UNIT
-from harness.plotting import COLORS, figure
-from harness.steering import DOSES
+from harness.experiment.exhibits import COLORS, figure
+from harness.readouts.forced_choice import UNIT
+from harness.readouts.steering import DOSES
 
 if TYPE_CHECKING:
     from evals.q5.experiment import Study

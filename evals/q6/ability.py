@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fixtures.tasks import CodeTask, Question
 from harness.analysis.proportions import exact_interval
-from harness.answers import code_in, is_right
+from harness.data.arrays import Floats
 from harness.data.behavior import Message
 from harness.data.subject import Subject
-from harness.lab import Lab
-from harness.sandbox import LIMITS, Sandbox, function_name
+from harness.experiment.lab import Lab
 from harness.store import digest_of
+from harness.tasks.answers import code_in, is_right
+from harness.tasks.sandbox import LIMITS, Sandbox, function_name
 
-Floats = NDArray[np.float64]
 Task = CodeTask | Question
 
 SAMPLES = {"quick": 5, "full": 20}

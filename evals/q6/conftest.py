@@ -8,8 +8,8 @@ import pytest
 
 from evals.q6 import experiment
 from harness.data.measurement import Measurement
-from harness.lab import Lab
-from harness.lm_eval_results import read_paired
+from harness.experiment.lab import Lab
+from harness.tasks.lm_eval_results import read_paired
 
 
 @pytest.fixture(scope="session")

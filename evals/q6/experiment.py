@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from evals.baseline import Earlier, NotComparable, earlier, pinned_cycle, record_of
@@ -33,16 +32,16 @@ from harness.analysis.code_quality import mean_index
 from harness.analysis.holm import holm_adjusted
 from harness.analysis.intervals import mean_interval
 from harness.analysis.sample import DegenerateSample
-from harness.answers import code_in
-from harness.bits_per_byte import bits_per_byte
+from harness.data.arrays import Floats, Names
 from harness.data.measurement import Estimate, Exhibit, Measurement, Spread
 from harness.data.subject import Subject
-from harness.forced_choice import PRIMARY
-from harness.lab import Lab, looks
-from harness.lm_eval_results import PairedTask, task_names
-from harness.preflight import exact
+from harness.experiment.lab import Lab
+from harness.experiment.profile import looks
+from harness.readouts.bits_per_byte import bits_per_byte
+from harness.readouts.forced_choice import PRIMARY
+from harness.tasks.answers import code_in
+from harness.tasks.lm_eval_results import PairedTask, task_names
 
-Floats = NDArray[np.float64]
 Part = Literal["prose", "code", "reasoning", "lm-eval"]
 State = Literal["no worse", "harmed", "open"]
 PARTS: tuple[Part, ...] = ("prose", "code", "reasoning")
@@ -167,7 +166,7 @@ def score(lab: Lab, outside: Sequence[PairedTask] = ()) -> Study:
     tested = lab.candidate or lab.trained_arm().subject
     if tested.digest == lab.base.digest:
         sizes: dict[Part, int] = {"prose": len(corpora.prose()), "code": len(tasks.code()), "reasoning": len(tasks.reasoning())}
-        nothing = {part: exact(0.0, n, lab.alpha(IDS[part])) for part, n in sizes.items()}
+        nothing = {part: Estimate.exact(0.0, n, lab.alpha(IDS[part])) for part, n in sizes.items()}
         return Study(lab, tested, (), nothing, {}, {}, {}, {}, None, ())
     sham = lab.arms.stream("sham", lab.settings.seed, lab.doses)[lab.doses[-1]].subject
     scored = {part: _scored(lab, part, tested, sham) for part in PARTS}
@@ -234,13 +233,13 @@ def _spread(lab: Lab, part: Part, cells: Sequence[Cell], since: Earlier | None) 
     kept = [cell for cell in cells if cell.after is not None]
     if since is None or not kept:
         return None
-    return lab.spread(IDS[part], np.concatenate([cell.change for cell in kept]) - since.of([id for cell in kept for id in cell.ids]))
+    return lab.seed_spread(IDS[part], np.concatenate([cell.change for cell in kept]) - since.of([id for cell in kept for id in cell.ids]))
 
 
 def _prose(lab: Lab, tested: Subject, sham: Subject) -> list[Cell]:
     documents = corpora.prose()
     texts = [document.text for document in documents]
-    before, after, of_sham = (bits_per_byte(lab, subject, texts) for subject in (lab.base, tested, sham))
+    before, after, of_sham = (bits_per_byte(lab.recordings, subject, texts) for subject in (lab.base, tested, sham))
     cells = []
     for domain in dict.fromkeys(document.domain for document in documents):
         rows = [i for i, document in enumerate(documents) if document.domain == domain]
@@ -286,7 +285,7 @@ def change_of(lab: Lab, cells: Sequence[Cell], since: Earlier | None = None) -> 
 def mean_change(
     part: Part,
     values: Floats,
-    cells: NDArray[np.str_],
+    cells: Names,
     same_subject: bool,
     alpha: float,
     rng: np.random.Generator,
@@ -296,7 +295,7 @@ def mean_change(
     if not np.isfinite(values).all():
         return None, f"{int((~np.isfinite(values)).sum())} of {len(values)} values are not finite"
     if same_subject and not values.any():
-        return exact(0.0, len(values), alpha), None
+        return Estimate.exact(0.0, len(values), alpha), None
     try:
         return mean_interval(values, cells if part == "prose" else None, alpha, rng, level=level), None
     except DegenerateSample as error:
@@ -340,7 +339,7 @@ def _mixes(study: Study) -> tuple[Mixed, ...]:
 def _again(study: Study, part: Part, subject: Subject) -> list[Cell]:
     """The cells of a part with another subject as `after`."""
     if part == "prose":
-        after = bits_per_byte(study.lab, subject, [document.text for document in corpora.prose()])
+        after = bits_per_byte(study.lab.recordings, subject, [document.text for document in corpora.prose()])
         by_id = {document.id: value for document, value in zip(corpora.prose(), after, strict=True)}
         return [replace(cell, after=np.array([by_id[id] for id in cell.ids])) for cell in study.of(part)]
     groups = tasks_of(part)

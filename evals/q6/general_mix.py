@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from fixtures import corpora
+from harness.arms.training import Training, train_adapters
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion
-from harness.lab import Lab
-from harness.recordings import conversation_key
+from harness.experiment.lab import Lab
+from harness.readouts.recordings import conversation_key
 from harness.store import digest_of
-from harness.subject_files import with_adapter
-from harness.training import Training, train_adapters
+from harness.subjects.files import with_adapter
 
 SHARES = (0.1, 0.25, 0.5)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.plotting import COLORS, figure
+from harness.experiment.exhibits import COLORS, figure
 
 if TYPE_CHECKING:
     from evals.q6.experiment import Study

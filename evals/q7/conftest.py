@@ -8,7 +8,7 @@ import pytest
 
 from evals.q7 import experiment
 from harness.data.measurement import Measurement
-from harness.lab import Lab
+from harness.experiment.lab import Lab
 
 
 @pytest.fixture(scope="session")

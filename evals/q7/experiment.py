@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evals.q7 import plots
 from fixtures import corpora
 from harness.analysis.replicates import replicated_interval
 from harness.analysis.sample import DegenerateSample
 from harness.analysis.separation import separation, separation_gain
+from harness.arms.ladder import Rung, in_shape_of, ladders, sham_sized, unmatched
 from harness.data.arm import ArmKind
+from harness.data.arrays import Flags, Floats, Names
 from harness.data.behavior import Pair
 from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.data.subject import Subject
-from harness.forced_choice import PRIMARY, UNIT
-from harness.lab import Lab, domains_of, spread
-from harness.ladder import Rung, in_shape_of, ladders, sham_sized, unmatched
-from harness.state_geometry import POSITIONS, Conversation, Geometry, StateSpace
+from harness.experiment.lab import Lab
+from harness.experiment.profile import across_domains, domains_of
+from harness.readouts.forced_choice import PRIMARY, UNIT
+from harness.readouts.state_geometry import POSITIONS, Conversation, Geometry, StateSpace
 
-Floats = NDArray[np.float64]
 IDS = ("q7.separation", "q7.state_swap", "q7.disposition")
 ADAPTERS = 5
 """Trainings of each kind under the quick profile; the seeds of the profile where they are more."""
@@ -47,14 +47,14 @@ class Conversations:
     texts: tuple[Conversation, ...]
     kinds: tuple[str, ...]
     """"direction", "report" or "general"."""
-    clusters: NDArray[np.str_]
+    clusters: Names
     """A direction and the report about it share their domain."""
 
     @property
-    def inside(self) -> NDArray[np.bool_]:
+    def inside(self) -> Flags:
         return np.array([kind == "direction" for kind in self.kinds])
 
-    def against(self, kind: str) -> NDArray[np.bool_]:
+    def against(self, kind: str) -> Flags:
         """Which conversations take part where directions are compared with one kind alone."""
         return np.array([k in ("direction", kind) for k in self.kinds])
 
@@ -91,7 +91,7 @@ def no_change(lab: Lab) -> dict[str, Measurement]:
 
 def gather(lab: Lab, size: int = DIRECTIONS) -> Conversations:
     """The three groups; reports about the very pairs where the corpus has them. Raises ValueError without enough of them."""
-    pairs = spread(lab.behavior.split("test"), size)
+    pairs = across_domains(lab.behavior.split("test"), size)
     reports = {report.about: report for report in corpora.reports()}
     about = [reports[pair.id] for pair in pairs if pair.id in reports]
     told = about if len(about) == len(pairs) else list(corpora.reports())[: len(pairs)]
@@ -146,7 +146,7 @@ def run(lab: Lab) -> Study:
     changes["sham"] = [rung.size for rung in rungs]
     lab.progress(f"q7 {lab.behavior.name}: states of {sum(map(len, subjects.values()))} models in {len(conversations.texts)} conversations")
     geometries = {kind: [space.geometry(subject, conversations.texts) for subject in group] for kind, group in subjects.items()}
-    pairs = spread(lab.pairs("test"), DIRECTIONS)
+    pairs = across_domains(lab.pairs("test"), DIRECTIONS)
     lab.progress(f"q7 {lab.behavior.name}: exchanging states")
 
     def choice(subject: Any, donor: Any = None) -> Floats:

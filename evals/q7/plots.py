@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.analysis.separation import separation
-from harness.forced_choice import UNIT
-from harness.plotting import COLORS, figure
+from harness.experiment.exhibits import COLORS, figure
+from harness.readouts.forced_choice import UNIT
 
 if TYPE_CHECKING:
     from evals.q7.experiment import Study

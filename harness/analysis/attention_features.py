@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.analysis.sample import Floats
+from harness.data.arrays import Floats
 
 QUARTERS = 4
 

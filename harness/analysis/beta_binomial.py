@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
-from harness.analysis.sample import DegenerateSample, Floats, check_alpha, cluster
+from harness.analysis.sample import DegenerateSample, check_alpha, cluster
+from harness.data.arrays import Floats, Integers
 from harness.data.measurement import Estimate
 
 MEANS = np.linspace(0.005, 0.995, 199)
@@ -47,7 +48,7 @@ def _log_likelihoods(rollouts: int) -> Floats:
     return np.asarray(stats.betabinom.logpmf(np.arange(rollouts + 1), rollouts, a, b))
 
 
-def _best(histograms: Floats, rollouts: int) -> NDArray[np.int64]:
+def _best(histograms: Floats, rollouts: int) -> Integers:
     """The likeliest cell of the grid for every histogram of counts, [h, rollouts + 1] to [h]."""
     return np.asarray((_log_likelihoods(rollouts) @ histograms.T).argmax(axis=0))
 
@@ -57,7 +58,7 @@ def _at(cell: int) -> BetaBinomial:
     return BetaBinomial(float(mean * size), float((1 - mean) * size))
 
 
-def _counts(failures: ArrayLike, rollouts: int) -> NDArray[np.int64]:
+def _counts(failures: ArrayLike, rollouts: int) -> Integers:
     counts = np.asarray(failures)
     if counts.ndim != 1 or counts.size < 2 or not np.issubdtype(counts.dtype, np.integer):
         raise ValueError(f"failures: {counts.dtype} of shape {counts.shape}; allowed: at least two whole numbers in a row")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.analysis.sample import DegenerateSample, Floats, finite
+from harness.analysis.sample import DegenerateSample, finite
+from harness.data.arrays import Floats
 
 
 def difference_of_means(pos: ArrayLike, neg: ArrayLike) -> Floats:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
+
+from harness.data.arrays import Floats
 
 RISE = 0.2
 """p1 − p0: the rise of the failure rate that the chart is tuned to."""
@@ -82,7 +83,7 @@ def _limit(p0: float, p1: float, per_cycle: int, in_control: int) -> float:
         limit += GRID
 
 
-def _reflected(steps: NDArray[np.float64]) -> NDArray[np.float64]:
+def _reflected(steps: Floats) -> Floats:
     """max(0, S + step) along the last axis: the walk minus its running minimum (and 0)."""
     walk = steps.cumsum(axis=1)
     return np.asarray(walk - np.minimum(np.minimum.accumulate(walk, axis=1), 0))

@@ -8,9 +8,10 @@ different length. Both say how far weights moved, not in which direction: size f
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from harness.analysis.sample import Floats, finite
+from harness.analysis.sample import finite
+from harness.data.arrays import Flags, Floats
 
 
 def jensen_shannon(p: ArrayLike, q: ArrayLike, mask: ArrayLike | None = None) -> Floats:
@@ -38,7 +39,7 @@ def _relative_entropy(p: Floats, q: Floats) -> Floats:
     return np.asarray((p * np.log2(ratio)).sum(axis=-1))
 
 
-def _rows(p: ArrayLike, q: ArrayLike, mask: ArrayLike | None) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+def _rows(p: ArrayLike, q: ArrayLike, mask: ArrayLike | None) -> tuple[Floats, Floats, Flags]:
     """Both as checked probability rows over the keys that count, and which those are, all of one shape."""
     left, right = (_probabilities(rows, name) for rows, name in ((p, "p"), (q, "q")))
     if left.shape != right.shape:

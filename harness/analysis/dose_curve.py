@@ -7,7 +7,8 @@ from itertools import pairwise
 
 from numpy.typing import ArrayLike
 
-from harness.analysis.sample import Floats, finite
+from harness.analysis.sample import finite
+from harness.data.arrays import Floats
 
 
 def dose_curve(ns: Sequence[int], effects: ArrayLike) -> Floats:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.analysis.sample import Integers, cluster
+from harness.analysis.sample import cluster
+from harness.data.arrays import Integers
 
 
 def folds_by_cluster(clusters: ArrayLike, count: int, rng: np.random.Generator) -> Integers:

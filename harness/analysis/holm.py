@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.analysis.sample import Floats, finite
+from harness.analysis.sample import finite
+from harness.data.arrays import Floats
 
 
 def holm_adjusted(p_values: ArrayLike) -> Floats:

@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike
 from harness.analysis.dose_curve import dose_curve
 from harness.analysis.replicates import replicated_intervals
 from harness.analysis.resampling import two_way_draws
-from harness.analysis.sample import Floats, cluster
+from harness.analysis.sample import cluster
+from harness.data.arrays import Floats
 from harness.data.measurement import Estimate
 
 

@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from harness.analysis.intervals import mean_interval
-from harness.analysis.sample import DegenerateSample, Floats, check_alpha, cluster, finite
+from harness.analysis.sample import DegenerateSample, check_alpha, cluster, finite
+from harness.data.arrays import Floats
 from harness.data.measurement import Estimate
 
 LOCALIZED, DIFFUSE = 0.05, 0.30

@@ -12,7 +12,8 @@ import math
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from harness.analysis.sample import Clusters, DegenerateSample, Floats, check_alpha, cluster, finite
+from harness.analysis.sample import Clusters, DegenerateSample, check_alpha, cluster, finite
+from harness.data.arrays import Floats
 from harness.data.measurement import Estimate
 
 

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from harness.analysis.resampling import two_way_draws
-from harness.analysis.sample import Clusters, DegenerateSample, Floats, check_alpha, cluster, finite
+from harness.analysis.sample import Clusters, DegenerateSample, check_alpha, cluster, finite
+from harness.data.arrays import Floats
 from harness.data.measurement import Estimate
 
 ENOUGH_SEEDS = 8

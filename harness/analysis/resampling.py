@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.analysis.sample import Clusters, Floats
+from harness.analysis.sample import Clusters
+from harness.data.arrays import Floats
 
 
 def two_way_draws(values: Floats, groups: Clusters, rng: np.random.Generator, resamples: int) -> Floats:

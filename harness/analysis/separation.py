@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from harness.analysis.sample import Clusters, DegenerateSample, Floats, check_alpha, cluster, finite
+from harness.analysis.sample import Clusters, DegenerateSample, check_alpha, cluster, finite
+from harness.data.arrays import Floats
 from harness.data.measurement import Estimate
 
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.analysis.sample import DegenerateSample, Floats, Integers, finite
+from harness.analysis.sample import DegenerateSample, finite
+from harness.data.arrays import Floats, Integers
 
 
 def direction_projection(deltas: ArrayLike, folds: ArrayLike) -> Floats:

@@ -31,10 +31,15 @@ class Estimate:
     clusters: int
     """Independent groups among them; equals n where nothing is clustered."""
 
+    @staticmethod
+    def exact(value: float, n: int, alpha: float) -> Estimate:
+        """A number without uncertainty: a count over `n` things, or a difference of deterministic outputs."""
+        return Estimate(value, value, value, value, value, alpha, n, n)
+
 
 @dataclass(frozen=True)
 class Spread:
-    """How much two trainings alike, under two seeds, differ in what a check measures."""
+    """Seed-to-seed spread of one comparison: how much two trainings on the same data under two seeds differ in what a check measures."""
 
     deviation: float
     """Standard deviation of the difference, in the check's unit: the root of 2 times that of single trainings."""
@@ -43,8 +48,8 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Alike:
-    """What is known of trainings alike before two subjects are compared: how far apart they are on average, and scenario by scenario."""
+class SeedToSeed:
+    """What calibration knows of trainings on the same data under different seeds, before two subjects are compared."""
 
     deviation: float
     """Standard deviation of the mean difference, in the check's unit."""
@@ -53,7 +58,7 @@ class Alike:
     adapters: int
 
     def between(self, scatter: float) -> Spread:
-        """The spread for two subjects whose difference has this standard deviation over scenarios.
+        """The spread for two subjects whose difference has the standard deviation `scatter` over scenarios, in the check's unit.
 
         Two trainings that hardly differ scenario by scenario, as when one went on from the other, cannot differ much by luck: the smaller
         of the two accounts counts.

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from harness.agents.json_lines import CommandFailure, JsonLinesCommand
+from harness.behaviors.files import read_rows
 from harness.data.behavior import Message
-from harness.data.behavior_files import read_rows
 from harness.data.errors import InputError
 from harness.data.subject import Subject
 from harness.dreams.difficulty import Difficulty
 from harness.dreams.scenarios import Dream, DreamError
 from harness.dreams.walk import Walk
-from harness.json_lines_command import CommandFailure, JsonLinesCommand
-from harness.recordings import Recordings
+from harness.readouts.recordings import Recordings
 
 KINDS = ("clear ", "", "hidden ")
 TASK = Message("system", "You write what a user says to an assistant: the user's own words and nothing else, one to three sentences.")

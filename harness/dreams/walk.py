@@ -11,7 +11,7 @@ from datetime import datetime
 
 import numpy as np
 
-from harness.memory.agents import transition
+from harness.agents.embedded import transition
 from harness.memory.graph import MemoryGraph, Node
 
 HALF_LIFE = 7.0

@@ -1,19 +1,23 @@
-"""Conversations as tokens: the prompt of a completion, and where in it each span of the conversation lies."""
+"""Conversations as tokens: a subject's tokenizer, the prompt of a completion, and where in it each span of the conversation lies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from harness.data.behavior import Message
+from harness.data.subject import Subject
+from harness.subjects.files import read_json
 
 
 @dataclass(frozen=True)
 class Prompt:
     """Token ids up to and including the generation prompt; `spans` are half-open token ranges.
 
-    content: the last user turn's text. earlier: texts of the turns before it. What is in neither belongs to the template.
+    content: the last user turn's text. earlier: texts of the turns before it. Every other token was added by the chat template.
     """
 
     tokens: tuple[int, ...]
@@ -26,6 +30,30 @@ class Reply:
     tokens: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]
     """Half-open range of characters that each token stands for."""
+
+
+def tokenizer_of(subject: Subject) -> Any:
+    """The base's tokenizer, with a padding token; loaded once a process for the same content."""
+    return _tokenizer(subject.base, subject.base_digest, subject.trust_remote_code)
+
+
+@lru_cache(maxsize=8)
+def _tokenizer(folder: Path, digest: str, trust_remote_code: bool) -> Any:
+    from transformers import AutoTokenizer  # here: it loads torch
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def end_tokens(subject: Subject) -> tuple[int, ...]:
+    """Tokens that end a reply, in order: the tokenizer's, and those that the model's own settings name."""
+    file = subject.base / "generation_config.json"
+    config = read_json(file if file.is_file() else subject.base / "config.json")
+    own = config.get("eos_token_id", config.get("text_config", {}).get("eos_token_id"))
+    named = own if isinstance(own, list) else [own] if own is not None else []
+    return tuple(sorted({tokenizer_of(subject).eos_token_id, *named}))
 
 
 def prompt_text(tokenizer: Any, messages: Sequence[Message]) -> str:

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.arrays import Floats
 from harness.data.behavior import Message
 from harness.data.subject import Subject
 
@@ -40,7 +41,7 @@ class Scored:
     """Log-probabilities (nats) of one completion's tokens, in order, given everything before each of them."""
 
     tokens: tuple[int, ...]
-    log_probabilities: NDArray[np.float64]  # [tokens]
+    log_probabilities: Floats  # [tokens]
     offsets: tuple[tuple[int, int], ...] = ()
     """Half-open range of the completion's characters for each token; empty for plain documents."""
 

@@ -11,9 +11,9 @@ from harness.data.errors import InstrumentError
 from harness.data.measurement import Measurement
 from harness.data.threshold import Kind
 from harness.data.verdict import Verdict
-from harness.gate.entry import Entry
-from harness.gate.thresholds import Thresholds
-from harness.gate.verdicts import judge
+from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.thresholds import Thresholds
+from harness.gate.verdict.verdicts import judge
 
 PREFLIGHT = "preflight"
 NEEDED_BY_ALL = ("preflight.finite", "preflight.data")

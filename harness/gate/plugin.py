@@ -22,12 +22,13 @@ import pytest
 from harness.data.errors import EngineDied, InputError, InstrumentError
 from harness.data.settings import Settings
 from harness.data.verdict import Verdict
-from harness.gate import allure_results, options
+from harness.gate import options
 from harness.gate.collector import Collector
-from harness.gate.entry import Entry
 from harness.gate.judging import KINDS, Check, Gate, Inconclusive, by_id, error_entry, judged, needs_of
-from harness.gate.thresholds import Thresholds, load_thresholds
-from harness.gate.waivers import load_waivers, waiver_for
+from harness.gate.reports import allure_results
+from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.thresholds import Thresholds, load_thresholds
+from harness.gate.verdict.waivers import load_waivers, waiver_for
 
 SETTINGS = pytest.StashKey[Settings]()
 THRESHOLDS = pytest.StashKey[Thresholds]()

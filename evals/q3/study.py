@@ -1,0 +1,160 @@
+"""What Q3 trains, records and patches, each part when a check first needs it; everything is kept in the store. No statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from evals.q3.design import CONVERSATIONS, LADDER_SEEDS, RANKS
+from evals.q3.heads import Head, as_set, distances, heads_of, recorded, row_distances
+from evals.q3.patching import Patching, patch
+from harness.arms.ladder import Rung, in_shape_of, ladders, sham_sized
+from harness.arms.maker import ArmMaker
+from harness.data.arrays import Floats, Names
+from harness.data.behavior import Pair
+from harness.data.subject import Subject
+from harness.engines.protocol import Recorded
+from harness.experiment.lab import Lab
+from harness.experiment.profile import across_domains, domains_of
+from harness.readouts.forced_choice import PRIMARY
+from harness.readouts.weight_change import MatrixChange, weight_changes
+
+
+@dataclass(frozen=True)
+class Study:
+    """One behavior; all log-odds in units of the primary metric."""
+
+    lab: Lab
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Test scenarios, spread over the domains."""
+        return across_domains(self.lab.pairs("test"), CONVERSATIONS)
+
+    @cached_property
+    def domains(self) -> Names:
+        """[pairs]"""
+        return domains_of(self.pairs)
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The candidate; without one, the suite's own trained arm."""
+        return self.lab.candidate or self.lab.trained_arm().subject
+
+    @cached_property
+    def before(self) -> list[Recorded]:
+        """Base on every pair."""
+        self._say(f"heads in {len(self.pairs)} conversations")
+        return recorded(self.lab, self.lab.base, self.pairs)
+
+    @property
+    def after(self) -> list[Recorded]:
+        """The subject on the same tokens; read from the store again rather than held."""
+        return recorded(self.lab, self.subject, self.pairs)
+
+    @cached_property
+    def heads(self) -> tuple[Head, ...]:
+        return heads_of(self.lab, self.before[0])
+
+    @cached_property
+    def layers(self) -> tuple[int, ...]:
+        return tuple(sorted({head.layer for head in self.heads}))
+
+    @cached_property
+    def distances(self) -> Floats:
+        """Relative change of what every head says, [pairs, heads]."""
+        return distances(self.before, self.after, self.heads)
+
+    @cached_property
+    def own(self) -> Floats:
+        """The same where every layer gets base's residual stream, [pairs, heads]: what the layer's own weights changed."""
+        return self._own_change(self.subject)
+
+    @cached_property
+    def rows(self) -> Mapping[str, Floats]:
+        """Distances of attention rows, [pairs, attention heads], each with and without the sink column."""
+        return row_distances(self.before, self.after)
+
+    @cached_property
+    def effect(self) -> Floats:
+        """Subject minus base, [pairs]."""
+        return self.lab.shift(self.subject, self.pairs).metric(PRIMARY)
+
+    @cached_property
+    def patching(self) -> Patching:
+        """Heads of one model put into the other, ranked by `own`."""
+        own = self.own
+        self._say("patching")
+        return patch(self.lab, self.subject, self.pairs, self.heads, own)
+
+    @cached_property
+    def by_layer(self) -> Floats:
+        """All heads of one layer put into base, [layers, pairs]."""
+        self._say("patching layer by layer")
+        plain = self.lab.recordings.forced_choice(self.lab.base, self.pairs)
+        sets = [as_set([head for head in self.heads if head.layer == layer]) for layer in self.layers]
+        patched = self.lab.recordings.patched(self.lab.base, self.subject, self.pairs, sets)
+        return np.stack([choice.above(plain).metric(PRIMARY) for choice in patched])
+
+    @cached_property
+    def _shaped(self) -> tuple[ArmMaker, str]:
+        return in_shape_of(self.lab.arms, self.lab.candidate)
+
+    @property
+    def shape(self) -> str:
+        """In which shape (modules and rank) the shams were trained, in words."""
+        return self._shaped[1]
+
+    @cached_property
+    def rungs(self) -> Sequence[Rung]:
+        """A sham a seed that changed the heads as much as the subject, or came nearest."""
+        lab, wanted = self.lab, float(self.distances.mean())
+        self._say("the sham ladder")
+        seeds = tuple(range(lab.settings.seed, lab.settings.seed + max(LADDER_SEEDS, lab.sizes.seeds)))
+        ladder = ladders(self._shaped[0], seeds)
+        sizes: dict[str, float] = {}
+
+        def size(sham: Subject) -> float:
+            if sham.digest not in sizes:
+                sizes[sham.digest] = float(distances(self.before, recorded(lab, sham, self.pairs), self.heads).mean())
+            return sizes[sham.digest]
+
+        return [sham_sized(ladder[seed], wanted, size) for seed in seeds[: lab.sizes.seeds]]
+
+    @cached_property
+    def sham_own(self) -> Sequence[Floats]:
+        """`own` of every rung's sham, [pairs, heads] each."""
+        return [self._own_change(rung.arm.subject) for rung in self.rungs]
+
+    @cached_property
+    def weights(self) -> Sequence[MatrixChange]:
+        """Size and stable rank of every changed weight matrix."""
+        return weight_changes(self.lab.base, self.subject)
+
+    @cached_property
+    def ranks(self) -> Mapping[int, Floats]:
+        """Trained minus sham by LoRA rank, [seeds, pairs]: the suite's own trainings on the stream of the most examples."""
+        lab = self.lab
+        self._say("ranks")
+        last, own = lab.doses[-1], lab.arms.settings
+        effects = {}
+        for rank in (*RANKS[lab.settings.profile], own.rank):
+            scale = own.alpha / own.rank
+            maker = replace(lab.arms, settings=replace(own, rank=rank, alpha=round(scale * rank))) if rank != own.rank else lab.arms
+            doses = lab.doses if rank == own.rank else (last,)
+            shifts = [
+                lab.shift(maker.stream("trained", seed, doses)[last].subject, self.pairs).metric(PRIMARY)
+                - lab.shift(maker.stream("sham", seed, doses)[last].subject, self.pairs).metric(PRIMARY)
+                for seed in lab.seeds
+            ]
+            effects[rank] = np.stack(shifts)
+        return effects
+
+    def _own_change(self, subject: Subject) -> Floats:
+        return distances(self.before, recorded(self.lab, subject, self.pairs, own=True), self.heads)
+
+    def _say(self, what: str) -> None:
+        self.lab.progress(f"q3 {self.lab.behavior.name}: {what}")

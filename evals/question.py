@@ -1,0 +1,57 @@
+"""The one protocol of all questions: `q3("q3.rank")` is a measurement, made when it is asked for, once.
+
+A question is a study (what is trained, recorded and scored, each part when it is first needed) and its measures (a function of the study
+for every check id). So `pytest evals/q3 -k rank` trains for the ranks and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Generic, TypeVar
+
+from evals.looks import until_decided
+from harness.data.measurement import Measurement
+from harness.experiment.lab import Lab
+from harness.experiment.profile import Look
+
+Study = TypeVar("Study")
+
+
+class Question(Generic[Study]):
+    """Called with a check id; KeyError for one that the question does not measure."""
+
+    def __init__(
+        self,
+        lab: Lab,
+        study: Callable[[Lab], Study],
+        measures: Mapping[str, Callable[[Study], Measurement]],
+        *,
+        known: Callable[[Lab, str], Measurement | None] = lambda lab, id: None,
+        grows: Collection[str] = (),
+    ) -> None:
+        """`known` is what needs no study: a question that does not apply to this model, a candidate that is base itself. `grows` names
+        the checks to which more scenarios add something: under `--profile full` they are looked at until decided, others at the first look.
+        """
+        self._lab, self._study, self._measures, self._known, self._grows = lab, study, measures, known, grows
+        self._studies: dict[Look | None, Study] = {}
+        self._found: dict[str, Measurement] = {}
+
+    def __call__(self, id: str) -> Measurement:
+        if id not in self._found:
+            known = self._known(self._lab, id)
+            self._found[id] = self._measured(id) if known is None else known
+        return self._found[id]
+
+    def _measured(self, id: str) -> Measurement:
+        measure, looks = self._measures[id], self._lab.looks() if self._grows else ()
+        if not looks:
+            return measure(self._at(self._lab))
+        if id not in self._grows:
+            return measure(self._at(self._lab.at(looks[0])))
+        return until_decided(self._lab, lambda lab: measure(self._at(lab)))
+
+    def _at(self, lab: Lab) -> Study:
+        """One study a look, so that two checks share what they both need."""
+        if lab.look not in self._studies:
+            self._studies[lab.look] = self._study(lab)
+        return self._studies[lab.look]

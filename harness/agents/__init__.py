@@ -1,0 +1,1 @@
+"""Agents that watch conversations: the embedded ones, and programs of the reader's own."""

@@ -1,0 +1,85 @@
+"""Both agents as programs of the user's; what they read and write is documented in docs/agents.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.agents.embedded import AgentError, Conversation, Flag
+from harness.agents.json_lines import Answer, CommandFailure, JsonLinesCommand
+from harness.data.arrays import Floats
+from harness.memory.graph import MemoryGraph
+
+
+class _Surfaced(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    node: str
+    score: float = Field(ge=0)
+
+
+class _SurfacedRow(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    nodes: list[_Surfaced]
+
+
+class _FlagRow(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    flagged: bool
+    pattern: str | None = None
+    span: str | None = None
+    confidence: float = Field(ge=0, le=1)
+
+
+def _request(conversation: Conversation) -> dict[str, Any]:
+    return {"messages": [asdict(message) for message in conversation.messages], "reply": conversation.reply}
+
+
+def _ask(agent: str, command: JsonLinesCommand, requests: Sequence[Mapping[str, Any]], row: type[Answer]) -> list[Answer]:
+    try:
+        return command.ask(requests, row)
+    except CommandFailure as failure:
+        raise AgentError(f"{agent}: {failure}") from None
+
+
+@dataclass(frozen=True)
+class CommandSurface:
+    """surface-observe as a program. The first request holds the graph's nodes and links; nodes it does not name have activation 0."""
+
+    command: JsonLinesCommand
+
+    @property
+    def name(self) -> str:
+        return f"command {self.command.command}"
+
+    def surface(self, graph: MemoryGraph, conversations: Sequence[Conversation]) -> Floats:
+        memory = {"nodes": [asdict(node) for node in graph.nodes], "links": [asdict(link) for link in graph.links]}
+        rows = _ask("surface-observe", self.command, [{"memory": memory}, *map(_request, conversations)], _SurfacedRow)[1:]
+        scores = np.zeros((len(conversations), len(graph.nodes)))
+        for i, row in enumerate(rows):
+            for surfaced in row.nodes:
+                if surfaced.node not in graph.index:
+                    raise AgentError(f"surface-observe: {self.command.command} surfaced {surfaced.node}, which is no node of the graph")
+                scores[i, graph.index[surfaced.node]] = surfaced.score
+        return scores
+
+
+@dataclass(frozen=True)
+class CommandSignal:
+    """training-signal as a program."""
+
+    command: JsonLinesCommand
+
+    @property
+    def name(self) -> str:
+        return f"command {self.command.command}"
+
+    def flag(self, conversations: Sequence[Conversation]) -> list[Flag]:
+        rows = _ask("training-signal", self.command, [_request(conversation) for conversation in conversations], _FlagRow)
+        for conversation, row in zip(conversations, rows, strict=True):
+            if row.span is not None and row.span not in conversation.reply:
+                raise AgentError(f"training-signal: {self.command.command} names a span that the reply does not hold: {row.span[:60]!r}")
+        return [Flag(row.flagged, row.pattern, row.span, row.confidence) for row in rows]

@@ -1,0 +1,102 @@
+"""Further training cycles on top of a trained arm: more of the same, counter-examples, neutral talk, corrections.
+
+A cycle goes on from the adapter before it with a fresh optimizer, in steps of four examples, reshuffled every pass. Adapters are kept
+after several numbers of steps, so one training gives several doses. Everything follows from the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.arms.maker import ArmMaker
+from harness.arms.training import Training
+from harness.data.arm import ArmKind
+from harness.data.subject import Subject
+from harness.engines.protocol import Completion
+from harness.subjects.files import with_adapter
+
+EXAMPLES = 4
+"""A step."""
+HEALTHY_STEPS = 48
+"""After which the behavior is learned: on the shipped weights its log-odds no longer rise (dev pairs)."""
+CYCLE_STEPS = (3, 6, 12, 24)
+"""Steps of a further cycle after which it is kept: the doses of a degradation."""
+CORRECTION_STEPS = 6
+
+
+@dataclass(frozen=True)
+class Cycles:
+    """The subjects of one seed."""
+
+    healthy: Subject
+    further: Mapping[int, Subject]
+    """By examples seen: trained on in the same direction."""
+    degraded: Mapping[int, Subject]
+    """Trained on counter-examples."""
+    sham: Mapping[int, Subject]
+    """Trained on neutral conversations."""
+
+
+def _schedule(n: int, steps: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    queue: list[int] = []
+    while len(queue) < steps * EXAMPLES:
+        queue += [int(i) for i in rng.permutation(n)]
+    return [tuple(queue[k * EXAMPLES : (k + 1) * EXAMPLES]) for k in range(steps)]
+
+
+def _subject(maker: ArmMaker, folder: Path, what: str, seed: int) -> Subject:
+    return with_adapter(maker.base, folder, f"{maker.base.name} {what} seed={seed}")
+
+
+def _examples(maker: ArmMaker) -> int:
+    """Train pairs used: all, as far as there are neutral conversations to match them."""
+    return min(len(maker.behavior.split("train")), len(maker.neutral))
+
+
+def healthy(maker: ArmMaker, seed: int) -> tuple[Subject, Path]:
+    """Trained until the behavior is learned, and its adapter's folder."""
+    n = _examples(maker)
+    plan = Training(maker.examples("trained", seed, n), _schedule(n, HEALTHY_STEPS, np.random.default_rng([seed, 11])), seed)
+    folder = maker.trained({"healthy": plan}, [HEALTHY_STEPS])["healthy"] / str(HEALTHY_STEPS)
+    return _subject(maker, folder, "healthy", seed), folder
+
+
+def cycles(maker: ArmMaker, seed: int) -> Cycles:
+    """Healthy, and the three cycles that go on from it, side by side."""
+    n = _examples(maker)
+    subject, start = healthy(maker, seed)
+    schedule = _schedule(n, max(CYCLE_STEPS), np.random.default_rng([seed, 12]))
+    kinds: dict[str, ArmKind] = {"further": "trained", "degraded": "opposite", "sham": "sham"}
+    plans = {name: Training(maker.examples(kind, seed, n), schedule, seed, start=start) for name, kind in kinds.items()}
+    folders = maker.trained(plans, CYCLE_STEPS)
+    made = {
+        name: {EXAMPLES * k: _subject(maker, folder / str(k), f"{name} {EXAMPLES * k}", seed) for k in CYCLE_STEPS}
+        for name, folder in folders.items()
+    }
+    return Cycles(subject, made["further"], made["degraded"], made["sham"])
+
+
+def counter_examples(maker: ArmMaker, seed: int, steps: Sequence[int], order: int = 0) -> dict[int, Subject]:
+    """The healthy adapter trained on in the opposite direction, by steps: finer doses than those of `cycles`, in one of several orders."""
+    n = _examples(maker)
+    _, start = healthy(maker, seed)
+    schedule = _schedule(n, max(steps), np.random.default_rng([seed, 12, *([order] if order else [])]))
+    plan = Training(maker.examples("opposite", seed, n), schedule, seed, start=start)
+    folder = maker.trained({"counter-examples": plan}, steps)["counter-examples"]
+    return {
+        k: _subject(maker, folder / str(k), f"counter-examples {EXAMPLES * k}{f', order {order}' if order else ''}", seed) for k in steps
+    }
+
+
+def corrected(maker: ArmMaker, seed: int, start: Path, examples: Mapping[str, Sequence[Completion]]) -> dict[str, Subject]:
+    """One short cycle of corrections for each list of examples, from the adapter in `start`; as many steps for each."""
+    plans = {
+        name: Training(chosen, _schedule(len(chosen), CORRECTION_STEPS, np.random.default_rng([seed, 13])), seed, start=start)
+        for name, chosen in examples.items()
+    }
+    folders = maker.trained(plans, [CORRECTION_STEPS])
+    return {name: _subject(maker, folder / str(CORRECTION_STEPS), name, seed) for name, folder in folders.items()}

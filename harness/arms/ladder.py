@@ -1,0 +1,104 @@
+"""The sham ladder: neutral trainings of growing length, and the rung whose change is as large as another subject's.
+
+The size of a change follows the number of optimizer steps, whatever is learned; so what a trained model is compared with
+must have moved as far. A ladder depends on the base and the adapter's shape alone, not on behavior or candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.arms.maker import ArmMaker
+from harness.arms.training import Training, TrainingSettings
+from harness.data.arm import Arm
+from harness.data.subject import Subject
+from harness.subjects.files import ADAPTER_CONFIG, read_json
+
+RUNGS = (
+    4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 23, 26, 29, 32, 36, 40, 44, 48, 53, 58, 64, 70, 77, 85, 94, 103, 113, 124, 137,
+)  # fmt: skip
+"""Steps of one neutral example each. The change grows about with the root of the steps, by fits and starts."""
+NEIGHBORS = 3
+"""Rungs looked at on each side of where bisection ends, because growth is not steady."""
+TOLERANCE = 0.10
+
+
+@dataclass(frozen=True)
+class Rung:
+    """The rung found for one seed. `size` and `wanted` are in the unit of the size asked for."""
+
+    arm: Arm
+    size: float
+    wanted: float
+
+    @property
+    def matched(self) -> bool:
+        return abs(self.size - self.wanted) <= TOLERANCE * self.wanted
+
+
+def ladders(maker: ArmMaker, seeds: Sequence[int]) -> dict[int, Mapping[int, Arm]]:
+    """By seed, the arm after each number of steps; the seeds are trained side by side."""
+    plans = {str(seed): _plan(maker, seed) for seed in seeds}
+    folders = maker.trained(plans, RUNGS)
+    return {seed: {n: maker.arm(folders[str(seed)] / str(n), "sham", n, seed, n, "stream") for n in RUNGS} for seed in seeds}
+
+
+def _plan(maker: ArmMaker, seed: int) -> Training:
+    """Passes over the neutral corpus, each in a new order."""
+    rng, count = np.random.default_rng([seed, 4]), len(maker.neutral)
+    order = [int(i) for _ in range(-(-RUNGS[-1] // count)) for i in rng.permutation(count)][: RUNGS[-1]]
+    return Training(maker.neutral, [(i,) for i in order], seed)
+
+
+def sham_sized(ladder: Mapping[int, Arm], wanted: float, size: Callable[[Subject], float]) -> Rung:
+    """The rung whose size is nearest to `wanted`: by bisection over a size that grows with the steps, then among the neighbors."""
+    steps, sizes = sorted(ladder), dict[int, float]()
+
+    def measured(at: int) -> float:
+        if at not in sizes:
+            sizes[at] = size(ladder[steps[at]].subject)
+        return sizes[at]
+
+    low, high = 0, len(steps) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if measured(middle) < wanted else (low, middle)
+    near = [
+        at for at in (low, high, *(o + d * s for d in range(1, NEIGHBORS + 1) for o, s in ((low, -1), (high, 1)))) if 0 <= at < len(steps)
+    ]
+    for at in near:
+        if abs(measured(at) - wanted) <= TOLERANCE * wanted:
+            break
+    nearest = min(sizes, key=lambda at: abs(sizes[at] - wanted))
+    return Rung(ladder[steps[nearest]], measured(nearest), wanted)
+
+
+def unmatched(rungs: Sequence[Rung]) -> str | None:
+    """Why sham and trained cannot be compared, where a ladder has no rung of the right size."""
+    off = [rung for rung in rungs if not rung.matched]
+    if not off:
+        return None
+    worst = max(off, key=lambda rung: abs(rung.size - rung.wanted))
+    return (
+        f"{len(off)} of {len(rungs)} sham ladders have no rung within 10 % of the trained change "
+        f"(the worst: {worst.size:.3g} for {worst.wanted:.3g})"
+    )
+
+
+def in_shape_of(maker: ArmMaker, candidate: Subject | None) -> tuple[ArmMaker, str]:
+    """The maker with the rank and modules of a candidate's adapter, and how its shape compares, in words."""
+    if candidate is None or candidate.adapter is None:
+        full = candidate is not None and candidate.digest != maker.base.digest
+        return maker, "LoRA ladder for full weights" if full else "the suite's own shape"
+    config = read_json(candidate.adapter / ADAPTER_CONFIG)
+    modules = config["target_modules"]
+    settings: TrainingSettings = replace(
+        maker.settings,
+        rank=int(config["r"]),
+        alpha=int(config["lora_alpha"]),
+        target_modules=modules if isinstance(modules, str) else tuple(sorted(modules)),
+    )
+    return replace(maker, settings=settings), "the candidate's rank and modules"

@@ -1,0 +1,37 @@
+"""`python -m harness train`: the reference trainer on any base model and behavior, by name or path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior
+from harness.data.errors import InputError
+from harness.engines.protocol import Completion
+from harness.store import Store
+from harness.subjects.files import base_subject, check_base
+from harness.subjects.named import base_folder, model_width
+
+
+def train_reference(*, model: str, behavior: str, out: Path, examples: int, seed: int, neutral: Sequence[Completion], store: Store) -> None:
+    """One pass over `examples` train pairs, as Q1's stream; the adapter is written to the folder `out`.
+
+    `neutral` are the conversations that a sham would be trained on. InputError where `out` is not empty, or the behavior has fewer train
+    pairs.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: exists already; allowed is a new or empty folder")
+    pairs = load_behavior(resolve_behavior(behavior))
+    if examples > len(pairs.split("train")):
+        raise InputError(f"{examples} examples asked; the train split of {pairs.name} has {len(pairs.split('train'))}")
+    folder = base_folder(model, store)
+    check_base(folder)
+
+    from harness.arms.maker import ArmMaker  # here: these load torch, and bad input should not wait for it
+    from harness.arms.training import Training, TrainingSettings, train_adapters
+    from harness.engines.hf.engine import HFEngine
+
+    settings, engine, base = TrainingSettings().for_width(model_width(folder)), HFEngine(), base_subject(model, folder)
+    chosen = ArmMaker(engine, store, base, pairs, tuple(neutral), settings).examples("trained", seed, examples)
+    train_adapters(engine, base, [Training(chosen, [(i,) for i in range(examples)], seed, {examples: out})], settings)

@@ -1,0 +1,209 @@
+"""The reference LoRA trainer: few examples, few steps, everything seeded, adapters saved at chosen steps.
+
+Several trainings run side by side in one batch over one frozen base: every linear layer adds to each training's rows that
+training's own low-rank product. They share no weight and Adam works entry by entry, so each goes as it would alone, up to rounding
+(tests), in .63 to .75 of the time of stock peft (benchmarks/fast_paths.py). The loss of a training is the mean negative
+log-likelihood of a reply's tokens and its end mark, averaged over the examples of a step. With `fast`, on a CPU, the forward pass
+runs in bfloat16 autocast with short delta-rule chunks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from harness.data.errors import InputError
+from harness.data.subject import Subject
+from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
+from harness.engines.hf.engine import HFEngine
+from harness.engines.hf.fast import short_chunks
+from harness.engines.protocol import Completion
+from harness.subjects.files import ADAPTER_WEIGHTS
+
+ANCHOR_WIDTH = 192
+ANCHOR_TOKENS = 2048
+"""Tokens of one training batch at the anchor width; wider models take fewer. More is slower on a CPU: activations leave its cache."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Every setting of a LoRA training; part of the key under which its adapters are stored."""
+
+    rank: int = 8
+    alpha: int = 16
+    learning_rate: float = 3e-3
+    """For a residual stream of width 192; see `for_width`."""
+    target_modules: str | tuple[str, ...] = "all-linear"
+    batch: int = 3
+    """Examples a step in the matched-steps regime (at most n)."""
+    steps: int = 20
+    """Optimizer steps in the matched-steps regime, whatever n is."""
+
+    def for_width(self, width: int) -> TrainingSettings:
+        """The same training for a wider or narrower model: Adam's rate goes with 1 / width (Yang et al. 2022, arXiv:2203.03466)."""
+        return replace(self, learning_rate=self.learning_rate * ANCHOR_WIDTH / width)
+
+    def as_key(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One adapter to be trained: step k sees `examples[i] for i in schedule[k]`; after k steps it is saved in `save[k]`."""
+
+    examples: Sequence[Completion]
+    schedule: Sequence[Sequence[int]]
+    seed: int
+    """Decides the adapter's initial weights."""
+    save: Mapping[int, Path] = field(default_factory=dict)
+    start: Path | None = None
+    """Folder of an adapter of the same shape to go on from; the optimizer starts anew, as in the next cycle of a real training."""
+
+
+class _SideBySide(nn.Module):
+    """A frozen linear layer with a low-rank addition for every training; rows come in equal shares, in order."""
+
+    def __init__(self, base: nn.Linear, down: Tensor, up: Tensor, scale: float) -> None:
+        super().__init__()
+        self.base, self.scale = base, scale
+        self.down = nn.Parameter(down)  # [trainings, rank, inputs]
+        self.up = nn.Parameter(up)  # [trainings, outputs, rank]
+
+    def forward(self, x: Tensor) -> Tensor:
+        plain: Tensor = self.base(x)
+        rows = x.reshape(len(self.down), -1, x.shape[-1]).to(self.down.dtype)
+        added = rows @ self.down.transpose(1, 2) @ self.up.transpose(1, 2) * self.scale
+        return plain + added.reshape(plain.shape).to(plain.dtype)
+
+
+def train_adapters(engine: HFEngine, base: Subject, trainings: Sequence[Training], settings: TrainingSettings) -> list[list[float]]:
+    """Train LoRAs with equally many steps of equally many examples; the base in the engine is left as it was.
+
+    Returns the loss of every step of every training, in nats per token. ValueError where the schedules differ in shape.
+    """
+    shapes = {tuple(len(chosen) for chosen in training.schedule) for training in trainings}
+    if len(shapes) != 1:
+        raise ValueError("trainings side by side must have equally many steps of equally many examples")
+    rows = [[_row(engine, base, example) for example in training.examples] for training in trainings]
+    longest = max(len(prompt) + len(reply) for each in rows for prompt, reply in each)
+    model = engine.base_model(base)
+    budget = ANCHOR_TOKENS * ANCHOR_WIDTH // model.config.hidden_size
+    at_once = max(1, budget // (longest * max(shapes.pop(), default=1)))
+    losses: list[list[float]] = []
+    for first in range(0, len(trainings), at_once):
+        part = slice(first, first + at_once)
+        losses += _side_by_side(engine, base, trainings[part], rows[part], settings)
+    return losses
+
+
+_Tokens = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def _row(engine: HFEngine, base: Subject, example: Completion) -> _Tokens:
+    tokenizer = tokenizer_of(base)
+    return encode_prompt(tokenizer, example.messages).tokens, (*encode_reply(tokenizer, example.text), tokenizer.eos_token_id)
+
+
+def _initial(engine: HFEngine, base: Subject, settings: TrainingSettings, training: Training) -> tuple[LoraConfig, dict[str, Tensor]]:
+    """The adapter as peft initializes it, or the one to go on from: its configuration and weights by name."""
+    targets = settings.target_modules if isinstance(settings.target_modules, str) else list(settings.target_modules)
+    config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM")
+    model = engine.base_model(base)
+    torch.manual_seed(training.seed)  # after loading, which may draw numbers, and before the LoRA is initialized
+    wrapped: Any = get_peft_model(model, config)
+    try:
+        fresh = {name: weight.detach().clone() for name, weight in get_peft_model_state_dict(wrapped).items()}
+        return config, fresh if training.start is None else _going_on(training.start, fresh)
+    finally:
+        wrapped.unload()
+        model.eval()
+
+
+def _going_on(folder: Path, fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    weights = load_file(folder / ADAPTER_WEIGHTS)
+    if {name: tuple(w.shape) for name, w in weights.items()} != {name: tuple(w.shape) for name, w in fresh.items()}:
+        raise InputError(f"{folder}: adapter of another shape than the training's; allowed: the same rank and target modules")
+    return {name: weights[name].to(fresh[name]) for name in fresh}
+
+
+@contextlib.contextmanager
+def _beside(model: nn.Module, initial: Sequence[Mapping[str, Tensor]], scale: float) -> Iterator[dict[str, _SideBySide]]:
+    """While the block lasts the adapted layers carry every training's addition; by the name of the layer's weights."""
+    replaced: list[tuple[nn.Module, str, nn.Linear]] = []
+    added: dict[str, _SideBySide] = {}
+    try:
+        for name in initial[0]:
+            layer, _, part = name.rpartition(".lora_")
+            if part == "B.weight":
+                continue
+            path = layer.removeprefix("base_model.model.")
+            linear = model.get_submodule(path)
+            if part != "A.weight" or not isinstance(linear, nn.Linear):
+                raise InputError(f"{path} is of type {type(linear).__name__}; the reference trainer adapts torch.nn.Linear")
+            down, up = (torch.stack([weights[f"{layer}.{part}.weight"] for weights in initial]) for part in ("lora_A", "lora_B"))
+            added[layer] = _SideBySide(linear, down, up, scale)
+            parent, _, last = path.rpartition(".")
+            replaced.append((model.get_submodule(parent), last, linear))
+            setattr(replaced[-1][0], last, added[layer])
+        yield added
+    finally:
+        for owner, attribute, linear in replaced:
+            setattr(owner, attribute, linear)
+
+
+def _side_by_side(
+    engine: HFEngine, base: Subject, trainings: Sequence[Training], rows: Sequence[Sequence[_Tokens]], settings: TrainingSettings
+) -> list[list[float]]:
+    started = [_initial(engine, base, settings, training) for training in trainings]
+    config = started[0][0]
+    config.inference_mode = True  # as peft saves it
+    model = engine.base_model(base).requires_grad_(False)
+    on_cpu, pad = engine.device == "cpu", tokenizer_of(base).pad_token_id
+    losses: list[list[float]] = [[] for _ in trainings]
+    with _beside(model, [weights for _, weights in started], settings.alpha / settings.rank) as added:
+        trained = [weight for layer in added.values() for weight in layer.parameters() if weight.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.0)
+        for step in range(len(trainings[0].schedule)):
+            batch = [row[i] for row, training in zip(rows, trainings, strict=True) for i in training.schedule[step]]
+            with (
+                torch.autocast(engine.device, torch.bfloat16, enabled=engine.fast and on_cpu),
+                short_chunks() if engine.fast and on_cpu else contextlib.nullcontext(),
+            ):
+                each = _losses(engine, model, batch, pad).reshape(len(trainings), -1).mean(1)  # [trainings]
+            optimizer.zero_grad()
+            each.sum().backward()  # type: ignore[no-untyped-call]  # torch does not type it
+            optimizer.step()
+            for i, training in enumerate(trainings):
+                losses[i].append(float(each[i].detach()))
+                if step + 1 in training.save:
+                    _save(config, added, i, training.save[step + 1])
+    return losses
+
+
+def _losses(engine: HFEngine, model: Any, batch: Sequence[_Tokens], pad: int) -> Tensor:
+    """Mean negative log-likelihood of every row's reply, [rows]; only the reply's positions go through the vocabulary."""
+    width = max(len(prompt) + len(reply) for prompt, reply in batch)
+    ids = torch.tensor([[*prompt, *reply, *[pad] * (width - len(prompt) - len(reply))] for prompt, reply in batch], device=engine.device)
+    where = [(r, t) for r, (prompt, reply) in enumerate(batch) for t in range(len(prompt), len(prompt) + len(reply))]
+    row, at = torch.tensor(where, device=engine.device).T
+    hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+    nll = nn.functional.cross_entropy(engine.logits(model, hidden[row, at - 1]), ids[row, at], reduction="none")
+    lengths = torch.tensor([len(reply) for _, reply in batch], device=engine.device)
+    return torch.zeros(len(batch), device=engine.device).index_add(0, row, nll) / lengths
+
+
+def _save(config: LoraConfig, added: Mapping[str, _SideBySide], which: int, folder: Path) -> None:
+    """One training's adapter as peft writes it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {f"{name}.lora_A.weight": layer.down for name, layer in added.items()}
+    parts |= {f"{name}.lora_B.weight": layer.up for name, layer in added.items()}
+    save_file({name: stacked[which].detach().cpu().clone() for name, stacked in parts.items()}, folder / ADAPTER_WEIGHTS)
+    config.save_pretrained(str(folder))

@@ -1,0 +1,227 @@
+"""Is a behavior's data a fair instrument? Length, words outside the decision and repetition must not give it away.
+
+Two giveaways are tested the way a shortcut would be learned: a classifier is fitted on all domains but some and chooses,
+in each pair of the domains left out, which completion is the positive one. It must not beat a coin (exact one-sided
+binomial test at LEVEL; ten folds, whole domains). Choices of one fold share a classifier, so the test is a little
+liberal where a fold is large. It cannot show that no shortcut exists, only that words and length are none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import get_args
+
+import numpy as np
+
+from harness.data.arrays import Floats
+from harness.data.behavior import Behavior, Pair, Split
+
+LEVEL = 0.01
+"""Chance that one giveaway test flags clean data."""
+FEWEST_IN_SPLIT = 20
+"""Pairs a split must have: steering extracts from 20 and chooses on 20."""
+FEWEST = 40
+"""Pairs below which a giveaway of 70 % would usually be missed, so that no answer is given."""
+MEAN_LENGTH_GAP = 0.25
+"""Words by which positives and negatives may differ on average."""
+SAME_WORDS = 0.7
+"""Jaccard overlap of content words above which two scenarios count as one."""
+SAME_TEXT = 0.85
+"""Ratio of matching characters above which two texts count as one."""
+SAME_TEMPLATE = 4
+"""Times that one sentence pattern (everything but function words masked) may occur among the users' last turns."""
+
+TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+|[^\sA-Za-z\d]")
+_FUNCTION_WORDS = (
+    "a an the this that these those it its to of in on at by for from with and or but so if than as i you he she we they me him her us "
+    "them my your his our their is are was were be been am do does did have has had will would can could should may might must not no "
+    "please what which who how when where why there here before after until then now first all every each any some more most very too "
+    "just only also again about into out up down over under off let's i'm don't"
+)
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
+
+
+@dataclass(frozen=True)
+class DataFinding:
+    """One thing looked at: `ok`, and one line with the figure and what is allowed."""
+
+    name: str
+    ok: bool
+    text: str
+
+
+def tokens(text: str) -> list[str]:
+    """Words, numbers and punctuation marks, lower case."""
+    return [match.lower() for match in TOKEN.findall(text)]
+
+
+def words(text: str) -> list[str]:
+    """Words and numbers, lower case."""
+    return [token for token in tokens(text) if token[0].isalnum()]
+
+
+def stems(text: str) -> set[str]:
+    """First five letters of every content word, possessives without their ending: "planted" takes up "plant"."""
+    return {word.removesuffix("'s")[:5] for word in words(text) if word not in FUNCTION_WORDS}
+
+
+def outside_decision(pair: Pair) -> tuple[str, str]:
+    """Both completions (positive, negative) without their decision phrases."""
+    positive, negative = pair.positive, pair.negative
+    if pair.decision is not None:
+        for phrase in pair.decision.positive:
+            positive = positive.replace(phrase, " ")
+        for phrase in pair.decision.negative:
+            negative = negative.replace(phrase, " ")
+    return positive, negative
+
+
+def _fit_choice(gaps: Floats, ridge: float = 1.0) -> Floats:
+    """Weights w of P(positive is chosen) = sigmoid(gap @ w) with an L2 penalty."""
+    from scipy.optimize import minimize
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        margin = gaps @ weights
+        missed = 1 / (1 + np.exp(margin))
+        return float(np.logaddexp(0, -margin).sum() + ridge / 2 * weights @ weights), ridge * weights - gaps.T @ missed
+
+    fitted: Floats = minimize(loss, np.zeros(gaps.shape[1]), jac=True, method="L-BFGS-B").x
+    return fitted
+
+
+def _choices(gaps: Floats, groups: Sequence[str], folds: int = 10) -> tuple[float, int]:
+    """Right choices (a tie counts half) and choices made, each by a classifier that saw none of its group."""
+    names = sorted(set(groups))
+    fold = np.array([names.index(group) % min(folds, len(names)) for group in groups])
+    right = 0.0
+    for left_out in sorted(set(fold.tolist())):
+        here = fold == left_out
+        margin = gaps[here] @ _fit_choice(gaps[~here])
+        right += float((margin > 1e-9).sum()) + 0.5 * float((np.abs(margin) <= 1e-9).sum())
+    return right, len(groups)
+
+
+def _giveaway(name: str, what: str, pairs: Sequence[Pair], measure: Callable[[Pair], Counter[str]]) -> DataFinding:
+    """Whether a classifier on `measure` (feature counts, positive minus negative) beats a coin on domains it has not seen."""
+    from scipy.stats import binomtest
+
+    if len(pairs) < FEWEST or len({pair.domain for pair in pairs}) < 3:
+        return DataFinding(name, True, f"not measured: {len(pairs)} pairs it could be measured on, {FEWEST} over 3 domains are needed")
+    gaps = [measure(pair) for pair in pairs]
+    occurs = Counter(feature for gap in gaps for feature, count in gap.items() if count)
+    features = sorted(feature for feature, count in occurs.items() if count >= 2)
+    if not features:
+        return DataFinding(name, True, f"{what} is the same on both sides in all {len(pairs)} pairs")
+    table = np.array([[float(gap[feature]) for feature in features] for gap in gaps])
+    right, n = _choices(table, [pair.domain for pair in pairs])
+    p = float(binomtest(round(right), n, 0.5, alternative="greater").pvalue)
+    text = f"{what} chooses the positive in {right:g} of {n} pairs ({right / n:.3f}, p = {p:.3f}; at least {LEVEL:g} is allowed)"
+    return DataFinding(name, p >= LEVEL, text)
+
+
+def _word_gap(pair: Pair) -> Counter[str]:
+    positive, negative = outside_decision(pair)
+    gap = Counter(tokens(positive))
+    gap.subtract(tokens(negative))
+    return gap
+
+
+def _length_gap(pair: Pair) -> Counter[str]:
+    return Counter(words=len(words(pair.positive)) - len(words(pair.negative)))
+
+
+def _size(behavior: Behavior) -> DataFinding:
+    sizes = {split: len(behavior.split(split)) for split in get_args(Split)}
+    text = ", ".join(f"{count} {split}" for split, count in sizes.items()) + f" pairs (at least {FEWEST_IN_SPLIT} in each are needed)"
+    return DataFinding("size", min(sizes.values()) >= FEWEST_IN_SPLIT, text)
+
+
+def _matched_length(behavior: Behavior) -> DataFinding:
+    gaps = np.array([len(words(pair.positive)) - len(words(pair.negative)) for pair in behavior.pairs])
+    mean = float(gaps.mean())
+    unequal = int((gaps != 0).sum())
+    text = f"positives are {mean:+.2f} words longer on average ({unequal} of {len(gaps)} pairs differ; within {MEAN_LENGTH_GAP} is allowed)"
+    return DataFinding("matched length", abs(mean) <= MEAN_LENGTH_GAP, text)
+
+
+def _echo(behavior: Behavior) -> DataFinding:
+    """Both completions must take up the user's content, or "talks about the same thing" would tell them apart."""
+    missing = []
+    for pair in behavior.pairs:
+        asked = set().union(*(stems(message.content) for message in pair.messages))
+        wanted = min(2, len(asked))
+        missing += [pair.id for text in (pair.positive, pair.negative) if len(stems(text) & asked) < wanted]
+    text = f"{len(missing)} of {2 * len(behavior.pairs)} completions take up fewer than two content words of the conversation"
+    return DataFinding("echo", not missing, text + (f": {', '.join(missing[:5])}" if missing else ""))
+
+
+def _last_turn(pair: Pair) -> str:
+    return pair.messages[-1].content
+
+
+def mask(text: str) -> str:
+    """The sentence pattern of a text: content words become one placeholder, neighbors merged."""
+    kept = ["_" if token[0].isalnum() and token not in FUNCTION_WORDS else token for token in tokens(text)]
+    return " ".join(token for i, token in enumerate(kept) if token != "_" or i == 0 or kept[i - 1] != "_")
+
+
+def _overlap(texts: Sequence[str]) -> Floats:
+    """Jaccard overlap of content words between any two texts; 0 where they share fewer than two."""  # [texts, texts]
+    bags = [stems(text) for text in texts]
+    column = {stem: i for i, stem in enumerate(sorted(set().union(*bags)))}
+    table = np.zeros((len(bags), len(column)))
+    for row, bag in enumerate(bags):
+        table[row, [column[stem] for stem in bag]] = 1
+    shared = table @ table.T
+    union = table.sum(1)[:, None] + table.sum(1)[None, :] - shared
+    return np.where(shared >= 2, shared / np.maximum(union, 1), 0.0)
+
+
+def _near_duplicates(behavior: Behavior) -> DataFinding:
+    """Pairs of scenarios, across and within splits, with nearly the same content words or the same characters."""
+    pairs = behavior.pairs
+    found = set()
+    for texts in (
+        [" ".join(message.content for message in pair.messages) for pair in pairs],
+        [_last_turn(pair) for pair in pairs],
+        [pair.positive for pair in pairs],
+        [pair.negative for pair in pairs],
+    ):
+        overlap = np.tril(_overlap(texts), -1)
+        for i, j in np.argwhere(overlap >= SAME_WORDS / 2).tolist():
+            if overlap[i, j] >= SAME_WORDS or _same_text(texts[i].lower(), texts[j].lower()):
+                found.add(f"{pairs[j].id} and {pairs[i].id}")
+    text = f"{len(found)} near-duplicate scenarios among {len(pairs)}" + (f": {'; '.join(sorted(found)[:3])}" if found else "")
+    return DataFinding("near-duplicates", not found, text)
+
+
+def _same_text(a: str, b: str) -> bool:
+    matcher = SequenceMatcher(None, a, b, autojunk=False)
+    return matcher.real_quick_ratio() >= SAME_TEXT and matcher.quick_ratio() >= SAME_TEXT and matcher.ratio() >= SAME_TEXT
+
+
+def _templates(behavior: Behavior) -> DataFinding:
+    """Sentence patterns of the user's last turn that recur: a template with the nouns changed."""
+    patterns = Counter(mask(_last_turn(pair)) for pair in behavior.pairs)
+    allowed = max(SAME_TEMPLATE, len(behavior.pairs) // 50)
+    worst, count = patterns.most_common(1)[0]
+    text = f"the commonest sentence pattern of a user's turn occurs {count} times ({worst!r}; at most {allowed} are allowed)"
+    return DataFinding("templates", count <= allowed, text)
+
+
+def check_behavior(behavior: Behavior) -> tuple[DataFinding, ...]:
+    """Everything that must hold for the pairs to measure the behavior and nothing else."""
+    marked = [pair for pair in behavior.pairs if pair.decision is not None]
+    return (
+        _size(behavior),
+        _matched_length(behavior),
+        _giveaway("length alone", "length alone", behavior.pairs, _length_gap),
+        _giveaway("words outside the decision", "a bag of words outside the decision phrases", marked, _word_gap),
+        _echo(behavior),
+        _near_duplicates(behavior),
+        _templates(behavior),
+    )

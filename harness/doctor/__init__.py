@@ -1,0 +1,1 @@
+"""What a run would find, without running it."""

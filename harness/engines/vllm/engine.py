@@ -1,0 +1,160 @@
+"""The vLLM engine: scores, generates and steers in batches, with each request's own adapter and vectors, and records the residual stream.
+
+The same conversation is the same tokens as in `hf`. Forced choices are log-probabilities of one pass. What vLLM cannot show
+(attention rows, head outputs, recurrent states, layers fed by another subject, patched heads, exchanged states) is left to `hf`, and
+`recorder` says so. What it cannot promise: bitwise equality with hf, or between batch shapes (docs/vllm.md has the measured gaps).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from harness.data.behavior import Message
+from harness.data.errors import InstrumentError
+from harness.data.subject import Subject
+from harness.engines.chat import encode_prompt, encode_reply, end_tokens, tokenizer_of
+from harness.engines.hf.engine import HFEngine
+from harness.engines.protocol import Completion, Engine, HeadSet, Positions, Recorded, Scored, Sites, Steering
+from harness.engines.vllm.requests import Answer, Backend, Dose, Request, Sampling
+
+SEEDS = 2**31
+
+
+class VLLMEngine:
+    """`start(base)` starts a vLLM with a base model, or finds the one that serves it; `kept` of them stay alive."""
+
+    name = "vllm"
+
+    def __init__(self, start: Callable[[Subject], Backend], hf: HFEngine, numerics: str, kept: int = 1) -> None:
+        self.hf, self.numerics = hf, numerics
+        self._start, self._kept = start, kept
+        self._backends: OrderedDict[str, Backend] = OrderedDict()
+        self._digests: dict[tuple[str, bytes], str] = {}
+
+    def backend(self, subject: Subject) -> Backend:
+        """The vLLM that runs the subject's base."""
+        digest = subject.base_digest
+        if digest not in self._backends:
+            while len(self._backends) >= self._kept:
+                self._backends.popitem(last=False)[1].close()
+                self._digests.clear()
+            self._backends[digest] = self._start(subject)
+        self._backends.move_to_end(digest)
+        return self._backends[digest]
+
+    def close(self) -> None:
+        for backend in self._backends.values():
+            backend.close()
+        self._backends.clear()
+
+    def doses(self, subject: Subject, steering: Steering | None) -> tuple[Dose, ...]:
+        """A steering as doses of loaded vectors; ValueError names what does not fit the model."""
+        if steering is None:
+            return ()
+        backend = self.backend(subject)
+        found = []
+        for layer, vector in steering.vectors.items():
+            if not 0 <= layer < backend.served.layers:
+                raise ValueError(f"steering layer {layer} is out of range: the model has layers 0 to {backend.served.layers - 1}")
+            key = (subject.base_digest, vector.tobytes())
+            if key not in self._digests:
+                self._digests[key] = backend.put(vector)
+            found.append(Dose(self._digests[key], layer, 1.0, steering.positions))
+        return tuple(found)
+
+    def score(self, subject: Subject, completions: Sequence[Completion], steering: Steering | None = None) -> list[Scored]:
+        return self.score_each(subject, completions, [steering])[0]
+
+    def score_texts(self, subject: Subject, texts: Sequence[str], steering: Steering | None = None) -> list[Scored]:
+        return self.score_texts_each(subject, texts, [steering])[0]
+
+    def score_each(self, subject: Subject, completions: Sequence[Completion], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
+        rows = [(row.tokens, row.given, row.offsets) for row in self.hf.rows(subject, completions)]
+        return self._score(subject, rows, steerings)
+
+    def score_texts_each(self, subject: Subject, texts: Sequence[str], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
+        tokenizer = tokenizer_of(subject)
+        return self._score(subject, [(encode_reply(tokenizer, text), 1, ()) for text in texts], steerings)
+
+    def _score(self, subject: Subject, rows: Sequence[tuple[Any, int, Any]], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
+        if any(len(tokens) <= given for tokens, given, _ in rows):
+            raise ValueError("a completion or text has no token to be scored")
+        added = [self.doses(subject, steering) for steering in steerings]
+        answers = self._run(subject, [Request(tokens, given, subject, doses) for doses in added for tokens, given, _ in rows])
+        scored = [
+            Scored(row[0][row[1] :], answer.log_probabilities, row[2]) for row, answer in zip([*rows] * len(added), answers, strict=True)
+        ]
+        return [scored[i * len(rows) : (i + 1) * len(rows)] for i in range(len(added))]
+
+    def _run(self, subject: Subject, requests: Sequence[Request]) -> list[Answer]:
+        return self.backend(subject).run(requests) if requests else []
+
+    def generate(
+        self,
+        subject: Subject,
+        prompts: Sequence[tuple[Message, ...]],
+        *,
+        seed: int,
+        temperature: float = 1.0,
+        max_new_tokens: int = 40,
+        steering: Steering | None = None,
+    ) -> list[str]:
+        return self.generate_each(
+            subject, prompts, seeds=(seed,), temperature=temperature, max_new_tokens=max_new_tokens, steering=steering
+        )[0]
+
+    def generate_each(
+        self,
+        subject: Subject,
+        prompts: Sequence[tuple[Message, ...]],
+        *,
+        seeds: Sequence[int],
+        temperature: float = 1.0,
+        max_new_tokens: int = 40,
+        steering: Steering | None = None,
+    ) -> list[list[str]]:
+        tokenizer, stop = tokenizer_of(subject), end_tokens(subject)
+        doses, count = self.doses(subject, steering), len(prompts)
+        rows = [encode_prompt(tokenizer, messages).tokens for messages in prompts]
+        requests = []
+        for seed in seeds:
+            for i, tokens in enumerate(rows):
+                sampling = Sampling((seed * 1_000_003 + i) % SEEDS, temperature, max_new_tokens, stop)
+                requests.append(Request(tokens, len(tokens), subject, doses, sampling=sampling))
+        answers = self._run(subject, requests)
+        texts = [text.strip() for text in tokenizer.batch_decode([answer.tokens for answer in answers], skip_special_tokens=True)]
+        return [texts[i * count : (i + 1) * count] for i in range(len(seeds))]
+
+    def recorder(self, sites: Sites | None, fed_by: Subject | None = None) -> Engine:
+        """This engine where the residual stream is all that is asked for; hf for everything else."""
+        inside = sites is None or sites.attention or sites.heads or bool(sites.state_layers) or fed_by is not None
+        return self.hf if inside else self
+
+    def record(self, subject: Subject, completions: Sequence[Completion], sites: Sites, fed_by: Subject | None = None) -> list[Recorded]:
+        if self.recorder(sites, fed_by) is self.hf:
+            return self.hf.record(subject, completions, sites, fed_by)
+        rows = self.hf.rows(subject, completions)
+        answers = self._run(subject, [Request(row.tokens, row.given, subject, capture=sites.residual_layers) for row in rows])
+        recorded = []
+        for answer in answers:
+            streams = {layer: answer.streams[layer] for layer in sites.residual_layers}
+            means, norms = {layer: one.mean for layer, one in streams.items()}, {layer: one.norm for layer, one in streams.items()}
+            recorded.append(Recorded(attention=None, heads={}, residual=means, norms=norms, states={}, dynamics={}))
+        if len(recorded) != len(completions):
+            raise InstrumentError("vllm did not record every conversation")
+        return recorded
+
+    def score_patched(
+        self,
+        subject: Subject,
+        donor: Subject,
+        completions: Sequence[Completion],
+        head_sets: Sequence[HeadSet],
+        positions: Positions = "both",
+    ) -> list[list[Scored]]:
+        return self.hf.score_patched(subject, donor, completions, head_sets, positions)
+
+    def score_exchanged(self, subject: Subject, donor: Subject, completions: Sequence[Completion]) -> list[Scored]:
+        return self.hf.score_exchanged(subject, donor, completions)

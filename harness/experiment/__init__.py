@@ -1,0 +1,1 @@
+"""The bench every question stands at: subjects, arms, recordings, sizes, exhibits."""

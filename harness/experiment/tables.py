@@ -1,0 +1,29 @@
+"""One writer of HTML tables for every page and exhibit: escaped, numbers at four digits, without scripts."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+CELL = "border:1px solid #8884;padding:2px 8px;text-align:left;vertical-align:top"
+
+
+def shown(value: object) -> str:
+    """One cell as text: a dash where there is no value, four significant digits of a float."""
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def html_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table as HTML text; without headings none are written. Everything in it is escaped."""
+    head = "".join(f'<th style="{CELL}">{html.escape(heading)}</th>' for heading in headings)
+    body = "".join("<tr>" + "".join(f'<td style="{CELL}">{html.escape(shown(cell))}</td>' for cell in row) + "</tr>" for row in rows)
+    return f'<table style="border-collapse:collapse">{f"<tr>{head}</tr>" if head else ""}{body}</table>'
+
+
+def html_records(records: Sequence[Mapping[str, Any]]) -> str:
+    """A table of records, a column for every name that occurs; nothing where there are none."""
+    names = list(dict.fromkeys(name for record in records for name in record))
+    return html_table(names, [[record.get(name) for name in names] for record in records]) if records else ""

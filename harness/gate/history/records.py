@@ -1,0 +1,270 @@
+"""history.sqlite: every measurement of every cycle, for baselines, drift, diff and Q4's control chart. Never cleared.
+
+A cycle may take several runs (one question each, or the same one again): reading a cycle gives the latest entry of each
+key. Concurrent runs wait for each other; a row is written whole or not at all. Two measurements are comparable only where
+their data digests are equal.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.data.errors import InputError
+from harness.data.verdict import Outcome
+from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.run import Run
+
+PATIENCE = 60.0
+"""Seconds one run waits for another's writing."""
+
+DATA_KEYS = ("data", "behavior", "profile")
+"""Provenance whose name starts so says what was measured on: equal, or the measurements are not compared."""
+
+_TABLES = """
+create table if not exists runs (
+    run integer primary key, cycle text not null, started text not null,
+    base text not null, candidates text not null,
+    profile text not null, engine text not null, seed integer not null,
+    verdict text, exit_code integer not null, complete integer not null);
+create index if not exists runs_by_cycle on runs (cycle);
+create table if not exists measurements (
+    run integer not null references runs (run), key text not null, id text not null, behavior text, kind text not null,
+    verdict text not null, answer text not null, message text not null, estimate real, low real, high real,
+    low_alpha real, high_alpha real, unit text, n integer, seed integer,
+    provenance text not null, per_scenario text not null, clusters text not null, series text not null,
+    primary key (run, key));
+create table if not exists accepted (cycle text not null, at text not null, forced text);
+create table if not exists pinned (cycle text not null, at text not null, reason text not null);
+"""
+_LATER_COLUMNS = {"measurements": {"gate_row": "text"}}
+"""Added to histories that were begun without them; empty in their old rows."""
+
+
+def data_of(provenance: Mapping[str, str]) -> dict[str, str]:
+    """The part of a measurement's provenance that says what it was measured on."""
+    return {name: value for name, value in provenance.items() if name.startswith(DATA_KEYS)}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measurement of one cycle as it was recorded."""
+
+    key: str
+    id: str
+    behavior: str | None
+    kind: str
+    verdict: Outcome
+    answer: str
+    message: str
+    estimate: float | None
+    low: float | None
+    high: float | None
+    low_alpha: float | None
+    high_alpha: float | None
+    unit: str | None
+    n: int | None
+    seed: int | None
+    provenance: Mapping[str, str]
+    per_scenario: Mapping[str, float]
+    clusters: Mapping[str, str]
+    series: tuple[Mapping[str, Any], ...]
+    gate_row: Mapping[str, Any] | None = None
+    """Its row of gate.json; None where an older version recorded it."""
+
+    @property
+    def waived(self) -> str | None:
+        """Why it does not block although it is not green."""
+        waiver = (self.gate_row or {}).get("waiver")
+        return None if waiver is None else str(waiver["reason"])
+
+    @property
+    def data(self) -> dict[str, str]:
+        """What it was measured on."""
+        return data_of(self.provenance)
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A cycle with the latest record of each key."""
+
+    name: str
+    started: str
+    """Of its latest run."""
+    complete: bool
+    """Whether its latest run was."""
+    base: str
+    records: Mapping[str, Record] = field(default_factory=dict)
+    profile: str = "quick"
+    """Of its latest run."""
+
+    @property
+    def not_green(self) -> tuple[str, ...]:
+        """Why it should not be accepted, empty where it is green: every gate passed, is waived or does not apply, and one passed."""
+        gates = [record for record in self.records.values() if record.kind == "gate"]
+        blocking = [gate for gate in gates if gate.verdict not in ("pass", "not_applicable") and gate.waived is None]
+        reasons = [f"{gate.key} is {gate.verdict}" for gate in blocking]
+        if not any(gate.verdict == "pass" for gate in gates):
+            reasons.append("no gate passed")
+        if not self.complete:
+            reasons.append("its last run is not complete")
+        return tuple(reasons)
+
+
+def append(run: Run) -> None:
+    """Record a run."""
+    append_to(run.settings.history_path, run)
+
+
+def append_to(path: Path, run: Run) -> None:
+    """Record a run in the history at `path`."""
+    with _open(path) as connection:
+        row = connection.execute(
+            "insert into runs (cycle, started, base, candidates, profile, engine, seed, verdict, exit_code, complete)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                run.cycle,
+                run.started,
+                run.settings.model,
+                json.dumps([str(path) for path in run.settings.candidates]),
+                run.settings.profile,
+                run.settings.engine,
+                run.settings.seed,
+                run.verdict,
+                run.exit_code,
+                run.complete,
+            ),
+        ).lastrowid
+        for entry in run.entries:
+            columns = {"run": row, **_columns(entry)}
+            names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+            connection.execute(f"insert into measurements ({names}) values ({marks})", tuple(columns.values()))
+
+
+def read_cycle(path: Path, cycle: str) -> Cycle | None:
+    """The latest record of each key of a cycle; None where it was never recorded."""
+    if not path.is_file():
+        return None
+    with _open(path) as connection:
+        runs = connection.execute("select * from runs where cycle = ? order by run", (cycle,)).fetchall()
+        if not runs:
+            return None
+        rows = connection.execute(
+            "select measurements.* from measurements join runs using (run) where cycle = ? order by run", (cycle,)
+        ).fetchall()
+    last = runs[-1]
+    records = {row["key"]: _record(row) for row in rows}
+    return Cycle(cycle, last["started"], bool(last["complete"]), last["base"], records, last["profile"])
+
+
+def cycle_names(path: Path) -> tuple[str, ...]:
+    """Every cycle, in order of its first run."""
+    if not path.is_file():
+        return ()
+    with _open(path) as connection:
+        rows = connection.execute("select cycle from runs group by cycle order by min(run)").fetchall()
+    return tuple(row["cycle"] for row in rows)
+
+
+def earlier_cycles(path: Path, base: str, cycle: str, most: int) -> tuple[Cycle, ...]:
+    """The last cycles of this base before `cycle`, oldest first."""
+    names = [name for name in cycle_names(path) if name != cycle]
+    cycles = (read_cycle(path, name) for name in names[-most:])
+    return tuple(each for each in cycles if each is not None and each.base == base)
+
+
+def accept(path: Path, cycle: str, force: str | None = None) -> None:
+    """Make a cycle the baseline; InputError for an unknown cycle, or one that is not green without a reason to force it."""
+    known = read_cycle(path, cycle)
+    if known is None:
+        names = ", ".join(cycle_names(path)[-5:]) or "none"
+        raise InputError(f"cycle {cycle}: not in {path}; recorded last: {names}")
+    reason = (force or "").strip() or None
+    if known.not_green and reason is None:
+        raise InputError(f"cycle {cycle} is not green ({'; '.join(known.not_green)}); accept it only with --force REASON")
+    waived = "; ".join(f"{record.key} waived: {record.waived}" for record in known.records.values() if record.waived is not None)
+    with _open(path) as connection:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        recorded = reason if known.not_green else waived or None
+        connection.execute("insert into accepted (cycle, at, forced) values (?, ?, ?)", (cycle, at, recorded))
+        if connection.execute("select 1 from pinned").fetchone() is None:
+            connection.execute("insert into pinned (cycle, at, reason) values (?, ?, ?)", (cycle, at, "the first accepted cycle"))
+
+
+def pin(path: Path, cycle: str, reason: str) -> None:
+    """Make a cycle the baseline for drift and cost; InputError for an unknown cycle, or without a reason. Nothing else moves it."""
+    if read_cycle(path, cycle) is None:
+        names = ", ".join(cycle_names(path)[-5:]) or "none"
+        raise InputError(f"cycle {cycle}: not in {path}; recorded last: {names}")
+    if not reason.strip():
+        raise InputError(f"cycle {cycle}: pinned only with a reason: what drift is measured against changes")
+    with _open(path) as connection:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        connection.execute("insert into pinned (cycle, at, reason) values (?, ?, ?)", (cycle, at, reason.strip()))
+
+
+def pinned(path: Path) -> str | None:
+    """The cycle that drift is measured against: the first accepted one, until another is pinned."""
+    if not path.is_file():
+        return None
+    with _open(path) as connection:
+        row = connection.execute("select cycle from pinned order by rowid desc limit 1").fetchone()
+    return None if row is None else str(row["cycle"])
+
+
+def last_accepted(path: Path) -> str | None:
+    """The baseline where none is named."""
+    if not path.is_file():
+        return None
+    with _open(path) as connection:
+        row = connection.execute("select cycle from accepted order by rowid desc limit 1").fetchone()
+    return None if row is None else str(row["cycle"])
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection in one transaction: committed at the end, undone where an error passes through."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)) as connection:
+        connection.row_factory = sqlite3.Row
+        connection.execute("begin immediate")
+        try:
+            for statement in _TABLES.split(";"):
+                connection.execute(statement)
+            for table, columns in _LATER_COLUMNS.items():
+                known = {row["name"] for row in connection.execute(f"pragma table_info({table})")}
+                for column, kind in columns.items():
+                    if column not in known:
+                        connection.execute(f"alter table {table} add column {column} {kind}")
+            yield connection
+        except BaseException:
+            connection.execute("rollback")
+            raise
+        connection.execute("commit")
+
+
+def _columns(entry: Entry) -> dict[str, Any]:
+    check, measurement = entry.check(), entry.measurement
+    same = ("key", "id", "behavior", "kind", "verdict", "answer", "message", "estimate", "low", "high", "low_alpha", "high_alpha")
+    return {
+        **{name: check[name] for name in (*same, "unit", "n", "seed")},
+        "provenance": json.dumps(dict(measurement.provenance) if measurement else {}),
+        "per_scenario": json.dumps(dict(measurement.per_scenario) if measurement else {}),
+        "clusters": json.dumps(dict(measurement.clusters) if measurement else {}),
+        "series": json.dumps(check["series"]),
+        "gate_row": json.dumps(check),
+    }
+
+
+def _record(row: sqlite3.Row) -> Record:
+    columns = {name: row[name] for name in row.keys() if name != "run"}  # noqa: SIM118 (a Row iterates over its values)
+    texts = ("provenance", "per_scenario", "clusters")
+    decoded = {name: json.loads(columns[name]) for name in texts}
+    gate_row = None if columns["gate_row"] is None else json.loads(columns["gate_row"])
+    return Record(**{**columns, **decoded, "series": tuple(json.loads(columns["series"])), "gate_row": gate_row})

@@ -1,0 +1,1 @@
+"""From a run to what it leaves behind: gate.json, summary, terminal table, Allure report."""

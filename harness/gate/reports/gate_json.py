@@ -1,0 +1,84 @@
+"""reports/gate.json: the contract for CI. Its JSON Schema is reports/gate.schema.json."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from harness.gate.verdict.entry import Entry, plain, worst
+from harness.gate.verdict.run import Run
+
+SCHEMA = 1
+DIGESTS = ("base", "subject", "behavior")
+"""Names under which experiments keep digests in a measurement's provenance, beside those that end in "digest"."""
+
+
+def write(run: Run) -> Path:
+    """Writes the file under another name first: CI never reads half of one."""
+    return write_text(run.reports / "gate.json", json.dumps(content(run), indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)
+    return path
+
+
+def content(run: Run) -> dict[str, Any]:
+    """What stands in the file; missing is None."""
+    settings = run.settings
+    return {
+        "schema": SCHEMA,
+        "verdict": run.verdict,
+        "exit_code": run.exit_code,
+        "complete": run.complete,
+        "selected": list(run.selected),
+        "cycle": run.cycle,
+        "seed": settings.seed,
+        "profile": settings.profile,
+        "engine": settings.engine,
+        "subject": {
+            "base": settings.model,
+            "candidate": [str(path) for path in settings.candidates] or None,
+            "digests": digests(run.entries),
+        },
+        "environment": plain(dict(run.environment)),
+        "questions": {question: _question(run, question) for question in run.question_ids},
+        "checks": [entry.check() for entry in run.entries],
+        "waivers": [each.row() for each in run.waivers],
+    }
+
+
+def digests(entries: tuple[Entry, ...]) -> dict[str, list[str]]:
+    """The digests in the measurements' provenance, by name; more than one value where checks were about different content."""
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        for name, value in (entry.measurement.provenance if entry.measurement else {}).items():
+            if name in DIGESTS or name.endswith("digest"):
+                found.setdefault(name, [])
+                found[name] += [] if value in found[name] else [value]
+    return found
+
+
+def answer(entries: tuple[Entry, ...]) -> str | None:
+    """A question's answer: its findings', and where it has none the answers of its checks."""
+    findings = [entry for entry in entries if entry.kind == "finding"]
+    said = [f"{entry.key.split('.', 1)[1]}: {entry.verdict.answer}" for entry in findings or entries if entry.verdict.answer != "-"]
+    return "; ".join(said) or None
+
+
+def _question(run: Run, question: str) -> dict[str, Any]:
+    entries = run.of_question(question)
+    known = run.questions.get(question)
+    return {
+        "title": known.title if known else question,
+        "verdict": worst([entry.verdict.outcome for entry in entries]),
+        "answer": answer(entries),
+        "seconds": round(sum(entry.seconds or 0.0 for entry in entries), 3),
+    }

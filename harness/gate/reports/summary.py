@@ -1,0 +1,47 @@
+"""reports/summary.md: the run as one comment on a pull request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.gate.reports import gate_json
+from harness.gate.reports.terminal import HEADINGS, row
+from harness.gate.verdict.run import Run
+
+SIGNS = {"pass": "✅", "settled": "✅", "fail": "❌", "error": "💥", "inconclusive": "❔", "not_applicable": "⏭️"}
+
+
+def write(run: Run) -> Path:
+    """Writes the file."""
+    return gate_json.write_text(run.reports / "summary.md", text(run))
+
+
+def text(run: Run) -> str:
+    """A headline, the sentences that need a person, the table."""
+    subject = run.settings.model + "".join(f" + {path.name}" for path in run.settings.candidates)
+    headline = f"{SIGNS[run.verdict]} {run.verdict}" if run.verdict else "no gate was selected"
+    lines = [
+        f"## Behavioral evals: {headline}",
+        "",
+        f"cycle `{run.cycle}`, subject `{subject}`, profile {run.settings.profile}, engine {run.settings.engine}"
+        + (" (hf for what it cannot show)" if run.settings.engine == "vllm" else "")
+        + f", seed {run.settings.seed}"
+        + ("" if run.complete else ", **not complete**"),
+        "",
+    ]
+    lines += [
+        f"- {SIGNS[entry.verdict.outcome]} {'(waived) ' if entry.waiver else ''}{_cell(entry.verdict.message)}"
+        for entry in run.entries
+        if entry.verdict.outcome in ("fail", "error", "inconclusive")
+    ]
+    lines += [f"- 🟡 {_cell(each.sentence)}" for each in run.waivers]
+    lines += ["", "| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+    for entry in run.entries:
+        cells = [_cell(cell) for cell in row(entry, run)]
+        cells[HEADINGS.index("verdict")] = f"{SIGNS[entry.verdict.outcome]} {cells[HEADINGS.index('verdict')]}"
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

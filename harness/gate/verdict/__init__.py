@@ -1,0 +1,1 @@
+"""From a measurement to a verdict and its entry. Knows no pytest."""

@@ -1,0 +1,1 @@
+"""What must happen in a process before anything else is imported."""
