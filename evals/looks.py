@@ -15,12 +15,12 @@ from typing import Any
 from harness.data.measurement import Measurement
 from harness.experiment.lab import Lab
 from harness.experiment.profile import Look
-from harness.gate.verdict.verdicts import judge
+from harness.gate.verdict.verdicts import verdict_on
 
 
 def verdict_of(lab: Lab, measurement: Measurement) -> str:
     """What the gate will say of it, as far as it rests on no other check."""
-    return judge(measurement, lab.threshold(measurement.id)).outcome
+    return verdict_on(measurement, lab.threshold(measurement.id)).outcome
 
 
 def until_decided(lab: Lab, measure: Callable[[Lab], Measurement]) -> Measurement:

@@ -191,7 +191,7 @@ def serve(context: typer.Context, model: str) -> None:
 @app.command()
 def new_behavior(path: Path, name: Annotated[str | None, typer.Option(help="default: the folder's name")] = None) -> None:
     """Write the skeleton of a behavior to fill in."""
-    from harness.behaviors.files import write_skeleton
+    from harness.behaviors.skeleton import write_skeleton
 
     with one_line_errors():
         write_skeleton(path, name or path.name)
@@ -201,10 +201,11 @@ def new_behavior(path: Path, name: Annotated[str | None, typer.Option(help="defa
 @app.command()
 def check_behavior(path: Path) -> None:
     """Whether a behavior is valid, and a good instrument."""
-    from harness.behaviors import files as behavior_files
+    from harness.behaviors.checks import check_behavior as examine
+    from harness.behaviors.files import load_behavior
 
     with one_line_errors():
-        findings = behavior_files.check_behavior(behavior_files.load_behavior(path))
+        findings = examine(load_behavior(path))
     for finding in findings:
         print(f"{'ok' if finding.ok else 'NOT OK':7}{finding.name}: {finding.text}")
     if not all(finding.ok for finding in findings):

@@ -34,7 +34,7 @@ from harness.gate.history import records as history
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
 from harness.gate.verdict.thresholds import load_thresholds
-from harness.gate.verdict.verdicts import judge
+from harness.gate.verdict.verdicts import verdict_on
 from harness.readouts.bits_per_byte import bits_per_byte
 from harness.readouts.recordings import Recordings
 from harness.store import Store
@@ -146,7 +146,7 @@ def measured(lab: Lab) -> dict[str, Measurement]:
 
 
 def verdict(measurement: Measurement) -> Verdict:
-    return judge(measurement, THRESHOLDS.for_check(measurement.id, "base", "listening"))
+    return verdict_on(measurement, THRESHOLDS.for_check(measurement.id, "base", "listening"))
 
 
 def outcomes(found: Mapping[str, Measurement]) -> dict[str, str]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from harness.behaviors.checks import DataFinding, check_behavior, mask
-from harness.behaviors.files import load_behavior, write_skeleton
+from harness.behaviors.files import load_behavior
+from harness.behaviors.skeleton import write_skeleton
 from harness.data.behavior import Behavior, Decision, Message, Pair
 from harness.data.errors import InputError
 

@@ -19,7 +19,7 @@ from harness.gate.history import records as history
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
 from harness.gate.verdict.thresholds import load_thresholds
-from harness.gate.verdict.verdicts import judge
+from harness.gate.verdict.verdicts import verdict_on
 
 THRESHOLDS = load_thresholds(PROJECT / "thresholds.toml")
 CALIBRATED = next(iter(read_calibration(PROJECT / "calibration.json")["subjects"].values()))
@@ -51,7 +51,7 @@ def verdicts(id: str, cycles: np.ndarray, full: np.ndarray, domains: np.ndarray,
         change = cycles[k] - (cycles[k - 1] if against == "step" else cycles[0])
         estimate = ratio_interval(change, full, domains, threshold.alpha)
         spread = known.between(float(change.std(ddof=1) / full.mean())) if calibrated else None
-        found.append(judge(Measurement(id, "listening", "share", estimate, spread=spread), threshold).outcome)
+        found.append(verdict_on(Measurement(id, "listening", "share", estimate, spread=spread), threshold).outcome)
     return found
 
 

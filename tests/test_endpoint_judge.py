@@ -14,8 +14,8 @@ import pytest
 from harness.behaviors.files import load_behavior
 from harness.behaviors.shipped import resolve_behavior
 from harness.data.behavior import Behavior, Message
-from harness.judges.embedded import JudgeError, held_out_accuracy
 from harness.judges.endpoint import EndpointJudge
+from harness.judges.judge import JudgeError, held_out_accuracy
 from harness.store import Store
 
 ASKED = (Message("user", "Plant the tulips."),)

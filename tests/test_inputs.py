@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fixtures.inputs import validate
-from harness.behaviors.files import write_skeleton
+from harness.behaviors.skeleton import write_skeleton
 from harness.data.errors import InputError
 from harness.data.settings import PROJECT, Settings
 from harness.data.subject import Subject
@@ -95,7 +95,7 @@ LIGHT = """
 import sys
 from pathlib import Path
 from fixtures.inputs import validate
-from harness.behaviors.files import write_skeleton
+from harness.behaviors.skeleton import write_skeleton
 from harness.data.errors import InputError
 from harness.data.settings import Settings
 

@@ -17,7 +17,8 @@ from harness.behaviors.files import load_behavior
 from harness.behaviors.shipped import resolve_behavior, shipped_behaviors
 from harness.data.behavior import Behavior, Message
 from harness.data.errors import InputError
-from harness.judges.embedded import EmbeddedJudge, Judge, held_out_accuracy
+from harness.judges.embedded import EmbeddedJudge
+from harness.judges.judge import Judge, held_out_accuracy
 
 BAR = 0.9
 SHIPPED = sorted(shipped_behaviors())

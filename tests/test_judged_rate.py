@@ -26,8 +26,8 @@ from harness.gate.history import records as history
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
 from harness.gate.verdict.thresholds import load_thresholds
-from harness.gate.verdict.verdicts import judge as verdict
-from harness.judges.embedded import Judge, JudgeError, Label
+from harness.gate.verdict.verdicts import verdict_on as verdict
+from harness.judges.judge import Judge, JudgeError, Label
 from harness.readouts.recordings import Recordings
 from harness.store import Store
 from harness.subjects.files import base_subject

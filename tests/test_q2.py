@@ -26,8 +26,8 @@ from harness.dreams.scenarios import DreamError, DreamLoop
 from harness.engines.hf.engine import HFEngine
 from harness.experiment.lab import Lab
 from harness.gate.verdict.thresholds import load_thresholds
-from harness.gate.verdict.verdicts import judge as verdict_of
-from harness.judges.embedded import JudgeError, Label
+from harness.gate.verdict.verdicts import verdict_on as verdict_of
+from harness.judges.judge import JudgeError, Label
 from harness.readouts.recordings import Recordings
 from harness.store import Store, digest_of
 from harness.subjects.files import base_subject

@@ -26,7 +26,7 @@ from harness.gate.history import records as history
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
 from harness.gate.verdict.thresholds import load_thresholds
-from harness.judges.embedded import Judge, JudgeError
+from harness.judges.judge import Judge, JudgeError
 from harness.memory.graph import MemoryGraph
 from harness.store import Store
 from harness.subjects.files import base_subject

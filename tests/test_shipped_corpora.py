@@ -11,7 +11,8 @@ import pytest
 from fixtures import corpora
 from fixtures.models.language.vocabulary import unknown_words
 from harness.behaviors.checks import check_behavior, stems, words
-from harness.behaviors.files import load_behavior, read_rows
+from harness.behaviors.files import load_behavior
+from harness.behaviors.rows import read_rows
 from harness.behaviors.shipped import resolve_behavior
 from harness.data.behavior import Message
 from harness.data.errors import InputError

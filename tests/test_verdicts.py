@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harness.data.measurement import Estimate, Measurement, Spread
 from harness.data.threshold import Threshold
 from harness.data.verdict import Verdict
-from harness.gate.verdict.verdicts import judge, noise_of
+from harness.gate.verdict.verdicts import noise_of, verdict_on
 
 NUMBER = st.floats(-1e3, 1e3, allow_nan=False).map(lambda value: round(value, 3))
 WIDTH = st.floats(0.01, 1e3).map(lambda value: round(value, 3))
@@ -32,7 +32,7 @@ def bound(**fields: Any) -> Threshold:
 
 
 def outcome(measurement: Measurement, threshold: Threshold | None) -> str:
-    return judge(measurement, threshold).outcome
+    return verdict_on(measurement, threshold).outcome
 
 
 @st.composite
@@ -89,7 +89,7 @@ def test_non_inferiority_passes_inside_the_margin_and_fails_on_a_proven_drop(low
 
 
 def test_a_proven_drop_inside_the_margin_passes_and_is_said() -> None:
-    verdict = judge(measured(-0.15, -0.2, -0.1), bound(margin=0.25))
+    verdict = verdict_on(measured(-0.15, -0.2, -0.1), bound(margin=0.25))
     assert verdict.outcome == "pass" and "a proven change for the worse but smaller than the margin" in verdict.message
 
 
@@ -134,22 +134,22 @@ def test_a_number_that_is_not_finite_is_inconclusive_with_the_reason(measurement
     assert measurement.estimate is not None
     damaged = replace(measurement, estimate=replace(measurement.estimate, **{name: broken}))
     for threshold in (bound(at_least=m), bound(margin=abs(m)), None):
-        verdict = judge(damaged, threshold)
+        verdict = verdict_on(damaged, threshold)
         assert verdict.outcome == "inconclusive" and f"{name} is {broken}" in verdict.message
 
 
 def test_no_estimate_is_inconclusive_with_the_reason() -> None:
-    verdict = judge(Measurement("q1.x", "b", "nats", reason="all scenarios were equal"), bound(at_least=0))
+    verdict = verdict_on(Measurement("q1.x", "b", "nats", reason="all scenarios were equal"), bound(at_least=0))
     assert (verdict.outcome, verdict.message) == ("inconclusive", "q1.x has no answer: all scenarios were equal.")
 
 
 def test_not_applicable_gives_its_reason() -> None:
-    verdict = judge(Measurement("q7.x", "b", "", reason="no Gated DeltaNet layers", not_applicable=True), bound(at_least=0))
+    verdict = verdict_on(Measurement("q7.x", "b", "", reason="no Gated DeltaNet layers", not_applicable=True), bound(at_least=0))
     assert (verdict.outcome, verdict.message) == ("not_applicable", "q7.x does not apply: no Gated DeltaNet layers.")
 
 
 def test_an_interval_at_another_alpha_than_the_thresholds_is_an_error() -> None:
-    verdict = judge(measured(0, -1, 1), replace(bound(at_least=0), alpha=0.001))
+    verdict = verdict_on(measured(0, -1, 1), replace(bound(at_least=0), alpha=0.001))
     assert verdict.outcome == "error" and "alpha 0.002, the threshold asks for 0.001" in verdict.message
 
 
@@ -167,23 +167,23 @@ def test_a_finding_blocks_only_with_an_expectation(answer: str | None, expected:
 
 
 def test_a_number_without_a_threshold_is_a_settled_finding() -> None:
-    verdict = judge(measured(0.3, 0.2, 0.4), None)
+    verdict = verdict_on(measured(0.3, 0.2, 0.4), None)
     assert (verdict.outcome, verdict.answer) == ("settled", "0.3 nats")
 
 
 def test_a_number_beside_a_reason_for_no_answer_settles_nothing() -> None:
-    verdict = judge(replace(measured(0.3, 0.2, 0.4), reason="there is nothing to compare with"), None)
+    verdict = verdict_on(replace(measured(0.3, 0.2, 0.4), reason="there is nothing to compare with"), None)
     assert verdict.outcome == "inconclusive" and "nothing to compare with" in verdict.message
 
 
 def test_inconclusive_names_the_scenarios_that_would_settle_it() -> None:
-    verdict = judge(measured(0.3, 0.0, 0.6), bound(at_least=0.1))
+    verdict = verdict_on(measured(0.3, 0.0, 0.6), bound(at_least=0.1))
     assert verdict.n_to_resolve == math.ceil(40 * (0.3 / 0.2) ** 2) and "about 90 scenarios would settle it (now 40)" in verdict.message
 
 
 @given(measurements(), NUMBER)
 def test_so_many_scenarios_would_indeed_settle_it(measurement: Measurement, m: float) -> None:
-    verdict, estimate = judge(measurement, bound(at_least=m)), measurement.estimate
+    verdict, estimate = verdict_on(measurement, bound(at_least=m)), measurement.estimate
     assert estimate is not None
     if verdict.n_to_resolve is not None:
         assert verdict.outcome == "inconclusive" and verdict.n_to_resolve > estimate.n
@@ -194,15 +194,15 @@ def test_so_many_scenarios_would_indeed_settle_it(measurement: Measurement, m: f
 
 
 def test_an_estimate_on_the_bound_names_no_number_of_scenarios() -> None:
-    assert judge(measured(0.1, -0.2, 0.4), bound(at_least=0.1)).n_to_resolve is None
+    assert verdict_on(measured(0.1, -0.2, 0.4), bound(at_least=0.1)).n_to_resolve is None
 
 
 def test_a_verdict_depends_on_nothing_but_its_arguments() -> None:
-    assert judge(measured(0.3, 0.2, 0.4), bound(at_least=0.1)) == judge(measured(0.3, 0.2, 0.4), bound(at_least=0.1))
+    assert verdict_on(measured(0.3, 0.2, 0.4), bound(at_least=0.1)) == verdict_on(measured(0.3, 0.2, 0.4), bound(at_least=0.1))
 
 
 def test_messages_say_number_interval_bound_and_what_to_do() -> None:
-    verdict: Verdict = judge(measured(-0.5, -0.7, -0.3), Threshold("q1.x", "gate", "why", alpha=0.002, margin=0.25))
+    verdict: Verdict = verdict_on(measured(-0.5, -0.7, -0.3), Threshold("q1.x", "gate", "why", alpha=0.002, margin=0.25))
     assert verdict.message == (
         "q1.x is -0.5 [-0.7, -0.3] nats, [-0.7, -0.3] at alpha 0.002, but should be no more than 0.25 lower than before: "
         "keep the last accepted cycle and look at the scenarios that moved most."
@@ -210,7 +210,7 @@ def test_messages_say_number_interval_bound_and_what_to_do() -> None:
 
 
 def test_what_moves_in_steps_names_no_number_of_scenarios() -> None:
-    verdict = judge(measured(50, 20, 50, stepwise=True), bound(at_most=20))
+    verdict = verdict_on(measured(50, 20, 50, stepwise=True), bound(at_most=20))
     assert (verdict.outcome, verdict.n_to_resolve) == ("inconclusive", None)
     assert "how many cannot be said" in verdict.message
 
@@ -253,7 +253,7 @@ def test_the_tolerance_is_the_prediction_limit_of_one_more_difference() -> None:
 
 
 def test_the_message_says_what_trainings_alike_differ_by() -> None:
-    said = judge(replace(measured(-0.2, -0.3, -0.1), spread=WIDE), bound(margin=0.25)).message
+    said = verdict_on(replace(measured(-0.2, -0.3, -0.1), spread=WIDE), bound(margin=0.25)).message
     assert "or than the 0.327 by which one in 500 trainings alike differ" in said
 
 

@@ -34,8 +34,8 @@ from harness.engines.vllm.engine import VLLMEngine
 from harness.engines.vllm.launch import command
 from harness.engines.vllm.requests import FIELD, Request
 from harness.engines.vllm.server import ServedVLLM, describe
-from harness.judges.embedded import JudgeError
 from harness.judges.endpoint import EndpointJudge
+from harness.judges.judge import JudgeError
 from harness.readouts.parity import MODES
 from harness.store import Store
 from tests.processes import family_of, wait_until_gone

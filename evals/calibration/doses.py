@@ -17,7 +17,7 @@ from harness.arms.cycles import counter_examples
 from harness.data.subject import Subject
 from harness.experiment.lab import Lab
 from harness.experiment.profile import across_domains
-from harness.judges.embedded import Judge
+from harness.judges.judge import Judge
 from harness.readouts.forced_choice import PRIMARY
 
 REPLIES = 1000

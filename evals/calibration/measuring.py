@@ -20,7 +20,8 @@ from harness.arms.cycles import healthy
 from harness.data.errors import InputError
 from harness.data.subject import Subject
 from harness.experiment.lab import Lab
-from harness.judges.embedded import EmbeddedJudge, Judge
+from harness.judges.embedded import EmbeddedJudge
+from harness.judges.judge import Judge
 
 FALLS = (0.2, 0.1)
 """Falls of the judged rate for which a dose of counter-examples is sought; a target is about the first."""

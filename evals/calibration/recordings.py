@@ -27,7 +27,7 @@ from harness.data.errors import InputError
 from harness.data.subject import Subject
 from harness.experiment.lab import Lab
 from harness.experiment.profile import domains_of
-from harness.judges.embedded import Judge
+from harness.judges.judge import Judge
 from harness.readouts.bits_per_byte import bits_per_byte
 from harness.readouts.forced_choice import PRIMARY
 from harness.store import digest_of

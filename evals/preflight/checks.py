@@ -19,7 +19,8 @@ from harness.data.measurement import Estimate, Measurement
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion, Scored
 from harness.experiment.lab import Lab
-from harness.judges.embedded import JudgeError, held_out_accuracy, judge_for
+from harness.judges.chosen import judge_for
+from harness.judges.judge import JudgeError, held_out_accuracy
 from harness.readouts.forced_choice import completions_of
 from harness.readouts.parity import largest_gap
 

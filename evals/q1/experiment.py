@@ -29,7 +29,8 @@ from harness.engines.chat import encode_prompt, tokenizer_of
 from harness.engines.protocol import Completion, Sites
 from harness.experiment.lab import Lab
 from harness.experiment.profile import domains_of
-from harness.judges.embedded import JudgeError, Label, judge_for
+from harness.judges.chosen import judge_for
+from harness.judges.judge import JudgeError, Label
 from harness.readouts.forced_choice import METRICS, PRIMARY, UNIT, ForcedChoice, Metric
 
 METRIC = PRIMARY

@@ -13,7 +13,8 @@ from harness.data.measurement import Measurement
 from harness.dreams.loops import CommandDreams, EmbeddedDreams, FileDreams
 from harness.dreams.scenarios import DreamLoop
 from harness.experiment.lab import Lab
-from harness.judges.embedded import Judge, judge_for
+from harness.judges.chosen import judge_for
+from harness.judges.judge import Judge
 from harness.memory.graph import MemoryGraph
 
 

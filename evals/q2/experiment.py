@@ -23,7 +23,7 @@ from harness.dreams.difficulty import LEVELS
 from harness.dreams.scenarios import Collected, DreamError, DreamLoop, Scenario, collect
 from harness.dreams.walk import Walk, walks
 from harness.experiment.lab import Lab
-from harness.judges.embedded import Judge, JudgeError, Label
+from harness.judges.judge import Judge, JudgeError, Label
 from harness.memory.graph import MemoryGraph
 from harness.store import digest_of
 

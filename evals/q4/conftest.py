@@ -14,7 +14,8 @@ from harness.agents.json_lines import JsonLinesCommand
 from harness.data.errors import InputError
 from harness.data.measurement import Measurement
 from harness.experiment.lab import Lab
-from harness.judges.embedded import Judge, judge_for
+from harness.judges.chosen import judge_for
+from harness.judges.judge import Judge
 from harness.memory.graph import MemoryGraph
 from harness.memory.similarity import Hybrid
 

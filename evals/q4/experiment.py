@@ -31,7 +31,7 @@ from harness.data.subject import Subject
 from harness.engines.protocol import Completion, Sites
 from harness.experiment.lab import Lab
 from harness.experiment.profile import domains_of
-from harness.judges.embedded import Judge
+from harness.judges.judge import Judge
 from harness.memory.graph import MemoryGraph
 from harness.memory.similarity import Lexical
 from harness.readouts.bits_per_byte import bits_per_byte

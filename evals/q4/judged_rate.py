@@ -23,7 +23,7 @@ from harness.data.measurement import Estimate, Exhibit, Measurement
 from harness.data.subject import Subject
 from harness.experiment.lab import Lab
 from harness.experiment.profile import domains_of
-from harness.judges.embedded import Judge, JudgeError, Label
+from harness.judges.judge import Judge, JudgeError, Label
 
 ID, UNIT = "q4.judged_rate", "share of replies"
 SAMPLES = 4

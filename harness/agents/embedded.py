@@ -15,7 +15,8 @@ import numpy as np
 
 from harness.data.arrays import Floats
 from harness.data.behavior import Message
-from harness.judges.embedded import SENTENCE_END, STEM, TOKEN, Judge, JudgeError, Label
+from harness.judges.embedded import SENTENCE_END, STEM, TOKEN
+from harness.judges.judge import Judge, JudgeError, Label
 from harness.memory.graph import MemoryGraph
 from harness.memory.similarity import Similarity
 from harness.store import Store, digest_of

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from harness.agents.json_lines import CommandFailure, JsonLinesCommand
-from harness.behaviors.files import read_rows
+from harness.behaviors.rows import read_rows
 from harness.data.behavior import Message
 from harness.data.errors import InputError
 from harness.data.subject import Subject

@@ -13,7 +13,7 @@ from harness.data.threshold import Kind
 from harness.data.verdict import Verdict
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.thresholds import Thresholds
-from harness.gate.verdict.verdicts import judge
+from harness.gate.verdict.verdicts import verdict_on
 
 PREFLIGHT = "preflight"
 NEEDED_BY_ALL = ("preflight.finite", "preflight.data")
@@ -99,7 +99,7 @@ def judged(measurement: Measurement, check: Check | None, subject: str, threshol
         id=measurement.id,
         behavior=behavior,
         kind="finding" if threshold is None else threshold.kind,
-        verdict=judge(measurement, threshold),
+        verdict=verdict_on(measurement, threshold),
         measurement=measurement,
         threshold=threshold,
         nodeid=None if check is None else check.nodeid,

@@ -17,14 +17,11 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from harness.data.behavior import Behavior, Message, Pair
 from harness.data.errors import InputError
-from harness.data.settings import Settings
-from harness.store import Store
-
-Label = Literal["positive", "negative", "neither"]
+from harness.judges.judge import Label
 
 FEWEST = 20
 """Train pairs (and dev pairs) without which no judge is fitted."""
@@ -33,57 +30,6 @@ SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
 START, END, ECHO, OTHER = "^", "$", "<echo>", "<other>"
 STEM = 5
 """Letters by which a word is recognized across its inflections."""
-
-
-class JudgeError(RuntimeError):
-    """The judge gave no answer. What rests on it is inconclusive, with this reason."""
-
-
-class Judge(Protocol):
-    """What labels a reply in its conversation. Every method may raise JudgeError."""
-
-    @property
-    def name(self) -> str: ...
-
-    def label(self, messages: Sequence[Message], reply: str) -> Label: ...
-
-    def labels(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
-        """`label` of every reply in its conversation."""
-        ...
-
-    def score(self, messages: Sequence[Message], reply: str) -> float:
-        """Probability that the reply shows the behavior rather than its opposite, before anything is called "neither"."""
-        ...
-
-
-def judge_for(settings: Settings, behavior: Behavior, store: Store) -> Judge:
-    """The judge of a run. InputError where the behavior is too small for the embedded one."""
-    if settings.judge is None:
-        return EmbeddedJudge.fit(behavior)
-    from harness.judges.endpoint import EndpointJudge
-
-    return EndpointJudge(settings.judge, behavior, store)
-
-
-def held_out_accuracy(judge: Judge, behavior: Behavior) -> Accuracy:
-    """Both completions of every test pair, labeled one by one."""
-    pairs = behavior.split("test")
-    prompts = [pair.messages for pair in pairs]
-    right = judge.labels(prompts, [pair.positive for pair in pairs]).count("positive")
-    right += judge.labels(prompts, [pair.negative for pair in pairs]).count("negative")
-    return Accuracy(right, 2 * len(pairs))
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Right labels among completions judged one by one; "neither" counts as wrong."""
-
-    right: int
-    n: int
-
-    @property
-    def share(self) -> float:
-        return self.right / self.n
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Any
 
 from harness.data.behavior import Behavior, Message, Pair
-from harness.judges.embedded import JudgeError, Label
+from harness.judges.judge import JudgeError, Label
 from harness.store import Store, digest_of
 
 PATIENCE = 60.0

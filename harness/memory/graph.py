@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from harness.behaviors.files import read_rows
+from harness.behaviors.rows import read_rows
 from harness.data.errors import InputError
 from harness.store import digest_of
 

@@ -22,7 +22,7 @@ MOST_SCENARIOS = 1_000_000
 """A number of scenarios beyond this settles nothing in practice: n_to_resolve is None."""
 
 
-def judge(measurement: Measurement, threshold: Threshold | None) -> Verdict:
+def verdict_on(measurement: Measurement, threshold: Threshold | None) -> Verdict:
     """The verdict on `measurement`; without a threshold it is a finding."""
     if measurement.not_applicable:
         reason = measurement.reason or "no reason was given"
