@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import pytest
 
+from harness.behaviors import shipped
 from harness.data.errors import InputError
 from harness.data.settings import Settings
 
@@ -121,11 +122,7 @@ def subject_name(settings: Settings) -> str:
 
 def expand_behaviors(names: Sequence[str]) -> tuple[str, ...]:
     """The behaviors to run, "all" replaced by every shipped one; InputError for an unknown one."""
-    shipped = optional_module("fixtures.behaviors")
-    if shipped is None:
-        return tuple(dict.fromkeys(names))
-    expanded: tuple[str, ...] = shipped.expand_behaviors(names)
-    return expanded
+    return shipped.expand_behaviors(names)
 
 
 def optional_module(name: str) -> Any | None:

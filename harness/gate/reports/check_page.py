@@ -10,11 +10,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.behaviors import shipped
 from harness.data.behavior import Pair
 from harness.data.errors import InputError
 from harness.data.measurement import Exhibit, Measurement
 from harness.data.settings import Settings
-from harness.gate.options import behavior_name, optional_module
+from harness.gate.options import behavior_name
 from harness.gate.verdict.entry import Entry, plain
 from harness.gate.verdict.run import Run
 from harness.gate.verdict.verdicts import describe, noise_of
@@ -53,9 +54,6 @@ def page(entry: Entry, run: Run, pairs: Mapping[str, Pair]) -> str:
 
 def scenarios(settings: Settings) -> dict[str, dict[str, Pair]]:
     """By behavior name and scenario id, where this project has behaviors that can be loaded."""
-    shipped = optional_module("fixtures.behaviors")
-    if shipped is None:
-        return {}
     from harness.behaviors.files import load_behavior
 
     found: dict[str, dict[str, Pair]] = {}
