@@ -10,7 +10,7 @@ import pytest
 from harness.data.behavior import Decision, Message, Pair
 from harness.data.subject import Subject
 from harness.engines.hf.engine import HFEngine
-from harness.engines.protocol import Scored, Steering
+from harness.engines.protocol import Scored, Steering, score
 from harness.readouts.forced_choice import METRICS, ForcedChoice, completions_of, forced_choice, from_scores
 
 PAIRS = [
@@ -81,7 +81,7 @@ def test_a_subject_does_not_differ_from_itself(hf: HFEngine, tiny_hybrid: Subjec
 def test_a_vector_toward_a_token_moves_the_choice_toward_it(hf: HFEngine, tiny_hybrid: Subject) -> None:
     """Planted: the difference of the output embeddings at the parting token, added before the last layer's norm."""
     plain = forced_choice(hf, tiny_hybrid, PAIRS[1:])
-    yes, no = (one.tokens[0] for one in hf.score(tiny_hybrid, completions_of(PAIRS[1:])))
+    yes, no = (one.tokens[0] for one in score(hf, tiny_hybrid, completions_of(PAIRS[1:])))
     rows = hf.base_model(tiny_hybrid).get_output_embeddings().weight.detach()
     toward = (rows[yes] - rows[no]).numpy()
     steered, back = (forced_choice(hf, tiny_hybrid, PAIRS[1:], Steering({3: sign * toward})) for sign in (1, -1))

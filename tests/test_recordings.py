@@ -13,7 +13,7 @@ import pytest
 from harness.data.behavior import Message, Pair
 from harness.data.subject import Subject
 from harness.engines.hf.engine import HFEngine
-from harness.engines.protocol import Recorded, Sites, Steering
+from harness.engines.protocol import Recorded, Sites, Steering, score_texts
 from harness.readouts.forced_choice import METRICS, completions_of, forced_choice
 from harness.readouts.recordings import Recordings, steering_key
 from harness.store import Store
@@ -84,7 +84,7 @@ def test_answers_are_the_engines(recordings: Recordings, hf: HFEngine, tiny_hybr
     expected = forced_choice(hf, tiny_hybrid, PAIRS)
     for metric in METRICS:
         np.testing.assert_array_equal(recordings.forced_choice(tiny_hybrid, PAIRS).metric(metric), expected.metric(metric))
-    np.testing.assert_array_equal(recordings.text_nll(tiny_hybrid, TEXTS), [-s.per_token for s in hf.score_texts(tiny_hybrid, TEXTS)])
+    np.testing.assert_array_equal(recordings.text_nll(tiny_hybrid, TEXTS), [-s.per_token for s in score_texts(hf, tiny_hybrid, TEXTS)])
 
 
 def test_many_steerings_in_one_go_are_those_one_by_one(recordings: Recordings, tiny_hybrid: Subject) -> None:

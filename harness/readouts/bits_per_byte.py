@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from harness.data.arrays import Floats
 from harness.data.subject import Subject
 from harness.engines.chat import tokenizer_of
+from harness.engines.protocol import score_texts
 from harness.readouts.recordings import Recordings
 from harness.store import digest_of
 
@@ -30,7 +31,7 @@ def bits_per_byte(recordings: Recordings, subject: Subject, texts: Sequence[str]
 
     def compute() -> dict[str, NDArray[Any]]:
         tokenizer = tokenizer_of(subject)
-        scored = recordings.engine.score_texts(subject, texts)
+        scored = score_texts(recordings.engine, subject, texts)
         sizes = [len(tokenizer.decode(list(one.tokens), clean_up_tokenization_spaces=False).encode()) for one in scored]
         return {"nats": np.array([-one.log_probabilities.sum() for one in scored]), "bytes": np.array(sizes)}
 

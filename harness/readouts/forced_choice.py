@@ -18,7 +18,7 @@ import numpy as np
 from harness.data.arrays import Floats
 from harness.data.behavior import Pair
 from harness.data.subject import Subject
-from harness.engines.protocol import Completion, Engine, Scored, Steering
+from harness.engines.protocol import Completion, Engine, Scored, Steering, score
 
 Metric = Literal["per_token", "at_decision", "at_parting"]
 METRICS: tuple[Metric, ...] = ("per_token", "at_decision", "at_parting")
@@ -102,4 +102,4 @@ def from_scores(pairs: Sequence[Pair], scores: Sequence[Scored]) -> ForcedChoice
 
 def forced_choice(engine: Engine, subject: Subject, pairs: Sequence[Pair], steering: Steering | None = None) -> ForcedChoice:
     """Score both completions of every pair."""
-    return from_scores(pairs, engine.score(subject, completions_of(pairs), steering))
+    return from_scores(pairs, score(engine, subject, completions_of(pairs), steering))

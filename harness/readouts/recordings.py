@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from harness.data.arrays import Floats
 from harness.data.behavior import Message, Pair
 from harness.data.subject import Subject
-from harness.engines.protocol import Completion, Engine, HeadSet, Positions, Recorded, Sites, Steering
+from harness.engines.protocol import Completion, Engine, HeadSet, Positions, Recorded, Sites, Steering, score_texts
 from harness.readouts.forced_choice import METRICS, ForcedChoice, completions_of, forced_choice, from_scores
 from harness.store import Store, digest_of
 
@@ -72,7 +72,7 @@ class Recordings:
         key = self._key(subject, texts=digest_of(list(texts)), steering=steering_key(steering))
 
         def compute() -> dict[str, Floats]:
-            return {"nll": np.array([-s.per_token for s in self.engine.score_texts(subject, texts, steering)])}
+            return {"nll": np.array([-s.per_token for s in score_texts(self.engine, subject, texts, steering)])}
 
         return self.store.arrays("text-nll", key, compute)["nll"]
 
@@ -101,7 +101,7 @@ class Recordings:
         key = self._key(subject, self.engine.recorder(None), donor=donor.digest, pairs=content, heads=digest_of(named), positions=positions)
 
         def compute() -> dict[str, Floats]:
-            scored = self.engine.score_patched(subject, donor, completions_of(pairs), head_sets, positions)
+            scored = self.engine.score_patched_heads(subject, donor, completions_of(pairs), head_sets, positions)
             return ForcedChoice.stacked([from_scores(pairs, scores) for scores in scored]).arrays()
 
         arrays = self.store.arrays("patched", key, compute)
@@ -112,7 +112,7 @@ class Recordings:
         key = self._key(subject, self.engine.recorder(None), states_of=donor.digest, pairs=digest_of([pair_key(pair) for pair in pairs]))
 
         def compute() -> dict[str, Floats]:
-            return from_scores(pairs, self.engine.score_exchanged(subject, donor, completions_of(pairs))).arrays()
+            return from_scores(pairs, self.engine.score_patched_states(subject, donor, completions_of(pairs))).arrays()
 
         return ForcedChoice.from_arrays(self.store.arrays("exchanged", key, compute))
 
