@@ -12,7 +12,7 @@ import pytest
 from evals.q5 import experiment
 from harness.data.behavior import Message, Pair
 from harness.engines.protocol import Completion, Recorded, Sites, Steering
-from harness.readouts.forced_choice import ForcedChoice
+from harness.readouts.forced_choice import METRICS, ForcedChoice
 from harness.readouts.steering import DOSES
 
 WIDTH = 16
@@ -42,10 +42,10 @@ class Planted:
         return float(self.along.get(layer, 0.0) * vector[0] + self.any_way.get(layer, 0.0) * (vector @ self.random))
 
     def forced_choice(self, subject: Any, pairs: Sequence[Pair]) -> ForcedChoice:
-        return ForcedChoice(*(np.zeros(len(pairs)) for _ in range(3)))
+        return ForcedChoice(dict.fromkeys(METRICS, np.zeros(len(pairs))))
 
     def forced_choices(self, subject: Any, pairs: Sequence[Pair], added: Sequence[Steering]) -> list[ForcedChoice]:
-        return [ForcedChoice(*(np.full(len(pairs), self._shift(one)) for _ in range(3))) for one in added]
+        return [ForcedChoice(dict.fromkeys(METRICS, np.full(len(pairs), self._shift(one)))) for one in added]
 
     def text_nll(self, subject: Any, texts: Sequence[str]) -> Any:
         return np.zeros(len(texts))

@@ -150,7 +150,7 @@ def run(lab: Lab) -> Study:
     lab.progress(f"q7 {lab.behavior.name}: exchanging states")
 
     def choice(subject: Any, donor: Any = None) -> Floats:
-        scored = lab.recordings.forced_choice(subject, pairs) if donor is None else lab.recordings.exchanged(subject, donor, pairs)
+        scored = lab.recordings.forced_choice(subject, pairs) if donor is None else lab.recordings.patched_states(subject, donor, pairs)
         return scored.metric(PRIMARY)
 
     swaps = {k: np.stack([choice(s) - choice(s, lab.base) for s in subjects[k]]) for k in ("trained", "sham")}

@@ -22,12 +22,7 @@ from harness.store import digest_of
 
 def bits_per_byte(recordings: Recordings, subject: Subject, texts: Sequence[str]) -> Floats:
     """[texts], kept in the store."""
-    key = {
-        "subject": subject.digest,
-        "engine": recordings.engine.name,
-        "numerics": recordings.engine.numerics,
-        "texts": digest_of(list(texts)),
-    }
+    key = recordings.key(subject, texts=digest_of(list(texts)))
 
     def compute() -> dict[str, NDArray[Any]]:
         tokenizer = tokenizer_of(subject)
