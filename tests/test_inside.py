@@ -14,7 +14,7 @@ from harness.data.behavior import Message
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, tokenizer_of
 from harness.engines.hf.engine import HFEngine
-from harness.engines.protocol import Completion, HeadSet, Scored, Sites
+from harness.engines.protocol import Completion, HeadSet, Scored, Sites, score
 from harness.recorders.heads import head_layouts
 from harness.recorders.states import delta_layers, tap_states
 from harness.subjects.files import base_subject
@@ -125,10 +125,10 @@ def test_recording_states_leaves_scores_and_library_as_they_were(hf: HFEngine, h
     from transformers.models.qwen3_5 import modeling_qwen3_5
 
     library: Any = modeling_qwen3_5
-    rule, before = library.torch_chunk_gated_delta_rule, hf.score(hybrid, COMPLETIONS)
+    rule, before = library.torch_chunk_gated_delta_rule, score(hf, hybrid, COMPLETIONS)
     hf.record(hybrid, COMPLETIONS, Sites(state_layers=tuple(delta_layers(layers_of(hf, hybrid)))))
     assert library.torch_chunk_gated_delta_rule is rule
-    assert worst(hf.score(hybrid, COMPLETIONS), before) == 0
+    assert worst(score(hf, hybrid, COMPLETIONS), before) == 0
 
 
 def test_attention_only_adapters_leave_the_layers_before_the_first_attention_alone(
@@ -151,8 +151,8 @@ def base(request: pytest.FixtureRequest) -> Subject:
 
 
 def test_patching_with_ones_own_output_changes_nothing(hf: HFEngine, base: Subject) -> None:
-    plain = hf.score(base, COMPLETIONS)
-    for patched in hf.score_patched(base, base, COMPLETIONS, [every_head(hf, base), {0: (1,)}, {}]):
+    plain = score(hf, base, COMPLETIONS)
+    for patched in hf.score_patched_heads(base, base, COMPLETIONS, [every_head(hf, base), {0: (1,)}, {}]):
         assert worst(patched, plain) <= 1e-6
 
 
@@ -160,8 +160,8 @@ def test_all_heads_carry_an_adapter_of_the_input_projections(
     hf: HFEngine, make_adapter: MakeAdapter, base: Subject, tmp_path: Path
 ) -> None:
     donor = make_adapter(base, tmp_path, [p for p in INPUT_PROJECTIONS if base.name == "hybrid" or p.endswith("q_proj")])
-    plain, wanted = hf.score(base, COMPLETIONS), hf.score(donor, COMPLETIONS)
-    patched = hf.score_patched(base, donor, COMPLETIONS, [every_head(hf, base)])[0]
+    plain, wanted = score(hf, base, COMPLETIONS), score(hf, donor, COMPLETIONS)
+    patched = hf.score_patched_heads(base, donor, COMPLETIONS, [every_head(hf, base)])[0]
     assert worst(plain, wanted) > 0.05
     assert worst(patched, wanted) <= 2e-5
 
@@ -170,21 +170,21 @@ def test_heads_cannot_carry_what_output_projections_and_mlps_changed(
     hf: HFEngine, make_adapter: MakeAdapter, base: Subject, tmp_path: Path
 ) -> None:
     donor = make_adapter(base, tmp_path)
-    patched = hf.score_patched(base, donor, COMPLETIONS, [every_head(hf, base)])[0]
-    assert worst(patched, hf.score(donor, COMPLETIONS)) > 0.05
-    assert worst(patched, hf.score(base, COMPLETIONS)) > 0.05
+    patched = hf.score_patched_heads(base, donor, COMPLETIONS, [every_head(hf, base)])[0]
+    assert worst(patched, score(hf, donor, COMPLETIONS)) > 0.05
+    assert worst(patched, score(hf, base, COMPLETIONS)) > 0.05
 
 
 def test_only_the_named_heads_and_positions_are_patched(hf: HFEngine, make_adapter: MakeAdapter, base: Subject, tmp_path: Path) -> None:
     donor = make_adapter(base, tmp_path)
     one, both, decode = (
-        hf.score_patched(base, donor, COMPLETIONS, [heads], positions)[0]  # type: ignore[arg-type]  # Positions
+        hf.score_patched_heads(base, donor, COMPLETIONS, [heads], positions)[0]  # type: ignore[arg-type]  # Positions
         for heads, positions in (({0: (2,)}, "both"), ({0: (2, 3)}, "both"), ({0: (2,)}, "decode"))
     )
     assert worst(one, both) > 1e-4
     assert worst(one, decode) > 1e-4
     first = [scored.log_probabilities[0] for scored in decode]
-    assert first == pytest.approx([scored.log_probabilities[0] for scored in hf.score(base, COMPLETIONS)], abs=1e-6)
+    assert first == pytest.approx([scored.log_probabilities[0] for scored in score(hf, base, COMPLETIONS)], abs=1e-6)
 
 
 def test_a_patch_in_upper_layers_is_the_same_without_running_the_lower_ones_again(
@@ -192,17 +192,17 @@ def test_a_patch_in_upper_layers_is_the_same_without_running_the_lower_ones_agai
 ) -> None:
     donor, last = make_adapter(base, tmp_path), len(layers_of(hf, base)) - 1
     upper: list[HeadSet] = [{last: (0, 1)}, {1: (2,), last: (0,)}]
-    resumed = hf.score_patched(base, donor, COMPLETIONS, upper)
-    whole = hf.score_patched(base, donor, COMPLETIONS, [{0: (), **heads} for heads in upper])
+    resumed = hf.score_patched_heads(base, donor, COMPLETIONS, upper)
+    whole = hf.score_patched_heads(base, donor, COMPLETIONS, [{0: (), **heads} for heads in upper])
     assert max(worst(one, other) for one, other in zip(resumed, whole, strict=True)) <= 1e-6
-    assert min(worst(one, hf.score(base, COMPLETIONS)) for one in resumed) > 1e-4
+    assert min(worst(one, score(hf, base, COMPLETIONS)) for one in resumed) > 1e-4
 
 
 def test_heads_that_do_not_exist_are_refused(hf: HFEngine, base: Subject) -> None:
     with pytest.raises(ValueError, match=r"layer 0 has 4 heads; asked for \[4\]"):
-        hf.score_patched(base, base, COMPLETIONS, [{0: (4,)}])
+        hf.score_patched_heads(base, base, COMPLETIONS, [{0: (4,)}])
     with pytest.raises(ValueError, match="layer 9 has 0 heads"):
-        hf.score_patched(base, base, COMPLETIONS, [{9: (0,)}])
+        hf.score_patched_heads(base, base, COMPLETIONS, [{9: (0,)}])
 
 
 # -- exchanging states ---------------------------------------------------------------------------------------------
@@ -210,19 +210,19 @@ def test_heads_that_do_not_exist_are_refused(hf: HFEngine, base: Subject) -> Non
 
 def test_exchanging_ones_own_states_changes_nothing(hf: HFEngine, hybrid: Subject) -> None:
     """Left padding aligns the rows, so this covers it as well."""
-    assert worst(hf.score_exchanged(hybrid, hybrid, COMPLETIONS), hf.score(hybrid, COMPLETIONS)) <= 2e-5
+    assert worst(hf.score_patched_states(hybrid, hybrid, COMPLETIONS), score(hf, hybrid, COMPLETIONS)) <= 2e-5
 
 
 def test_another_models_states_change_the_reply(hf: HFEngine, make_adapter: MakeAdapter, hybrid: Subject, tmp_path: Path) -> None:
     donor = make_adapter(hybrid, tmp_path)
-    exchanged = hf.score_exchanged(hybrid, donor, COMPLETIONS)
-    assert worst(exchanged, hf.score(hybrid, COMPLETIONS)) > 1e-3
-    assert worst(exchanged, hf.score(donor, COMPLETIONS)) > 1e-3
+    exchanged = hf.score_patched_states(hybrid, donor, COMPLETIONS)
+    assert worst(exchanged, score(hf, hybrid, COMPLETIONS)) > 1e-3
+    assert worst(exchanged, score(hf, donor, COMPLETIONS)) > 1e-3
 
 
 def test_plain_attention_has_no_states_to_exchange(hf: HFEngine, tiny_llama: Subject) -> None:
     with pytest.raises(ValueError, match="no Gated DeltaNet layers"):
-        hf.score_exchanged(tiny_llama, tiny_llama, COMPLETIONS)
+        hf.score_patched_states(tiny_llama, tiny_llama, COMPLETIONS)
 
 
 # -- what a layer's own weights change -----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from harness.data.behavior import Message
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
 from harness.engines.hf.engine import HFEngine
-from harness.engines.protocol import Completion, Recorded, Sites
+from harness.engines.protocol import Completion, Recorded, Sites, score
 from harness.recorders.attention import record_attention
 from harness.recorders.heads import head_layouts, record_heads
 from harness.recorders.residual import add_to_residual, record_residual
@@ -70,7 +70,7 @@ def test_a_hybrid_has_rows_for_its_full_attention_layers_only(hf: HFEngine, tiny
 
 
 def test_recording_attention_leaves_the_model_as_it_was(hf: HFEngine, base: Subject) -> None:
-    before = hf.score(base, COMPLETIONS)
+    before = score(hf, base, COMPLETIONS)
     model = hf.base_model(base)
     with pytest.raises(RuntimeError, match="in the middle"), record_attention(model):
         assert model.config._attn_implementation != "sdpa"
@@ -78,7 +78,7 @@ def test_recording_attention_leaves_the_model_as_it_was(hf: HFEngine, base: Subj
     assert model.config._attn_implementation == "sdpa"
     hf.record(base, COMPLETIONS, EVERYTHING)
     assert model.config._attn_implementation == "sdpa"
-    for one, other in zip(hf.score(base, COMPLETIONS), before, strict=True):
+    for one, other in zip(score(hf, base, COMPLETIONS), before, strict=True):
         assert np.array_equal(one.log_probabilities, other.log_probabilities)
 
 

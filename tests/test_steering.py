@@ -87,7 +87,8 @@ def test_the_extracted_vector_moves_the_choice_and_its_reverse_moves_it_back(hf:
     contrast = contrasts(Recordings(hf, Store(tmp_path)), tiny_hybrid, PAIRS, (3,))[3]
     vector = difference_of_means(contrast.positive, contrast.negative)
     shifts = [
-        (forced_choice(hf, tiny_hybrid, PAIRS, steering(vector, 3, dose, contrast.norm)).per_token).mean() for dose in (-0.2, 0.0, 0.2)
+        forced_choice(hf, tiny_hybrid, PAIRS, steering(vector, 3, dose, contrast.norm)).metric("per_token").mean()
+        for dose in (-0.2, 0.0, 0.2)
     ]
     assert shifts[0] != shifts[1] != shifts[2]
     assert (shifts[0] - shifts[1]) * (shifts[2] - shifts[1]) < 0

@@ -19,7 +19,7 @@ from harness.data.errors import InputError
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
 from harness.engines.hf.engine import HFEngine
-from harness.engines.protocol import Completion
+from harness.engines.protocol import Completion, score
 from harness.subjects.files import ADAPTER_WEIGHTS, adapter_digest, check_adapter, with_adapter
 
 EXAMPLES = [
@@ -71,7 +71,7 @@ def test_the_seed_decides_everything(hf: HFEngine, base: Subject, tmp_path: Path
 def test_the_loss_falls_and_the_examples_become_likelier(hf: HFEngine, base: Subject, tmp_path: Path) -> None:
     losses = one(hf, base, [(0, 1, 2)] * 12, SETTINGS, 0, {12: tmp_path})
     assert losses[-1] < losses[0] - 1
-    before, after = hf.score(base, EXAMPLES), hf.score(with_adapter(base, tmp_path), EXAMPLES)
+    before, after = score(hf, base, EXAMPLES), score(hf, with_adapter(base, tmp_path), EXAMPLES)
     assert all(b.per_token < a.per_token for b, a in zip(before, after, strict=True))
 
 
@@ -80,7 +80,7 @@ def test_the_first_loss_is_that_of_the_base(tiny_hybrid: Subject, tmp_path: Path
     tokenizer, first = tokenizer_of(tiny_hybrid), EXAMPLES[0]
     losses = one(engine, tiny_hybrid, [(0,)], SETTINGS, 0, {1: tmp_path})
     with_end = Completion(first.messages, first.text + tokenizer.eos_token)
-    assert losses[0] == pytest.approx(-engine.score(tiny_hybrid, [with_end])[0].per_token, abs=1e-4)
+    assert losses[0] == pytest.approx(-score(engine, tiny_hybrid, [with_end])[0].per_token, abs=1e-4)
 
 
 def test_a_long_example_weighs_as_much_as_a_short_one(tiny_hybrid: Subject, tmp_path: Path) -> None:
@@ -91,9 +91,9 @@ def test_a_long_example_weighs_as_much_as_a_short_one(tiny_hybrid: Subject, tmp_
 
 
 def test_the_base_is_left_as_it_was(hf: HFEngine, base: Subject, tmp_path: Path) -> None:
-    before = hf.score(base, EXAMPLES)
+    before = score(hf, base, EXAMPLES)
     train(hf, base, tmp_path)
-    for one, other in zip(hf.score(base, EXAMPLES), before, strict=True):
+    for one, other in zip(score(hf, base, EXAMPLES), before, strict=True):
         assert np.array_equal(one.log_probabilities, other.log_probabilities)
     model = hf.base_model(base)
     assert not model.training
@@ -138,7 +138,7 @@ def test_side_by_side_each_training_goes_as_it_would_alone(base: Subject, tmp_pa
         alone = one(engine, base, schedule, SETTINGS, seed, {3: tmp_path / f"alone-{seed}"})
         np.testing.assert_allclose(alone, together[seed], atol=1e-4)
         subjects = [with_adapter(base, tmp_path / f"{how}-{seed}") for how in ("alone", "together")]
-        scores = [engine.score(subject, EXAMPLES[:1])[0].per_token for subject in subjects]
+        scores = [score(engine, subject, EXAMPLES[:1])[0].per_token for subject in subjects]
         assert scores[0] == pytest.approx(scores[1], abs=1e-3)
 
 

@@ -14,17 +14,15 @@ from hypothesis import strategies as st
 
 from harness.data.errors import InstrumentError
 from harness.data.subject import Subject
+from harness.engines.vllm.receipts import by_layer, check_receipts, scores_of
 from harness.engines.vllm.requests import (
     Dose,
     Request,
     Sampling,
     Spec,
     SteeringRefused,
-    by_layer,
-    check_receipts,
     check_spec,
     parse_spec,
-    scores_of,
     vector_bytes,
     vector_digest,
 )
