@@ -43,7 +43,7 @@ from harness.data.subject import Subject
 from harness.engines.chat import end_tokens, tokenizer_of
 from harness.engines.hf.batches import batches_of, padded_left
 from harness.engines.hf.engine import HFEngine
-from harness.engines.hf.models import WIDE
+from harness.engines.hf.fast import bfloat16_pays
 from harness.engines.protocol import Completion, Scored, Sites, Steering, score
 from harness.engines.rows import Row, rows_of
 from harness.engines.vllm.engine import VLLMEngine
@@ -205,7 +205,7 @@ def generation(local: LocalVLLM, hf: HFEngine, same: HFEngine, base: Subject, pr
 
 def scoring(ours: VLLMEngine, local: LocalVLLM, hf: HFEngine, same: HFEngine, base: Subject, asked: list[Completion], repeats: int) -> None:
     rows, model, served = rows_of(base, asked), hf.base_model(base), getattr(torch, local.settings.dtype)
-    own = torch.bfloat16 if hf.fast and hf.device == "cpu" and model.config.hidden_size > WIDE else model.dtype
+    own = torch.bfloat16 if hf.fast and hf.device == "cpu" and bfloat16_pays(model.config.hidden_size) else model.dtype
     works: dict[str, Callable[[], object]] = {
         "vllm": lambda: score(ours, base, asked),
         "all": lambda: score_all_prompts(local, rows),

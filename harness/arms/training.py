@@ -24,8 +24,9 @@ from harness.data.errors import InputError
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
 from harness.engines.hf.engine import HFEngine
-from harness.engines.hf.fast import short_chunks
+from harness.engines.hf.fast import bfloat16_pays, fast_layers
 from harness.engines.hf.scoring import logits_of
+from harness.engines.hf.stacked import StackedLora
 from harness.engines.protocol import Completion
 from harness.subjects.files import ADAPTER_WEIGHTS
 
@@ -67,22 +68,6 @@ class Training:
     save: Mapping[int, Path] = field(default_factory=dict)
     start: Path | None = None
     """Folder of an adapter of the same shape to go on from; the optimizer starts anew, as in the next cycle of a real training."""
-
-
-class _SideBySide(nn.Module):
-    """A frozen linear layer with a low-rank addition for every training; rows come in equal shares, in order."""
-
-    def __init__(self, base: nn.Linear, down: Tensor, up: Tensor, scale: float) -> None:
-        super().__init__()
-        self.base, self.scale = base, scale
-        self.down = nn.Parameter(down)  # [trainings, rank, inputs]
-        self.up = nn.Parameter(up)  # [trainings, outputs, rank]
-
-    def forward(self, x: Tensor) -> Tensor:
-        plain: Tensor = self.base(x)
-        rows = x.reshape(len(self.down), -1, x.shape[-1]).to(self.down.dtype)
-        added = rows @ self.down.transpose(1, 2) @ self.up.transpose(1, 2) * self.scale
-        return plain + added.reshape(plain.shape).to(plain.dtype)
 
 
 def train_adapters(engine: HFEngine, base: Subject, trainings: Sequence[Training], settings: TrainingSettings) -> list[list[float]]:
@@ -136,10 +121,10 @@ def _going_on(folder: Path, fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 @contextlib.contextmanager
-def _beside(model: nn.Module, initial: Sequence[Mapping[str, Tensor]], scale: float) -> Iterator[dict[str, _SideBySide]]:
+def _beside(model: nn.Module, initial: Sequence[Mapping[str, Tensor]], scale: float) -> Iterator[dict[str, StackedLora]]:
     """While the block lasts the adapted layers carry every training's addition; by the name of the layer's weights."""
     replaced: list[tuple[nn.Module, str, nn.Linear]] = []
-    added: dict[str, _SideBySide] = {}
+    added: dict[str, StackedLora] = {}
     try:
         for name in initial[0]:
             layer, _, part = name.rpartition(".lora_")
@@ -150,7 +135,7 @@ def _beside(model: nn.Module, initial: Sequence[Mapping[str, Tensor]], scale: fl
             if part != "A.weight" or not isinstance(linear, nn.Linear):
                 raise InputError(f"{path} is of type {type(linear).__name__}; the reference trainer adapts torch.nn.Linear")
             down, up = (torch.stack([weights[f"{layer}.{part}.weight"] for weights in initial]) for part in ("lora_A", "lora_B"))
-            added[layer] = _SideBySide(linear, down, up, scale)
+            added[layer] = StackedLora(linear, down, up, scale)
             parent, _, last = path.rpartition(".")
             replaced.append((model.get_submodule(parent), last, linear))
             setattr(replaced[-1][0], last, added[layer])
@@ -167,16 +152,16 @@ def _side_by_side(
     config = started[0][0]
     config.inference_mode = True  # as peft saves it
     model = engine.base_model(base).requires_grad_(False)
-    on_cpu, pad = engine.device == "cpu", tokenizer_of(base).pad_token_id
+    fast, pad = engine.fast and engine.device == "cpu", tokenizer_of(base).pad_token_id
     losses: list[list[float]] = [[] for _ in trainings]
     with _beside(model, [weights for _, weights in started], settings.alpha / settings.rank) as added:
         trained = [weight for layer in added.values() for weight in layer.parameters() if weight.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.0)
+        optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.0, fused=True)
         for step in range(len(trainings[0].schedule)):
             batch = [row[i] for row, training in zip(rows, trainings, strict=True) for i in training.schedule[step]]
             with (
-                torch.autocast(engine.device, torch.bfloat16, enabled=engine.fast and on_cpu),
-                short_chunks() if engine.fast and on_cpu else contextlib.nullcontext(),
+                torch.autocast(engine.device, torch.bfloat16, enabled=fast and bfloat16_pays(model.config.hidden_size)),
+                fast_layers() if fast else contextlib.nullcontext(),
             ):
                 each = _losses(engine, model, batch, pad).reshape(len(trainings), -1).mean(1)  # [trainings]
             optimizer.zero_grad()
@@ -201,7 +186,7 @@ def _losses(engine: HFEngine, model: Any, batch: Sequence[_Tokens], pad: int) ->
     return torch.zeros(len(batch), device=engine.device).index_add(0, row, nll) / lengths
 
 
-def _save(config: LoraConfig, added: Mapping[str, _SideBySide], which: int, folder: Path) -> None:
+def _save(config: LoraConfig, added: Mapping[str, StackedLora], which: int, folder: Path) -> None:
     """One training's adapter as peft writes it."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = {f"{name}.lora_A.weight": layer.down for name, layer in added.items()}

@@ -11,9 +11,10 @@ from typing import Any
 
 from harness.data.behavior import Message
 from harness.data.subject import Subject
+from harness.engines.hf.fast import WIDE, has_bfloat16_units
 from harness.engines.hf.generation import generate_rows
 from harness.engines.hf.inside import record_rows
-from harness.engines.hf.models import WIDE, Models
+from harness.engines.hf.models import Models
 from harness.engines.hf.patching import score_rows_patched_heads, score_rows_patched_states
 from harness.engines.hf.scoring import score_rows
 from harness.engines.protocol import Completion, Engine, HeadSet, Positions, Recorded, Scored, Sites, Steering
@@ -23,8 +24,8 @@ from harness.engines.rows import rows_of, rows_of_texts
 class HFEngine:
     """`device` "cpu" or "cuda"; float32 on a CPU, the checkpoint's own type on a GPU. `batch_tokens` bounds a batch, padding included.
 
-    With `fast`, on a CPU, matrix products of models wider than WIDE run in bfloat16: a third of the time for smollm2-135m, and the
-    log-odds of a pair move by .01 nats (standard deviation), where pairs differ by .4.
+    With `fast`, on a CPU, Qwen3.5's layers run fused, and matrix products of models wider than WIDE in bfloat16 where the processor has units
+    for it: a third of the time for smollm2-135m, and the log-odds of a pair move by .01 nats (standard deviation), where pairs differ by .4.
     """
 
     name = "hf"
@@ -33,7 +34,8 @@ class HFEngine:
         self.device, self.fast = device, fast
         self.batch_tokens = batch_tokens or (1024 if device == "cpu" else 16384)  # more is slower on a CPU: it leaves the cache
         kept = "float32" if device == "cpu" else "type of the checkpoint"
-        self.numerics = f"{device}, {kept}" + (f", short chunks, bfloat16 products above width {WIDE}" if fast else "")
+        products = f", bfloat16 products above width {WIDE}" if has_bfloat16_units() else ""
+        self.numerics = f"{device}, {kept}" + (f", fused layers{products}" if fast and device == "cpu" else "")
         self.models = Models(device, fast)
 
     def lacks_room(self, subject: Subject) -> str | None:

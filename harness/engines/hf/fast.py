@@ -23,6 +23,8 @@ from harness.engines.hf.stacked import is_plain_float32, together
 from harness.recorders.delta_rule import CHUNK
 
 RULE = "torch_chunk_gated_delta_rule"
+WIDE = 512
+"""Residual width up to which a CPU runs products in float32 in any case."""
 WHOLE = 96
 """Tokens up to which a conversation is one chunk of the delta rule: its cost grows with their square."""
 
@@ -33,17 +35,27 @@ _short_chunks = functools.partial(_REFERENCE, chunk_size=CHUNK)
 
 
 @contextlib.contextmanager
-def fast_layers() -> Iterator[None]:
-    """Run Qwen3.5 models with the fused layers while the block lasts; it may be entered again inside itself."""
-    kinds = {_library.Qwen3_5RMSNorm: _norm, _library.Qwen3_5MLP: _feed_forward, _library.Qwen3_5GatedDeltaNet: _gated_delta_net}
-    before, rule = {kind: kind.forward for kind in kinds}, getattr(_library, RULE)
+def short_chunks() -> Iterator[None]:
+    """Run every Gated DeltaNet layer of a Qwen3.5 model in chunks of 16 while the block lasts: what a training of base weights can do."""
+    rule = getattr(_library, RULE)
     setattr(_library, RULE, _short_chunks)
-    for kind, forward in kinds.items():
-        kind.forward = forward
     try:
         yield
     finally:
         setattr(_library, RULE, rule)
+
+
+@contextlib.contextmanager
+def fast_layers() -> Iterator[None]:
+    """Run Qwen3.5 models with the fused layers while the block lasts; it may be entered again inside itself."""
+    kinds = {_library.Qwen3_5RMSNorm: _norm, _library.Qwen3_5MLP: _feed_forward, _library.Qwen3_5GatedDeltaNet: _gated_delta_net}
+    before = {kind: kind.forward for kind in kinds}
+    for kind, forward in kinds.items():
+        kind.forward = forward
+    try:
+        with short_chunks():
+            yield
+    finally:
         for kind, forward in before.items():
             kind.forward = forward
 
@@ -95,14 +107,16 @@ def _library_forward(module: Any, *arguments: Any, **named: Any) -> Tensor:
     return made
 
 
+def has_bfloat16_units() -> bool:
+    """Whether this processor multiplies bfloat16 matrices in hardware and may use it (ATEN_CPU_CAPABILITY can forbid that)."""
+    units: bool = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # type: ignore[no-untyped-call]
+    return units and torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
 def bfloat16_pays(width: int) -> bool:
-    """Whether matrix products of this width run faster in bfloat16 on this processor: it has units for them, and the model is wide.
+    """Whether a CPU runs a model of this residual width faster with products in bfloat16.
 
-    At width 192 casting costs more than it saves even with AMX; on a processor without bfloat16 units it takes 6 to 8 times as long.
+    Above WIDE and with units for it, a third of the time. At width 192 casting costs more than it saves even then, and without units
+    bfloat16 takes 6 to 8 times as long as float32 (both measured).
     """
-    has_units = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # type: ignore[no-untyped-call]
-    return width > WIDE and has_units and torch.backends.cpu.get_cpu_capability() == "AVX512"
-
-
-WIDE = 512
-"""Width of the residual stream up to which a CPU runs products in float32."""
+    return width > WIDE and has_bfloat16_units()

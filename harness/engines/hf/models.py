@@ -18,12 +18,10 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from harness.data.subject import Subject
-from harness.engines.hf.fast import short_chunks
+from harness.engines.hf.fast import bfloat16_pays, fast_layers
 from harness.subjects.files import read_json
 
 KEPT_MODELS = 3
-WIDE = 512
-"""Residual width above which `fast` runs matrix products on a CPU in bfloat16."""
 
 
 class Models:
@@ -77,8 +75,8 @@ class Models:
             elif subject.adapter is not None:
                 stack.callback(PeftModel.from_pretrained(base, str(subject.adapter), is_trainable=False).unload)
             if self.fast and self.device == "cpu":
-                stack.enter_context(short_chunks())
-                stack.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=model.config.hidden_size > WIDE))
+                stack.enter_context(fast_layers())
+                stack.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_pays(model.config.hidden_size)))
             yield model
 
     def _keep(self, digest: str, make: Callable[[], Any]) -> Any:

@@ -62,7 +62,7 @@ def _plain(layer: StackedLora) -> Any:
 
 
 class _Together(Function):
-    """x [..., inputs], weights [outputs of all layers, inputs], down [adapters, layers * rank, inputs], ups [adapters, outputs, rank] each."""
+    """x [..., inputs]; weights [outputs of all layers, inputs]; down [adapters, layers * rank, inputs]; each up [adapters, outputs, rank]."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weights: Tensor, scale: float, down: Tensor, *ups: Tensor) -> Tensor:
