@@ -1,8 +1,8 @@
 """Runs generated code against tests in a sandboxed interpreter: no files, no network, no processes, little time and memory.
 
-pydantic-monty interprets a subset of Python in a worker process; a few features (`yield`, `del`, some modules) are missing, and a
-reply that uses them fails with that reason, before and after a training alike. Code that was written to deceive the tests (a value
-that claims to equal everything) would pass: it guards the machine, not the score.
+pydantic-monty interprets a subset of Python in a worker process. A few features are missing (`yield`, `del`, some modules); a reply that
+uses one fails with that reason, in the same way before and after a training. The sandbox protects the machine, not the score: code written
+to deceive the tests (a value that claims to equal everything) would pass.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from typing import Any
 from pydantic_monty import Monty
 
 LIMITS = {"max_feed_duration_secs": 1.0, "max_memory": 50_000_000, "max_recursion_depth": 200}
-"""Seconds for the definition, the same again for all its tests; bytes; nested calls."""
+"""Seconds for the code, and as many again for all its tests together; bytes; nested calls."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether code passed all its tests; otherwise the reason, in one line."""
+    """Whether a piece of code passed all its tests."""
 
     passed: bool
     reason: str | None = None
+    """Why it did not, in one line; None where it did."""
 
 
 class Sandbox:
-    """`with Sandbox() as sandbox:` holds one pool of workers for any number of runs, each in a session of its own."""
+    """`with Sandbox() as sandbox:` keeps one pool of worker processes for any number of runs, each in a session of its own."""
 
     def __init__(self) -> None:
         self._pool: Any = Monty()
@@ -42,9 +43,10 @@ class Sandbox:
         self._pool.__exit__(kind, error, trace)
 
     def run(self, code: str, tests: Sequence[str], name: str) -> Outcome:
-        """Define what `code` defines and evaluate every test with `f` bound to the function `name`; passed if each is True.
+        """Run `code`, then evaluate every test with `f` bound to its function `name`; passed if each test is True.
 
-        Where the code defines no function of that name, its only function counts.
+        Where the code defines no function of that name but exactly one other, `f` is that one. ValueError without tests; whatever goes
+        wrong in the code is a result, not an error.
         """
         if not tests:
             raise ValueError("tests: is empty, must hold at least one expression")
@@ -68,7 +70,10 @@ class Sandbox:
 
 
 def function_name(code: str) -> str:
-    """The last function that `code` defines at its top level."""
+    """Name of the last function that `code` defines at its top level.
+
+    SyntaxError or ValueError where the code does not parse, IndexError where it defines no function.
+    """
     return _functions(code)[-1]
 
 
