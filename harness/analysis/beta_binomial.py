@@ -28,7 +28,7 @@ SIZES = np.geomspace(0.1, 200, 60)
 
 @dataclass(frozen=True)
 class BetaBinomial:
-    """A beta distribution of failure probabilities over scenarios, with its two shape parameters."""
+    """A beta distribution of failure probabilities over scenarios, with the density p^(a − 1) (1 − p)^(b − 1) up to a factor."""
 
     a: float
     b: float

@@ -56,6 +56,7 @@ class EmbeddedDreams:
         return f"embedded-{self.subject.name}"
 
     def dream(self, walks: Sequence[Walk], temperature: float, seed: int) -> list[Dream]:
+        """One dream for each walk, sampled at this temperature."""
         rng = np.random.default_rng([seed, 21])
         prompts = []
         for walk in walks:
@@ -106,6 +107,7 @@ class CommandDreams:
         return f"command {self.command.command}"
 
     def dream(self, walks: Sequence[Walk], temperature: float, seed: int) -> list[Dream]:
+        """One dream for each walk, as the program answers it. DreamError where it fails."""
         requests = [{"seeds": [asdict(node) for node in walk], "temperature": temperature, "seed": seed} for walk in walks]
         try:
             return [row.dream() for row in self.command.ask(requests, _DreamRow)]
@@ -123,6 +125,7 @@ class FileDreams:
 
     @property
     def holds(self) -> int:
+        """Number of scenarios in the file."""
         return len(self.dreams)
 
     @property

@@ -50,6 +50,7 @@ class Lexical:
     name = "lexical"
 
     def between(self, queries: Sequence[str], texts: Sequence[str]) -> Floats:
+        """Cosine of every query with every text, [queries, texts], 0 to 1."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"[a-z']{2,}").fit(texts)
@@ -113,6 +114,7 @@ class SentenceModel:
         return " ".join(kept) or "."
 
     def between(self, queries: Sequence[str], texts: Sequence[str]) -> Floats:
+        """Cosine of every query with every text, [queries, texts], −1 to 1."""
         places = self.embeddings(texts)
         places = places - places.mean(axis=0)
         lengths = np.linalg.norm(places, axis=1, keepdims=True)
@@ -130,5 +132,6 @@ class Hybrid:
         self.name = "+".join(part.name for part in self.parts)
 
     def between(self, queries: Sequence[str], texts: Sequence[str]) -> Floats:
+        """Sum of both similarities, [queries, texts], in standard deviations over the texts of each."""
         both = [part.between(queries, texts) for part in self.parts]
         return np.asarray(sum(each / np.maximum(each.std(axis=1, keepdims=True), 1e-9) for each in both))
