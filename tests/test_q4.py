@@ -21,7 +21,7 @@ from evals.question import Question
 from fixtures.laboratory import make_lab
 from fixtures.memory import load_memory
 from fixtures.models.figures import TINY_HYBRID
-from harness.agents.embedded import AgentError, Conversation, Flag, SurfaceObserve, TrainingSignal
+from harness.agents.agent import AgentError, Conversation, Flag, SurfaceObserve, TrainingSignal
 from harness.analysis.estimated import Answer, Estimated
 from harness.arms.cycles import Cycles
 from harness.behaviors.files import load_behavior

@@ -16,7 +16,7 @@ from evals.q4.regression import drift, regression, why_no_drift
 from evals.q4.self_healing import self_healing
 from evals.q4.study import Study
 from evals.q4.surfacing import surfacing
-from harness.agents.embedded import AgentError
+from harness.agents.agent import AgentError
 from harness.data.measurement import Measurement
 from harness.experiment.lab import Lab
 from harness.judges.judge import JudgeError

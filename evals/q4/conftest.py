@@ -9,8 +9,9 @@ import pytest
 from evals.q4.checks import MEASURES, known
 from evals.q4.study import Study
 from evals.question import Question
+from harness.agents.agent import AgentError, SurfaceObserve, TrainingSignal
 from harness.agents.command import CommandSignal, CommandSurface
-from harness.agents.embedded import AgentError, EmbeddedSignal, EmbeddedSurface, StoredSurface, SurfaceObserve, TrainingSignal
+from harness.agents.embedded import EmbeddedSignal, EmbeddedSurface, StoredSurface
 from harness.agents.json_lines import JsonLinesCommand
 from harness.data.errors import InputError
 from harness.experiment.lab import Lab

@@ -8,7 +8,7 @@ import numpy as np
 
 from evals.q4.design import CLEAN, SHOWN
 from evals.q4.study import Study
-from harness.agents.embedded import Conversation
+from harness.agents.agent import Conversation
 from harness.analysis.auc import auc
 from harness.analysis.control_chart import Chart
 from harness.data.arrays import Flags, Floats, Names

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from harness.agents.embedded import Conversation, SurfaceObserve, TrainingSignal
+from harness.agents.agent import Conversation, SurfaceObserve, TrainingSignal
 from harness.arms.cycles import Cycles, cycles
 from harness.data.arrays import Flags, Floats, Names
 from harness.data.behavior import Pair

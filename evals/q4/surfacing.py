@@ -14,7 +14,8 @@ import numpy as np
 from evals.q4 import exhibits
 from evals.q4.design import PLACEBOS, REPLIES, SURFACING, UNITS
 from evals.q4.study import Study
-from harness.agents.embedded import Conversation, EmbeddedSurface, StoredSurface, SurfaceObserve
+from harness.agents.agent import Conversation, SurfaceObserve
+from harness.agents.embedded import EmbeddedSurface, StoredSurface
 from harness.analysis.auc import auc, auc_difference, auc_gain
 from harness.analysis.estimated import Estimated, estimated
 from harness.behaviors.files import load_behavior
