@@ -89,7 +89,7 @@ class Study:
 
     @cached_property
     def _compared(self) -> Mapping[tuple[Regime, ArmKind, int], ForcedChoice]:
-        """The part of `shifts` that every check but one rests on: trained and sham arms of one regime."""
+        """The part of `shifts` that effect, knee and onset rest on: trained and sham arms of one regime."""
         arms = self.arms(RESTS_ON)
         wanted = [key for key in arms if key[0] in COMPARED]
         self._say(f"scoring {sum(len(arms[key]) for key in wanted)} arms on {len(self.pairs)} scenarios")

@@ -1,4 +1,4 @@
-"""Q2's answers in words, from intervals: an answer needs the whole interval on one side, otherwise there is the reason why there is none."""
+"""Q2's answers in words, from intervals: without the whole interval on one side there is no answer, and the reason is said."""
 
 from __future__ import annotations
 
