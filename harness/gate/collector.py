@@ -18,11 +18,11 @@ import pytest
 
 from harness.data.settings import Settings
 from harness.gate.history import records as history
-from harness.gate.judging import Check, error_entry
 from harness.gate.options import in_eval_folder, subject_name
 from harness.gate.reports import allure_results, environment, gate_json, html, summary, terminal
 from harness.gate.reports.questions import read_questions
 from harness.gate.verdict.entry import SEVERITY, Entry
+from harness.gate.verdict.judged import Check, error_entry
 from harness.gate.verdict.run import Run
 from harness.gate.verdict.thresholds import load_thresholds
 from harness.gate.verdict.waivers import load_waivers, of_run, waiver_for

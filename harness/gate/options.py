@@ -5,7 +5,6 @@ Option defaults are None throughout: the defaults live in Settings. A value that
 
 from __future__ import annotations
 
-import importlib
 import json
 import tomllib
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from typing import Any, Literal
 
 import pytest
 
-from harness.behaviors import shipped
+from harness.behaviors.shipped import expand_behaviors
 from harness.data.errors import InputError
 from harness.data.settings import Settings
 
@@ -118,21 +117,6 @@ def behavior_name(name_or_path: str) -> str:
 def subject_name(settings: Settings) -> str:
     """The name by which thresholds.toml overrides are looked up: the shipped name, or the last part of a path or hub id."""
     return Path(settings.model).name
-
-
-def expand_behaviors(names: Sequence[str]) -> tuple[str, ...]:
-    """The behaviors to run, "all" replaced by every shipped one; InputError for an unknown one."""
-    return shipped.expand_behaviors(names)
-
-
-def optional_module(name: str) -> Any | None:
-    """A module of this repository's `fixtures`, None where the plugin runs in a project that has none."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            return None
-        raise
 
 
 def _refuse_what_contradicts(given: dict[str, Any]) -> None:

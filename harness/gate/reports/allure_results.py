@@ -21,7 +21,7 @@ from typing import Any
 from harness.data.verdict import Outcome
 from harness.gate.reports.calibration_page import CalibrationPage, pages
 from harness.gate.reports.check_page import page, scenarios
-from harness.gate.reports.gate_json import write_text
+from harness.gate.reports.files import write_text
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
-from harness.gate.verdict.entry import Entry, plain, worst
+from harness.gate.reports.files import write_text
+from harness.gate.verdict.entry import SCHEMA, Entry, plain, worst
 from harness.gate.verdict.run import Run
 
-SCHEMA = 1
 DIGESTS = ("base", "subject", "behavior")
 """Names under which experiments keep digests in a measurement's provenance, beside those that end in "digest"."""
 
@@ -19,15 +17,6 @@ DIGESTS = ("base", "subject", "behavior")
 def write(run: Run) -> Path:
     """Writes the file under another name first: CI never reads half of one."""
     return write_text(run.reports / "gate.json", json.dumps(content(run), indent=1, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
-    return path
 
 
 def content(run: Run) -> dict[str, Any]:

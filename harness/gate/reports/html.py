@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from harness.data.settings import PROJECT
 from harness.gate.history import records as history
 from harness.gate.reports.allure_results import STATUS, history_id
-from harness.gate.reports.gate_json import write_text
+from harness.gate.reports.files import write_text
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
 

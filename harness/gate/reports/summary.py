@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.gate.reports import gate_json
+from harness.gate.reports.files import write_text
 from harness.gate.reports.terminal import HEADINGS, row
 from harness.gate.verdict.run import Run
 
@@ -13,7 +13,7 @@ SIGNS = {"pass": "✅", "settled": "✅", "fail": "❌", "error": "💥", "incon
 
 def write(run: Run) -> Path:
     """Writes the file."""
-    return gate_json.write_text(run.reports / "summary.md", text(run))
+    return write_text(run.reports / "summary.md", text(run))
 
 
 def text(run: Run) -> str:

@@ -33,15 +33,15 @@ def row(entry: Entry, run: Run) -> tuple[str, ...]:
         name,
         entry.verdict.answer,
         interval(entry),
-        describe(entry.threshold) + alike(entry),
+        describe(entry.threshold) + tolerated(entry),
         n,
         entry.verdict.outcome.replace("_", " ") + (", waived" if entry.waiver else ""),
         seconds,
     )
 
 
-def alike(entry: Entry) -> str:
-    """What trainings alike differ by, where that is tolerated beside the threshold."""
+def tolerated(entry: Entry) -> str:
+    """` (seeds: 0.19)`: the change that is tolerated beside the threshold because two seeds may differ by it; else empty."""
     noise = noise_of(entry.measurement, entry.threshold) if entry.measurement and entry.threshold else 0.0
     return f" (seeds: {noise:.2g})" if noise else ""
 
