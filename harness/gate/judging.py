@@ -33,6 +33,7 @@ class Gate:
     subject: str
     """Name under which thresholds.toml has overrides."""
     thresholds: Thresholds
+    """What is expected of every check."""
     preflight: Mapping[str, Entry]
     """Entries of this behavior's preflight, by id."""
     record: Callable[[Entry], None]

@@ -2,6 +2,9 @@
 
 An eval is a test with one of the markers gate, check or finding. Where no eval is selected the plugin does nothing: no
 reports, no table, pytest's own exit code. Under xdist every worker makes its entries, the controller collects and reports.
+
+Load it with `-p harness.gate.plugin` in the `addopts` of pytest's configuration, not from a conftest.py: by the time pytest imports
+one, it has taken the values of options it does not know for paths to test, and imports the conftest.py files there too.
 """
 
 from __future__ import annotations
@@ -34,7 +37,9 @@ from harness.gate.verdict.waivers import load_waivers, waiver_for
 SETTINGS = pytest.StashKey[Settings]()
 THRESHOLDS = pytest.StashKey[Thresholds]()
 PREFLIGHT_ENTRIES = pytest.StashKey[dict[str, tuple[Entry, ...]]]()
+"""On the configuration: behavior's name to its preflight entries, measured once in this process."""
 ITEM_ENTRIES = pytest.StashKey[list[Entry]]()
+"""On a test: the entries it has brought so far."""
 EXCHANGE = pytest.StashKey[Path]()
 """Folder in which xdist workers leave what they selected."""
 
@@ -42,15 +47,18 @@ LOG = logging.getLogger("evals")
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declares the hooks that a project may implement."""
     pluginmanager.add_hookspecs(hooks)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declares the options."""
     options.add_options(parser)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    """Reads the options; a value that is not allowed is a UsageError. A collector is registered in every process that is no worker."""
     for kind in KINDS:
         config.addinivalue_line("markers", f'{kind}(id, needs=()): a behavioral eval; id as in thresholds.toml, such as "q1.knee"')
     settings = options.settings_from(config)
@@ -170,7 +178,7 @@ def gate(request: pytest.FixtureRequest, settings: Settings, thresholds: Thresho
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A gate in one place and none in the other would block nothing, or block unseen: refused before anything loads."""
+    """Refuses a test that is a gate by its marker and not by thresholds.toml, or the other way round: it would block nothing, or unseen."""
     check = check_of(item)
     if check is None:
         return
@@ -224,7 +232,7 @@ def pytest_report_teststatus(report: Any) -> tuple[str, str, tuple[str, dict[str
 
 
 def _preflight_entries(request: pytest.FixtureRequest, behavior: str) -> tuple[Entry, ...] | None:
-    """Measured once a behavior; None where the project defines no fixture `preflight`."""
+    """The behavior's preflight entries, measured when first asked for; None where the project defines no fixture `preflight`."""
     config = request.config
     known = config.stash[PREFLIGHT_ENTRIES]
     if behavior not in known:

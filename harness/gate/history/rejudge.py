@@ -37,6 +37,7 @@ class Recorded:
     """What one cycle measured."""
 
     cycle: str
+    """As given with --cycle."""
     model: str
     """As given with --model."""
     rows: tuple[Row, ...]

@@ -30,9 +30,11 @@ class CalibrationPage:
     name: str
     """Subject and behavior, "tiny-hybrid/listening"."""
     title: str
+    """What the report calls it; says how many targets do not hold."""
     holds: bool
     """Whether every target holds."""
     html: str
+    """The page itself."""
 
 
 def pages(run: Run) -> Iterator[CalibrationPage]:

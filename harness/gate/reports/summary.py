@@ -12,19 +12,19 @@ SIGNS = {"pass": "✅", "settled": "✅", "fail": "❌", "error": "💥", "incon
 
 
 def write(run: Run) -> Path:
-    """Writes the file."""
+    """Writes summary.md into the run's reports folder and returns its path."""
     return write_text(run.reports / "summary.md", text(run))
 
 
 def text(run: Run) -> str:
-    """A headline, the sentences that need a person, the table."""
+    """Markdown: a headline, the sentences that need a person, the table."""
     subject = run.settings.model + "".join(f" + {path.name}" for path in run.settings.candidates)
     headline = f"{SIGNS[run.verdict]} {run.verdict}" if run.verdict else "no gate was selected"
     lines = [
         f"## Behavioral evals: {headline}",
         "",
         f"cycle `{run.cycle}`, subject `{subject}`, profile {run.settings.profile}, engine {run.settings.engine}"
-        + (" (hf for what it cannot show)" if run.settings.engine == "vllm" else "")
+        + (" (hf for what it cannot show)" if run.settings.engine != "hf" else "")
         + f", seed {run.settings.seed}"
         + ("" if run.complete else ", **not complete**"),
         "",

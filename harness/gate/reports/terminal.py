@@ -24,7 +24,7 @@ LONGEST = 34
 
 
 def row(entry: Entry, run: Run) -> tuple[str, ...]:
-    """One line of the table, also of summary.md; behaviors are named where the run has several."""
+    """The cells of one line, a cell for each of HEADINGS; also for summary.md. The behavior is named where the run has several."""
     seconds = "" if entry.seconds is None else f"{entry.seconds:.1f}"
     n = "" if entry.measurement is None or entry.measurement.estimate is None else str(entry.measurement.estimate.n)
     name = (entry.key if len(run.settings.behaviors) > 1 else entry.id).split(".", 1)[-1]
@@ -47,13 +47,16 @@ def tolerated(entry: Entry) -> str:
 
 
 def interval(entry: Entry) -> str:
-    """`0.42 [0.31, 0.53]`, empty where there is no number."""
+    """`0.42 [0.31, 0.53]`, estimate and 95 % interval; empty where there is no number."""
     estimate = None if entry.measurement is None else entry.measurement.estimate
     return "" if estimate is None else f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
 
 
 def write_table(terminal: Any, run: Run, notes: Sequence[str]) -> None:
-    """The table, a sentence for everything that is not fine, the verdict, and where the report is."""
+    """Prints the table, a sentence for everything that is not fine, the verdict, `notes`, and where the report is.
+
+    `terminal` is pytest's TerminalReporter, `notes` a line for each report that could not be written.
+    """
     rows = [tuple(cell if len(cell) <= LONGEST else cell[: LONGEST - 1] + "…" for cell in row(entry, run)) for entry in run.entries]
     widths = [max(len(line[column]) for line in (HEADINGS, *rows)) for column in range(len(HEADINGS))]
     terminal.write_sep("=", "behavioral evals")
