@@ -5,10 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.data.settings import PROJECT
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeProject
 
 PATHS = (
     *("--model", "--candidate", "--behavior", "--memory", "--dreams", "--store", "--history"),
@@ -60,6 +64,17 @@ def test_another_configuration_is_refused_before_anything_is_imported(tmp_path: 
     other.mkdir()
     named = ("-c", str(PROJECT / "pyproject.toml"), str(PROJECT / "evals"), "--candidate", str(tmp_path / "adapter"))
     assert (pytest_says(*named, folder=other), marker.exists()) == ("ERROR: --engine gguf: not allowed; allowed: hf or vllm", False)
+
+
+def test_workers_import_none_either(make_project: MakeProject, tmp_path: Path) -> None:
+    marker = tmp_path / "imported"
+    evals = """
+        @pytest.mark.check("q1.effect")
+        def test_effect(gate, measured):
+            gate.judge(measured("q1.effect", 0.3))
+    """
+    result = make_project(tmp_path / "project", evals).run("evals", "-n", "1", "--candidate", trap(tmp_path / "adapter", marker))
+    assert (result.code, result.verdicts["q1.effect[listening]"], marker.exists()) == (0, "pass", False)
 
 
 def test_the_trap_springs_where_pytest_does_not_know_the_option(tmp_path: Path) -> None:
