@@ -28,8 +28,8 @@ from evals.q6.experiment import IDS, PARTS, UNITS, Part, mean_change
 from harness.data.arrays import Flags, Floats
 from harness.data.measurement import Estimate, Measurement, SeedToSeed
 from harness.data.verdict import Outcome
-from harness.gate.judging import Check, by_id, judged, needs_of, resting_on
 from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.judged import Check, by_id, judged, needs_of, resting_on
 from harness.gate.verdict.thresholds import Thresholds
 
 REGRESSION = "q4.regression"
