@@ -206,7 +206,7 @@ def test_harness_holds_folders_and_three_files() -> None:
     [
         ("harness.data.x", "def f():\n    from harness.gate.plugin import gate", ["harness.data.x -> harness.gate.plugin"]),
         ("harness.judges.x", "if TYPE_CHECKING:\n    import harness.arms.maker", ["harness.judges.x -> harness.arms.maker"]),
-        ("evals.q3.x", "from evals.q4 import design", ["evals.q3.x -> evals.q4"]),
+        ("evals.q3.x", "from evals.q4 import design", ["evals.q3.x -> evals.q4.design"]),
         ("harness.engines.hf.x", "from harness.engines import chat", []),
         ("harness.engines.x", "from harness.engines.hf.engine import HFEngine", ["harness.engines.x -> harness.engines.hf.engine"]),
     ],
