@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The root of the repository."""
+EngineName = Literal["hf", "vllm"]
+"""hf is transformers in this process, vllm a vLLM server or workers."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Settings:
     """Folders of what this cycle trained, each an adapter or a checkpoint; empty: the suite trains its own arms."""
     behaviors: tuple[str, ...] = ("listening",)
     """Names of shipped behaviors, folders of others, or "all"."""
-    engine: Literal["hf", "vllm"] = "hf"
+    engine: EngineName = "hf"
     """What scores, generates and steers. What vLLM cannot record is recorded by hf either way."""
     server: str | None = None
     """Address of a running vLLM server; None: a vLLM started by the run."""
