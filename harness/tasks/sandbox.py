@@ -22,7 +22,7 @@ LIMITS = {"max_feed_duration_secs": 1.0, "max_memory": 50_000_000, "max_recursio
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Ran:
     """Whether a piece of code passed all its tests."""
 
     passed: bool
@@ -43,7 +43,7 @@ class Sandbox:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._pool.__exit__(kind, error, trace)
 
-    def run(self, code: str, tests: Sequence[str], name: str) -> Outcome:
+    def run(self, code: str, tests: Sequence[str], name: str) -> Ran:
         """Run `code`, then evaluate every test with `f` bound to its function `name`; passed if each test is True.
 
         Where the code defines no function of that name but exactly one other, `f` is that one. ValueError without tests; whatever goes
@@ -54,20 +54,20 @@ class Sandbox:
         try:
             defined = _functions(code)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            return Outcome(False, f"does not parse: {_reason(error)}")
+            return Ran(False, f"does not parse: {_reason(error)}")
         if name not in defined and len(set(defined)) != 1:
-            return Outcome(False, f"defines {', '.join(defined) or 'no function'}; asked was {name}")
+            return Ran(False, f"defines {', '.join(defined) or 'no function'}; asked was {name}")
         function = name if name in defined else defined[0]
         try:
             with self._pool.checkout(limits=LIMITS) as session:
                 session.feed_run(code, print_callback=_silent)
                 values = session.feed_run(f"f = {function}\n[{', '.join(f'({test})' for test in tests)}]", print_callback=_silent)
         except Exception as error:  # whatever generated code does wrong counts as not solved
-            return Outcome(False, _reason(error))
+            return Ran(False, _reason(error))
         for test, value in zip(tests, values, strict=True):
             if value is not True:
-                return Outcome(False, f"not true: {test}")
-        return Outcome(True)
+                return Ran(False, f"not true: {test}")
+        return Ran(True)
 
 
 def function_name(code: str) -> str:

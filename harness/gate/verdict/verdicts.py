@@ -17,12 +17,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from harness.analysis.power import n_to_resolve
 from harness.data.measurement import Estimate, Measurement
 from harness.data.threshold import Threshold
 from harness.data.verdict import Verdict
-
-MOST_SCENARIOS = 1_000_000
-"""A number of scenarios beyond this settles nothing in practice: n_to_resolve is None."""
 
 
 def verdict_on(measurement: Measurement, threshold: Threshold | None) -> Verdict:
@@ -100,10 +98,7 @@ class _Rising:
             distance, half_width = self.value - self.pass_above, self.value - self.low
         else:
             distance, half_width = self.fail_below - self.value, self.high_alpha - self.value
-        if distance <= 0 or half_width <= 0 or n <= 0:
-            return None
-        needed = n * (half_width / distance) ** 2
-        return max(n + 1, math.ceil(needed)) if needed <= MOST_SCENARIOS else None
+        return n_to_resolve(distance, half_width, n) if half_width > 0 and n > 0 else None
 
 
 def noise_of(measurement: Measurement, threshold: Threshold) -> float:
