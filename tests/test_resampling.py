@@ -22,7 +22,7 @@ def test_a_constant_stays_constant() -> None:
     assert two_way_draws(np.full((1, 3, 5), 0.7), cluster(["a", "a", "a", "b", "c"], 5), np.random.default_rng(0), 50) == pytest.approx(0.7)
 
 
-def test_spread_is_that_of_both_ways() -> None:
+def test_variance_is_that_of_both_ways() -> None:
     rng = np.random.default_rng(0)
     by_seed, by_scenario = rng.normal(size=6), rng.normal(size=50)
     draws = two_way_draws((by_seed[:, np.newaxis] + by_scenario)[np.newaxis], cluster(None, 50), rng, 20_000)

@@ -56,8 +56,8 @@ def _best(histograms: Floats, rollouts: int) -> Integers:
     return np.asarray((_log_likelihoods(rollouts) @ histograms.T).argmax(axis=0))
 
 
-def _at(cell: int) -> BetaBinomial:
-    mean, size = MEANS[cell // len(SIZES)], SIZES[cell % len(SIZES)]
+def _at(point: int) -> BetaBinomial:
+    mean, size = MEANS[point // len(SIZES)], SIZES[point % len(SIZES)]
     return BetaBinomial(float(mean * size), float((1 - mean) * size))
 
 
@@ -97,9 +97,9 @@ def share_within(
     groups = cluster(clusters, len(counts))
     by_group = groups.sums(np.eye(rollouts + 1)[counts].T).T  # [clusters, rollouts + 1]
     weights = times_drawn(groups.count, rng, resamples)
-    cells = _best(weights @ by_group, rollouts)
-    shares = {cell: _at(int(cell)).within(low, high) for cell in np.unique(cells)}
-    drawn = np.array([shares[cell] for cell in cells])
+    points = _best(weights @ by_group, rollouts)
+    shares = {point: _at(int(point)).within(low, high) for point in np.unique(points)}
+    drawn = np.array([shares[point] for point in points])
     value = fit(counts, rollouts).within(low, high)
     if drawn.std() == 0:
         raise DegenerateSample(f"no variance: the share is {value:.3g} in every resample")

@@ -67,7 +67,7 @@ def separation_gain(
     by_seed = separation(difference, mask)
     value, deviation = float(by_seed.mean()), float(by_seed.std(ddof=1))
     if deviation <= 1e-12:
-        raise DegenerateSample(f"no variance between seeds: all {seeds} separate alike")
+        raise DegenerateSample(f"no variance between seeds: all {seeds} separate equally")
     drawn = _draws(difference, mask, groups, rng, resamples)  # [seeds, resamples]
     together, few = drawn.mean(axis=0), groups.count / (groups.count - 1)
     rest = float((drawn - together).var(axis=1).sum()) / (seeds * (seeds - 1))

@@ -1,7 +1,7 @@
 """Dreamed scenarios with their provenance, collected from a dream loop: readable, new, and labeled before anybody answers them.
 
 A dream is kept if it has a few words, is not gibberish, and repeats neither another scenario nor a prompt of the behavior's own pairs. Two
-texts repeat each other where the Jaccard index of their pairs of neighboring words is at least ALIKE (Broder 1997).
+texts repeat each other where the Jaccard index of their pairs of neighboring words is at least SAME_TEXT (Broder 1997).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SHORTEST, LONGEST = 4, 80
 """Fewest and most words of a scenario."""
 ROUNDS = 4
 """Times a loop is asked at most, until enough of its dreams can be used."""
-ALIKE = 0.7
+SAME_TEXT = 0.7
 """Jaccard index of word pairs at which two texts count as the same scenario."""
 
 
@@ -130,7 +130,7 @@ def collect(
                 unreadable += 1
                 continue
             pairs = _pairs_of(text)
-            if any(_alike(pairs, other) for other in seen):
+            if any(_same_text(pairs, other) for other in seen):
                 repeated += 1
                 continue
             seen.append(pairs)
@@ -152,5 +152,5 @@ def _pairs_of(text: str) -> frozenset[tuple[str, str]]:
     return frozenset(pairwise(words))
 
 
-def _alike(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) -> bool:
-    return len(one & other) >= ALIKE * max(len(one | other), 1)
+def _same_text(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) -> bool:
+    return len(one & other) >= SAME_TEXT * max(len(one | other), 1)

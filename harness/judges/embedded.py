@@ -43,7 +43,7 @@ class JudgeSettings:
     """Inverse of the L2 penalty."""
 
 
-GRID = tuple(JudgeSettings(*cell) for cell in product((2, 3), (3, 4), (3.0, 10.0, 30.0)))
+GRID = tuple(JudgeSettings(*chosen) for chosen in product((2, 3), (3, 4), (3.0, 10.0, 30.0)))
 """The settings that are tried on the dev pairs, simple ones first."""
 UNDECIDED = 0.05
 """A reply is "neither" where its score lies within this distance of one half."""
