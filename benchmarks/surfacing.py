@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from evals.q4.experiment import placebos
+from evals.q4.surfacing import placebos
 from fixtures.laboratory import make_lab
 from fixtures.memory import load_memory
 from fixtures.models.figures import TINY_HYBRID
-from harness.agents.embedded import Conversation, EmbeddedSurface
+from harness.agents.agent import Conversation
+from harness.agents.embedded import EmbeddedSurface
 from harness.analysis.auc import auc_gain
 from harness.arms.cycles import cycles
 from harness.behaviors.files import load_behavior

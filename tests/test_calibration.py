@@ -428,10 +428,10 @@ def test_a_run_measures_what_the_gate_measures_from_the_history(
     tiny_hybrid: Subject, hf: HFEngine, make_adapter: MakeAdapter, tmp_path: Path
 ) -> None:
     """Cycle a is recorded, accepted and pinned; b comes as the candidate: once through Q4 and Q6 themselves, once through a run."""
-    from evals.q4.regression import loss
-
     from evals.baseline import earlier
     from evals.calibration.recording import record
+    from evals.q4.regression import loss, regression
+    from evals.q4.study import Study
     from evals.q6.cells import Cell, prose_cells
     from evals.q6.change import change_of
     from fixtures import corpora
@@ -462,7 +462,7 @@ def test_a_run_measures_what_the_gate_measures_from_the_history(
     history.accept(settings.history_path, "a", force="a test")
 
     after = replace(lab, candidate=second)
-    by_gate = loss(after, "q4.regression", pairs, earlier(after, "a", "q4.regression", [pair.id for pair in pairs])).estimate
+    by_gate = regression(Study(after, None, None, None, None)).estimate  # type: ignore[arg-type]  # needs no memory and no agents
     since = earlier(after, "a", "q6.perplexity", [document.id for document in documents])
     prose_by_gate = change_of(after, cells(second), since).value
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from evals.calibrated import Arrays, Calibrated, MeasuredSubject, Meeting, Sampling
-from evals.preflight.checks import HANDFUL, of_candidate
+from evals.preflight.checks import of_candidate
+from evals.preflight.design import ADAPTER_IS_LIVE, FINITE, HANDFUL, UNITS
 from harness.analysis.estimated import Estimated
 from harness.data.arrays import Floats
 from harness.data.measurement import Estimate, Measurement
@@ -42,10 +43,11 @@ class _Preflight:
         return 1.0
 
     def measure(self, meeting: Meeting, rng: np.random.Generator) -> Iterator[Measurement]:
-        for id, name in (("preflight.adapter_is_live", "live"), ("preflight.finite", "bad")):
+        for id, name in ((ADAPTER_IS_LIVE, "live"), (FINITE, "bad")):
             value = float(meeting.candidate.arrays[name])
             exact = Estimated(Estimate.exact(value, HANDFUL, meeting.alpha(id)))
-            yield meeting.measurement(id, "", exact if math.isfinite(value) else Estimated(None, "some log-probabilities are not finite"))
+            found = exact if math.isfinite(value) else Estimated(None, "some log-probabilities are not finite")
+            yield meeting.measurement(id, UNITS[id], found)
 
 
 CALIBRATED: Calibrated = _Preflight()

@@ -9,19 +9,16 @@ from typing import Any
 import numpy as np
 
 from evals.calibrated import Arrays, Calibrated, MeasuredSubject, Meeting, Sampling, drawn
-from evals.q4.experiment import UNIT_OF_EFFECT, share_of_training
-from evals.q4.judged_rate import ID as JUDGED_RATE
-from evals.q4.judged_rate import SAMPLES, change_of_rate, labels, positive
-from evals.q4.judged_rate import UNIT as UNIT_OF_RATE
+from evals.q4.design import DRIFT, LIVE, REGRESSION, SAMPLES, UNITS
+from evals.q4.design import ID as JUDGED_RATE
+from evals.q4.judged_rate import change_of_rate, labels, positive
+from evals.q4.regression import share_of_training
 from harness.analysis.estimated import Estimated
 from harness.data.arrays import Flags, Floats
 from harness.data.measurement import Measurement
 from harness.data.subject import Subject
 from harness.judges.judge import Judge
 from harness.readouts.forced_choice import PRIMARY
-
-LIVE = ("preflight.adapter_is_live",)
-REGRESSION, DRIFT = "q4.regression", "q4.drift"
 
 
 @dataclass(frozen=True)
@@ -69,18 +66,18 @@ def _regression(meeting: Meeting) -> Measurement:
     whole: Floats = meeting.reference.arrays["shift"]
     before = 0.0 if meeting.accepted is None else meeting.accepted.arrays["shift"]
     change = np.asarray(meeting.candidate.arrays["shift"] - before)
-    found = Estimated(*share_of_training(change, whole, meeting.domains, meeting.alpha(REGRESSION)))
+    found = share_of_training(change, whole, meeting.domains, meeting.alpha(REGRESSION))
     spread = meeting.spread(REGRESSION, change, float(whole.mean()))
-    return meeting.measurement(REGRESSION, UNIT_OF_EFFECT, found, spread=spread)
+    return meeting.measurement(REGRESSION, UNITS[REGRESSION], found, spread=spread)
 
 
 def _judged_rate(meeting: Meeting, rng: np.random.Generator) -> Measurement:
     if "base-positive" not in meeting.common:
-        return meeting.measurement(JUDGED_RATE, UNIT_OF_RATE, Estimated(None, "no replies were sampled"), not_applicable=True)
+        return meeting.measurement(JUDGED_RATE, UNITS[JUDGED_RATE], Estimated(None, "no replies were sampled"), not_applicable=True)
     before = meeting.common["base-positive"] if meeting.accepted is None else meeting.accepted.arrays["positive"]
     change = drawn(meeting.candidate.arrays["positive"], SAMPLES, rng) - drawn(before, SAMPLES, rng)
-    found = Estimated(*change_of_rate(change, meeting.domains, meeting.alpha(JUDGED_RATE), rng))
-    return meeting.measurement(JUDGED_RATE, UNIT_OF_RATE, found, spread=meeting.spread(JUDGED_RATE, change))
+    found = change_of_rate(change, meeting.domains, meeting.alpha(JUDGED_RATE), rng)
+    return meeting.measurement(JUDGED_RATE, UNITS[JUDGED_RATE], found, spread=meeting.spread(JUDGED_RATE, change))
 
 
 CALIBRATED: Calibrated = _Q4()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from evals.preflight.design import ADAPTER_IS_LIVE
+
 Part = Literal["prose", "code", "reasoning", "lm-eval"]
 """A part of general ability; "lm-eval" is what lm-evaluation-harness measured, shown beside and in no gate."""
 State = Literal["no worse", "harmed", "open"]
@@ -16,7 +18,7 @@ IDS: Mapping[Part, str] = {"prose": "q6.perplexity", "code": "q6.code", "reasoni
 UNITS: Mapping[Part, str] = {"prose": "bits per byte", "code": "share of tasks solved", "reasoning": "share of questions answered"}
 TRANSFER, MIX = "q6.positive_transfer", "q6.general_mix"
 UNIT_OF_GAIN, UNIT_OF_MIX = "gain over sham", "share of general data"
-LIVE = ("preflight.adapter_is_live",)
+LIVE = (ADAPTER_IS_LIVE,)
 """What every check of Q6 rests on, beside what all checks rest on."""
 
 SAMPLES = {"quick": 5, "full": 20}
