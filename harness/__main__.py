@@ -94,7 +94,7 @@ def calibrate(
     thresholds: Annotated[Path, typer.Option(help="thresholds.toml")] = Settings.thresholds,
     out: Annotated[Path, typer.Option(help="calibration.json; its other subjects are kept")] = Settings.calibration,
 ) -> None:
-    """Count the gate's false alarms on adapters trained alike, and what it misses of planted regressions. Resumable."""
+    """Count false alarms between trainings that differ in the seed alone, and what the gate misses of planted regressions. Resumable."""
     from evals.calibration import command
 
     settings = Settings(model=model, behaviors=(behavior,), store=store, thresholds=thresholds, calibration=out)

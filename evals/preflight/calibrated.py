@@ -34,7 +34,7 @@ class _Preflight:
         """`live`: the largest change of a log-probability against base in nats, NaN where one was not finite; `bad`: values not finite."""
         live, finite = of_candidate(replace(sampling.lab, candidate=subject))
         assert finite.estimate is not None
-        return {"live": np.array(math.nan if live.estimate is None else live.estimate.value), "bad": np.array(finite.estimate.value)}
+        return {"live": np.array(math.nan if live.estimate is None else live.estimate.value), "bad": np.array(float(finite.estimate.value))}
 
     def values(self, one: MeasuredSubject) -> Mapping[str, Floats]:
         return {}
