@@ -21,8 +21,8 @@ from evals.calibration.declared import GATES
 from harness.data.arrays import Floats
 from harness.data.measurement import Measurement, SeedToSeed
 from harness.data.verdict import Outcome
-from harness.gate.judging import Check, judged, needs_of, resting_on
 from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.judged import Check, judged, needs_of, resting_on
 from harness.gate.verdict.thresholds import Thresholds
 
 NOT_GREEN: tuple[Outcome, ...] = ("fail", "inconclusive", "error")

@@ -1,6 +1,6 @@
 """Q4's checks by id. Here, and nowhere else, an agent, a judge or an earlier cycle that gives nothing becomes a reason.
 
-So what fails takes only its own checks along.
+So an agent that fails takes only its own checks along.
 """
 
 from __future__ import annotations
