@@ -82,9 +82,9 @@ class Store:
         """A JSON value, computed once and then read from the store."""
 
         def build(folder: Path) -> None:
-            (folder / "value.json").write_text(json.dumps(compute(), ensure_ascii=False))
+            (folder / "value.json").write_text(json.dumps(compute(), ensure_ascii=False), encoding="utf-8")
 
-        return json.loads((self.entry(kind, key, build) / "value.json").read_text())
+        return json.loads((self.entry(kind, key, build) / "value.json").read_text(encoding="utf-8"))
 
     def json_each(self, kind: str, keys: Sequence[Mapping[str, Any]], compute: Callable[[list[int]], Sequence[Any]]) -> list[Any]:
         """One JSON value for each key, in order. Those that are missing are computed together: `compute` is given their places in `keys`

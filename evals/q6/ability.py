@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evals.q6.design import FLOOR, LONGEST, MOST_TOKENS, TEMPERATURE
-from fixtures.tasks import CodeTask, Question
+from fixtures.tasks import CodeTask, ReasoningTask
 from harness.analysis.proportions import exact_interval
 from harness.data.arrays import Floats
 from harness.data.behavior import Message
@@ -18,7 +18,7 @@ from harness.store import digest_of
 from harness.tasks.answers import code_in, is_right
 from harness.tasks.sandbox import LIMITS, Sandbox, function_name
 
-Task = CodeTask | Question
+Task = CodeTask | ReasoningTask
 
 ASKED = {
     "short": "Answer with the Python function alone, and import nothing.",
@@ -39,7 +39,7 @@ class TierShares:
 def prompt_of(task: Task) -> tuple[Message, ...]:
     """The conversation that asks for one task."""
     added = ASKED.get(task.tier)
-    if isinstance(task, Question) and task.tier == "steps" and not task.options:
+    if isinstance(task, ReasoningTask) and task.tier == "steps" and not task.options:
         added = "Be brief, and end your answer with the number."
     return (Message("user", f"{task.prompt} {added}" if added else task.prompt),)
 
@@ -60,7 +60,7 @@ def solved(lab: Lab, subject: Subject, tasks: Sequence[Task], samples: int) -> F
 def _right(lab: Lab, tasks: Sequence[Task], texts: Sequence[str]) -> list[bool]:
     codes = [(task, code_in(text)) for task, text in zip(tasks, texts, strict=True) if isinstance(task, CodeTask)]
     if not codes:
-        return [is_right(t, task.answer, task.options) for task, t in zip(tasks, texts, strict=True) if isinstance(task, Question)]
+        return [is_right(t, task.answer, task.options) for task, t in zip(tasks, texts, strict=True) if isinstance(task, ReasoningTask)]
 
     def compute() -> list[bool]:
         with Sandbox() as sandbox:
@@ -87,5 +87,5 @@ def share_solved_unless_at_floor(lab: Lab, subject: Subject, tasks: Sequence[Tas
 
 def floor_of(tasks: Sequence[Task], margin: float) -> float:
     """The share that base must solve: what guessing among the options gives, and above it FLOOR of the rest or the gate's margin."""
-    guessed = float(np.mean([1 / len(task.options) if isinstance(task, Question) and task.options else 0.0 for task in tasks]))
+    guessed = float(np.mean([1 / len(task.options) if isinstance(task, ReasoningTask) and task.options else 0.0 for task in tasks]))
     return guessed + max(FLOOR * (1 - guessed), margin)
