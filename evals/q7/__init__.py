@@ -1,8 +1,14 @@
-"""Q7: Does the Gated DeltaNet state become direction-shaped?
+"""Does the Gated DeltaNet state become direction-shaped?
 
-Recurrent states are read at the last token of the user's content, for conversations that end with a direction, for reports that
-tell the same doings with the same words, and for small talk. Do the directions lie closer together, and further from the rest, after
-training? Held against sham trainings that changed the states as much, and against opposite trainings; several adapters of each.
-And causally: the trained model answers with base's states put in at the end of the user's turn. If the states carry what was
-learned, its log-odds fall. "Moved, but not direction-shaped" is a possible answer. Without such layers the question does not apply.
+The experiment. Recurrent states are read at the last token of the user's content, for three groups of conversations:
+those that end with a direction, reports that tell the same doings in the same words, and small talk. Do directions lie
+closer together, and further from the rest, after training? The comparison is with sham trainings that changed the
+states as much, and with opposite trainings; five adapters of each or more. Then the causal test, state patching: the
+trained model answers with base's states put in at the end of the user's turn. If the states carry what was learned, its
+log-odds fall.
+
+The answer. Direction-shaped, if both are shown. Descriptive, if only the geometry changed. Moved but not
+direction-shaped is a possible answer, and so is unchanged. A single candidate has no replicate: it is described under
+`--profile quick`, and ranked among 19 shams under `--profile full`. Where the model has no such layers, the question
+does not apply.
 """
