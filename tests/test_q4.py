@@ -14,7 +14,7 @@ from evals.q4.baseline import probes_since
 from fixtures.laboratory import make_lab
 from fixtures.memory import load_memory
 from fixtures.models.figures import TINY_HYBRID
-from harness.agents.embedded import AgentError, SurfaceObserve, TrainingSignal
+from harness.agents.agent import AgentError, SurfaceObserve, TrainingSignal
 from harness.behaviors.files import load_behavior
 from harness.behaviors.shipped import resolve_behavior
 from harness.data.measurement import Estimate, Measurement

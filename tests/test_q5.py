@@ -1,4 +1,5 @@
-"""Q5's choice of a cell: a layer at which the vector stands out goes before one at which any vector moves the choice."""
+"""evals/q5: a layer at which the vector stands out goes before one at which any vector moves the choice; what an answer rests on;
+what a check pays for."""
 
 from __future__ import annotations
 
@@ -9,8 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evals.q5 import experiment
+from evals.q5.checks import MEASURES, steerable
+from evals.q5.design import ANTI_STEERABLE, COHERENCE, ENGINE_PARITY, OVERCOMPLIANCE, SIGN, VIABILITY
+from evals.q5.study import Study
+from evals.q5.sweep import Sweep, sweep
+from harness.analysis.contrast import random_direction, shuffled_difference
+from harness.analysis.estimated import Answer, Estimated
 from harness.data.behavior import Message, Pair
+from harness.data.measurement import Estimate, Measurement
 from harness.engines.protocol import Completion, Recorded, Sites, Steering
 from harness.readouts.forced_choice import ForcedChoice
 from harness.readouts.steering import DOSES
@@ -41,13 +48,14 @@ class Planted:
         ((layer, vector),) = steering.vectors.items()
         return float(self.along.get(layer, 0.0) * vector[0] + self.any_way.get(layer, 0.0) * (vector @ self.random))
 
-    def forced_choice(self, subject: Any, pairs: Sequence[Pair]) -> ForcedChoice:
-        return ForcedChoice(*(np.zeros(len(pairs)) for _ in range(3)))
+    def forced_choice(self, subject: Any, pairs: Sequence[Pair], steering: Steering | None = None) -> ForcedChoice:
+        prompted = [1.0 if pair.messages[0].role == "system" else 0.0 for pair in pairs]
+        return ForcedChoice(*(np.array(prompted) for _ in range(3)))
 
     def forced_choices(self, subject: Any, pairs: Sequence[Pair], added: Sequence[Steering]) -> list[ForcedChoice]:
         return [ForcedChoice(*(np.full(len(pairs), self._shift(one)) for _ in range(3))) for one in added]
 
-    def text_nll(self, subject: Any, texts: Sequence[str]) -> Any:
+    def text_nll(self, subject: Any, texts: Sequence[str], steering: Steering | None = None) -> Any:
         return np.zeros(len(texts))
 
     def text_nlls(self, subject: Any, texts: Sequence[str], added: Sequence[Steering]) -> Any:
@@ -55,16 +63,29 @@ class Planted:
         return np.array([[self.cost * size] * len(texts) for size in sizes])
 
 
-def swept(along: dict[int, float], any_way: dict[int, float], cost: float = 0.2) -> experiment.Sweep:
+def lab_of(recordings: Planted) -> Any:
+    """As much of a lab as Q5 asks for."""
     lab = SimpleNamespace(
-        recordings=Planted(along, any_way, cost),
+        recordings=recordings,
         base=None,
+        candidate=None,
+        behavior=SimpleNamespace(name="planted", description="Go, and do not ask."),
         layer_kinds=("linear_attention",) * 3 + ("full_attention",) + ("linear_attention",) * 3 + ("full_attention",),
         progress=lambda line: None,
         rng=lambda *purpose: np.random.default_rng(len("/".join(purpose))),
-        sizes=SimpleNamespace(prose=24),
+        sizes=SimpleNamespace(prose=24, nulls=3),
+        pairs=lambda split: tuple(PAIRS),
+        bound=lambda id: 0.05,
+        alpha=lambda id: 0.05,
+        level=0.05,
+        measurement=lambda id, unit, estimate=None, **rest: Measurement(id, "planted", unit),
     )
-    return experiment.sweep(lab, PAIRS, PAIRS, 0.05, "planted")  # type: ignore[arg-type]  # as much of a lab as a sweep asks for
+    lab.at = lambda look: lab
+    return lab
+
+
+def swept(along: dict[int, float], any_way: dict[int, float], cost: float = 0.2) -> Sweep:
+    return sweep(lab_of(Planted(along, any_way, cost)), PAIRS, PAIRS, 0.05, "planted")
 
 
 def test_where_the_vector_stands_out_goes_before_where_any_vector_moves_the_choice() -> None:
@@ -89,3 +110,68 @@ def test_where_no_dose_keeps_the_language_the_cheapest_is_taken() -> None:
 def test_the_vector_points_from_negative_to_positive() -> None:
     found = swept(along={2: 1.0}, any_way={k: 0.05 for k in range(8)})
     assert found.vector / np.linalg.norm(found.vector) == pytest.approx(TRUE, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("id", "parts"),
+    [
+        (COHERENCE, {"sweep", "documents", "cost"}),
+        (SIGN, {"sweep", "pairs", "domains", "before", "reversed_shift"}),
+        (ANTI_STEERABLE, {"sweep", "pairs", "domains", "before", "shift"}),
+        (OVERCOMPLIANCE, {"sweep", "pairs", "domains", "accepting_pairs", "accepting", "diluted_shift"}),
+        (VIABILITY, {"sweep", "pairs", "domains", "before", "shift", "nulls", "prompted", "simple", "simple_pairs", "simple_shift"}),
+    ],
+)
+def test_a_check_pays_for_what_it_rests_on_and_for_nothing_else(id: str, parts: set[str]) -> None:
+    study = Study(lab_of(Planted({2: 1.0}, {k: 0.05 for k in range(8)}, 0.2)))
+    assert MEASURES[id](study).id == id
+    assert set(vars(study)) == {"lab"} | parts
+
+
+def test_engines_that_are_one_are_not_compared_and_nothing_is_read() -> None:
+    lab = lab_of(Planted({}, {}, 0.2))
+    lab.arms = SimpleNamespace(engine=SimpleNamespace(name="hf"))
+    lab.recordings.engine = lab.arms.engine
+    study = Study(lab)
+    assert MEASURES[ENGINE_PARITY](study).id == ENGINE_PARITY
+    assert set(vars(study)) == {"lab"}
+
+
+def test_null_vectors_of_both_kinds_come_from_one_generator() -> None:
+    study = Study(lab_of(Planted({2: 1.0}, {k: 0.05 for k in range(8)}, 0.2)))
+    found, rng = study.sweep, study.lab.rng("q5", "null")
+    random = [random_direction(WIDTH, rng) for _ in range(3)]
+    shuffled = [shuffled_difference(found.contrast.positive, found.contrast.negative, rng) for _ in range(3)]
+    for kind, vectors in (("random", random), ("shuffled", shuffled)):
+        expected = [choice.at_decision for choice in study.lab.recordings.forced_choices(None, PAIRS, [found.steering(v) for v in vectors])]
+        np.testing.assert_array_equal(study.nulls[kind], expected)
+
+
+def around(low: float, high: float) -> Estimate:
+    return Estimate((low + high) / 2, low, high, low, high, 0.05, 64, 32)
+
+
+@pytest.mark.parametrize(
+    ("effect", "ratio", "words"),
+    [
+        (around(0.1, 0.2), Estimated(around(0.85, 1.2)), "as steerable as a simple feature"),
+        (around(0.1, 0.2), Estimated(around(0.2, 0.7)), "weaker than a simple feature"),
+        (around(-0.2, -0.1), Estimated(None, "no variance"), "not steerable"),
+    ],
+)
+def test_what_is_shown_is_said(effect: Estimate, ratio: Estimated, words: str) -> None:
+    assert steerable(effect, ratio) == Answer(words)
+
+
+@pytest.mark.parametrize(
+    ("effect", "ratio", "reason"),
+    [
+        (None, Estimated(around(0.85, 1.2)), "the effect is not shown to stand above its null"),
+        (around(-0.1, 0.2), Estimated(around(0.85, 1.2)), "the effect is not shown to stand above its null"),
+        (around(0.1, 0.2), Estimated(None, "no variance"), "complex and simple shifts have no ratio: no variance"),
+        (around(0.1, 0.2), Estimated(around(0.5, 1.2)), "the interval of the ratio covers 0.8"),
+    ],
+)
+def test_what_is_not_shown_has_no_answer_but_a_reason(effect: Estimate | None, ratio: Estimated, reason: str) -> None:
+    answer = steerable(effect, ratio)
+    assert answer.words is None and (answer.reason or "").startswith(reason)

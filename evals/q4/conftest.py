@@ -8,8 +8,9 @@ from functools import cache
 import pytest
 
 from evals.q4 import experiment
+from harness.agents.agent import AgentError, SurfaceObserve, TrainingSignal
 from harness.agents.command import CommandSignal, CommandSurface
-from harness.agents.embedded import AgentError, EmbeddedSignal, EmbeddedSurface, StoredSurface, SurfaceObserve, TrainingSignal
+from harness.agents.embedded import EmbeddedSignal, EmbeddedSurface, StoredSurface
 from harness.agents.json_lines import JsonLinesCommand
 from harness.data.errors import InputError
 from harness.data.measurement import Measurement

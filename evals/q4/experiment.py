@@ -15,7 +15,8 @@ from evals.q4 import plots
 from evals.q4.baseline import probes_since
 from evals.q4.judged_rate import judged_rate
 from fixtures import corpora
-from harness.agents.embedded import AgentError, Conversation, EmbeddedSurface, Flag, StoredSurface, SurfaceObserve, TrainingSignal
+from harness.agents.agent import AgentError, Conversation, Flag, SurfaceObserve, TrainingSignal
+from harness.agents.embedded import EmbeddedSurface, StoredSurface
 from harness.analysis.auc import auc_difference, auc_gain
 from harness.analysis.control_chart import Chart, tuned
 from harness.analysis.intervals import mean_interval

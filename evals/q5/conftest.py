@@ -1,18 +1,17 @@
-"""Gathers Q5's data once a behavior."""
+"""`q5("q5.effect")` measures one of Q5's checks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 
-from evals.looks import until_decided
-from evals.q5 import experiment
-from harness.data.measurement import Measurement
+from evals.q5.checks import MEASURES
+from evals.q5.design import GROWS
+from evals.q5.study import Study
+from evals.question import Question
 from harness.experiment.lab import Lab
 
 
 @pytest.fixture(scope="session")
-def q5(lab: Lab) -> Mapping[str, Measurement]:
-    """Q5's measurements by id."""
-    return until_decided(lab, experiment.GROWS, lambda lab: experiment.measurements(experiment.run(lab)))
+def q5(lab: Lab) -> Question[Study]:
+    """Measured on base; a candidate only stands beside it."""
+    return Question(lab, Study, MEASURES, grows=GROWS)

@@ -1,22 +1,16 @@
-"""Gathers Q7's data once a behavior."""
+"""`q7("q7.separation")` measures one of Q7's checks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 
-from evals.q7 import experiment
-from harness.data.measurement import Measurement
+from evals.q7.checks import MEASURES, known
+from evals.q7.study import Study
+from evals.question import Question
 from harness.experiment.lab import Lab
 
 
 @pytest.fixture(scope="session")
-def q7(lab: Lab) -> Mapping[str, Measurement]:
-    """Q7's measurements by id."""
-    lab = lab.on_hf()  # all of it rests on what no other engine shows
-    if "linear_attention" not in lab.layer_kinds:
-        return experiment.not_applicable(lab)
-    if lab.identical:
-        return experiment.no_change(lab)
-    return experiment.measurements(experiment.run(lab))
+def q7(lab: Lab) -> Question[Study]:
+    """All of it rests on what no engine but hf shows."""
+    return Question(lab.on_hf(), Study, MEASURES, known=known)

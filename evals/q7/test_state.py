@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import pytest
 
@@ -11,15 +11,15 @@ from harness.gate.judging import Gate
 
 
 @pytest.mark.finding("q7.separation", needs=("preflight.adapter_is_live",))
-def test_do_directions_stand_apart_in_the_state(gate: Gate, q7: Mapping[str, Measurement]) -> None:
-    gate.judge(q7["q7.separation"])
+def test_do_directions_stand_apart_in_the_state(gate: Gate, q7: Callable[[str], Measurement]) -> None:
+    gate.judge(q7("q7.separation"))
 
 
 @pytest.mark.finding("q7.state_swap", needs=("preflight.adapter_is_live",))
-def test_does_the_state_carry_what_was_learned(gate: Gate, q7: Mapping[str, Measurement]) -> None:
-    gate.judge(q7["q7.state_swap"])
+def test_does_the_state_carry_what_was_learned(gate: Gate, q7: Callable[[str], Measurement]) -> None:
+    gate.judge(q7("q7.state_swap"))
 
 
 @pytest.mark.finding("q7.disposition", needs=("preflight.adapter_is_live",))
-def test_is_the_state_direction_shaped(gate: Gate, q7: Mapping[str, Measurement]) -> None:
-    gate.judge(q7["q7.disposition"])
+def test_is_the_state_direction_shaped(gate: Gate, q7: Callable[[str], Measurement]) -> None:
+    gate.judge(q7("q7.disposition"))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.agents.embedded import AgentError, Conversation, Flag
+from harness.agents.agent import AgentError, Conversation, Flag
 from harness.agents.json_lines import Answer, CommandFailure, JsonLinesCommand
 from harness.data.arrays import Floats
 from harness.memory.graph import MemoryGraph

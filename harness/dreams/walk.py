@@ -11,8 +11,8 @@ from datetime import datetime
 
 import numpy as np
 
-from harness.agents.embedded import transition
 from harness.memory.graph import MemoryGraph, Node
+from harness.memory.pagerank import transition
 
 HALF_LIFE = 7.0
 """Days after which a pattern is half as likely to be dreamed of."""

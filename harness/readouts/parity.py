@@ -1,8 +1,9 @@
-"""Do two engines say the same of the same tokens? The largest gap, and how large it would be if one of them steered wrongly.
+"""Do two engines give the same tokens the same log-probabilities? The largest gap, and the gap that a mistake in steering would make.
 
-The gap of a completion is the difference of its mean token log-probabilities, in nats per token; the measure is the largest over all
-completions. Equal numbers under a vector mean nothing where the vector does nothing: beside the gap stand those to the
-vector reversed and to the same vector one layer further, which must be larger than what is allowed.
+A completion's gap is the difference of its mean token log-probabilities in the two engines, in nats per token; the measure is the
+largest gap over all completions. Where a vector changes little, engines agree although one of them steers wrongly. So the gap is also
+measured against two mistakes, the vector reversed and the vector at the next layer: only where these gaps are larger than what is allowed
+does agreement show anything.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from harness.data.subject import Subject
 from harness.engines.protocol import Completion, Engine, Positions, Scored, Steering
 
 MODES: tuple[Positions, ...] = ("both", "prefill", "decode")
+"""Every choice of steered positions."""
 
 
 def largest_gap(ours: Sequence[Scored], theirs: Sequence[Scored]) -> float:
-    """Nats per token, the largest over the completions."""
+    """The largest gap over the completions, nats per token; 0 where there are none. ValueError where the tokens differ."""
     for one, other in zip(ours, theirs, strict=True):
         if one.tokens != other.tokens:
             raise ValueError("the engines scored different tokens: there is nothing to compare")
@@ -26,18 +28,22 @@ def largest_gap(ours: Sequence[Scored], theirs: Sequence[Scored]) -> float:
 
 @dataclass(frozen=True)
 class SteeredParity:
-    """All in nats per token."""
+    """Gaps between two engines, in nats per token."""
 
     gap: float
-    """The largest over unsteered, steered in every mode of positions, and unsteered again."""
+    """The largest gap: unsteered, steered at each choice of positions, and unsteered again."""
     mistakes: Mapping[str, float]
-    """What the gap would be if the other engine had made this mistake."""
+    """For each mistake in steering ("reversed", "at layer 5"), the gap to a reference that makes it."""
 
 
 def steered_parity(
     engine: Engine, reference: Engine, subject: Subject, completions: Sequence[Completion], steering: Steering, layers: int
 ) -> SteeredParity:
-    """Compare under one steering, all of it in one batch of the engine, so that what must stay untouched is in it too."""
+    """Compare two engines under one vector at one layer; `layers` is the number of the model's layers.
+
+    Steered and unsteered completions are scored in one call, so that a vector that leaks into unsteered ones shows. ValueError where
+    `steering` has vectors at several layers.
+    """
     (layer,) = steering.vectors
     vector = steering.vectors[layer]
     modes = [None, *(Steering({layer: vector}, mode) for mode in MODES), None]

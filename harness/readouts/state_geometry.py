@@ -1,9 +1,9 @@
 """Where conversations lie in the space of recurrent states: cosines between them, by Gated DeltaNet layer.
 
-Each head's state [d_k, d_v] is made unit norm and centered on the base's mean over a third, neutral set, frozen before any
-training; then the cosine of every two conversations, averaged over heads. Cosines are taken inside one model only: training
-rotates keys and values, so a cosine between before and after says nothing. Only cosines are kept, and few layers are held at
-a time: at 27 billion parameters a conversation's states take 144 MiB.
+Each head's state [d_k, d_v] is scaled to unit norm, then the mean of base's states in a neutral set of conversations is subtracted
+(the center: base's, so that training does not move it); then the cosine of every two conversations is averaged over heads. Cosines are
+taken inside one model only: training rotates keys and values, so a cosine between before and after says nothing. Only cosines are kept,
+and few layers are held at a time: at 27 billion parameters a conversation's states take 144 MiB.
 """
 
 from __future__ import annotations
@@ -22,18 +22,21 @@ from harness.readouts.recordings import Recordings, conversation_key
 from harness.store import digest_of
 
 Conversation = tuple[Message, ...]
+"""Turns that end with the user's."""
 POSITIONS = ("end of the user's content", "end of the prompt")
+"""Where a state is read: before the template's closing tokens, and after them."""
 HELD_BYTES = 2**30
+"""Bytes of states that are held at a time."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """One subject's conversations. The first axis of cosines are POSITIONS."""
+    """Where one subject's states lie in n conversations; the first axis of the cosines is POSITIONS."""
 
     cosines: Floats  # [2, layers, n, n], centered
     raw: Floats  # [2, layers, n, n], not centered
-    decay: Floats  # [layers, heads], mean log decay a token over the prompts
-    beta: Floats  # [layers, heads], mean write strength
+    decay: Floats  # [layers, heads], mean log decay of the state at a token, over the prompts
+    beta: Floats  # [layers, heads], mean write strength, over the prompts
 
     @property
     def half_life(self) -> Floats:
@@ -43,16 +46,17 @@ class Geometry:
 
 @dataclass(frozen=True)
 class StateSpace:
-    """States of one family of models, centered on what `base` makes of `neutral`."""
+    """Measures states of a base model and of its adapters; the center is the mean of base's states in neutral conversations."""
 
     recordings: Recordings
     base: Subject
     neutral: tuple[Conversation, ...]
+    """Conversations that give the center and take part in no cosine."""
     layers: tuple[int, ...]
-    """The Gated DeltaNet layers."""
+    """Indices of the Gated DeltaNet layers."""
 
     def geometry(self, subject: Subject, conversations: Sequence[Conversation]) -> Geometry:
-        """Cosines of all conversations, kept in the store."""
+        """Cosines of every two conversations in `subject`, at both positions; kept in the store."""
         key = {
             "subject": subject.digest,
             "base": self.base.digest,
@@ -65,7 +69,10 @@ class StateSpace:
         return Geometry(**{name: np.asarray(values, dtype=np.float64) for name, values in arrays.items()})
 
     def change(self, subject: Subject, conversations: Sequence[Conversation]) -> float:
-        """Mean over layers, heads and conversations of |S' - S| / |S| against base, at the end of the user's content."""
+        """Mean over layers, heads and conversations of |S' - S| / |S|; kept in the store.
+
+        S is base's state at the end of the user's content, S' the subject's.
+        """
         key = {
             "subject": subject.digest,
             "base": self.base.digest,
@@ -98,14 +105,14 @@ class StateSpace:
     def _states(
         self, subject: Subject, conversations: Sequence[Conversation], layers: tuple[int, ...]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """States [2, layers, n, heads, d_k * d_v] and dynamics [layers, n, 2, heads]; no reply stands after the prompt that matters."""
+        """States [2, layers, n, heads, d_k * d_v] and dynamics [layers, n, 2, heads]; both end with the prompt, so any reply will do."""
         completions = [Completion(conversation, ".") for conversation in conversations]
         recorded = self.recordings.engine.record(subject, completions, Sites(state_layers=layers))
         states = np.stack([np.stack([one.states[layer].reshape(*one.states[layer].shape[:2], -1) for one in recorded]) for layer in layers])
         return states.transpose(2, 0, 1, 3, 4), np.stack([np.stack([one.dynamics[layer] for one in recorded]) for layer in layers])
 
     def _held_together(self, conversations: int) -> Iterator[tuple[int, ...]]:
-        """Layers in groups whose states fit into HELD_BYTES."""
+        """Layers in groups whose states in so many conversations fit into HELD_BYTES, one layer at least."""
         probe = self.recordings.engine.record(self.base, [Completion(self.neutral[0], ".")], Sites(state_layers=self.layers[:1]))
         bytes_a_layer = probe[0].states[self.layers[0]].nbytes * conversations * 3  # states, unit norm, centered
         size = max(1, int(HELD_BYTES // bytes_a_layer))

@@ -2,7 +2,7 @@
 
 A vector is read from the residual stream (`hook_resid_post`), averaged over the tokens of teacher-forced completions,
 positive minus negative (contrastive activation addition, Rimsky et al. 2024, arXiv:2312.06681; they read one answer
-token, our completions differ in more than one). `scale` is relative: dose x median residual norm at that layer.
+token, our completions differ in more than one). Its length is relative: dose x median residual norm at that layer.
 """
 
 from __future__ import annotations
@@ -22,12 +22,17 @@ from harness.readouts.recordings import Recordings
 DEPTHS = (0.25, 0.375, 0.5, 0.625, 0.75)
 """Relative depths of the sweep: layers 16 24 32 40 48 of 64."""
 DOSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Lengths of the sweep's vectors, in units of the median residual norm at their layer."""
 
 Vector = Floats
+"""A direction in the residual stream, [d_model]."""
 
 
 def layer_indices(layer_kinds: Sequence[str], depths: Sequence[float] = DEPTHS) -> tuple[int, ...]:
-    """Layers at these depths and the full-attention layer nearest to each, ascending, without repeats."""
+    """Layers at these depths and the full-attention layer nearest to each, ascending, without repeats.
+
+    `layer_kinds` has "full_attention" or "linear_attention" for every layer of the model. A depth d of L layers is layer floor(d L).
+    """
     count = len(layer_kinds)
     at_depth = [int(depth * count) for depth in depths]
     full = [i for i, kind in enumerate(layer_kinds) if kind == "full_attention"]
@@ -37,9 +42,10 @@ def layer_indices(layer_kinds: Sequence[str], depths: Sequence[float] = DEPTHS) 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Residual streams of positive and negative completions at one layer."""
+    """Residual streams of positive and negative completions at one layer, averaged over the completion's tokens."""
 
     layer: int
+    """Index of the decoder layer, from 0."""
     positive: Floats  # [pairs, d_model]
     negative: Floats  # [pairs, d_model]
     norm: float
@@ -47,7 +53,7 @@ class Contrast:
 
 
 def contrasts(recordings: Recordings, subject: Subject, pairs: Sequence[Pair], layers: Sequence[int]) -> dict[int, Contrast]:
-    """Record both completions of every pair once, for all layers."""
+    """Record both completions of every pair once, for all layers: layer to its contrast, pairs in their order."""
     recorded = recordings.recorded(subject, completions_of(pairs), Sites(residual_layers=tuple(layers)))
 
     def stream(rows: Sequence[Recorded], layer: int) -> Floats:
@@ -65,7 +71,10 @@ def contrasts(recordings: Recordings, subject: Subject, pairs: Sequence[Pair], l
 
 
 def steering(vector: Vector, layer: int, dose: float, norm: float, positions: Positions = "both") -> Steering:
-    """Steering along `vector`, whatever its length, by dose x norm."""
+    """Steering at one layer along `vector` [d_model] with length dose x norm; a negative dose points the other way.
+
+    The length of `vector` itself does not count. ValueError where it is 0, or any of the numbers is not finite, or `norm` not above 0.
+    """
     length = np.linalg.norm(vector)
     if not np.isfinite(length) or length == 0 or not np.isfinite(dose):
         raise ValueError(f"a steering vector needs a finite, non-zero length and a finite dose, found length {length} and dose {dose}")

@@ -1,27 +1,22 @@
-"""Q5's plots."""
+"""Q5's plots: what the behavior costs at every layer and dose, and the effect beside its null."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from harness.experiment.exhibits import COLORS, figure
+from evals.q5.study import Study
+from harness.data.measurement import Exhibit
+from harness.experiment.exhibits import COLORS
 from harness.readouts.forced_choice import UNIT
 from harness.readouts.steering import DOSES
 
-if TYPE_CHECKING:
-    from evals.q5.experiment import Study
 
-
-def behavior_against_coherence(study: Study) -> Path:
-    """A line per layer from the weakest to the strongest dose; the null cloud at the chosen cell; prompt and adapter as lines."""
-    name = study.lab.behavior.name
-    path = study.lab.exhibits / f"q5-coherence-{name}.png"
+def behavior_against_coherence(study: Study) -> Exhibit:
+    """A line per layer from the weakest to the strongest dose; the null vectors at the chosen cell; prompt and adapter as lines."""
     from matplotlib.ticker import FixedLocator
 
-    with figure(path) as (_, axis):
+    with study.lab.exhibits.figure("q5-coherence", "behavior against coherence") as drawing:
+        axis = drawing.axes
         layers = sorted({cell.layer for cell in study.sweep.cells})
         for shade, layer in zip(np.linspace(0.15, 0.85, len(layers)), layers, strict=True):
             cells = sorted((c for c in study.sweep.cells if c.layer == layer and c.dose > 0), key=lambda c: c.dose)
@@ -47,26 +42,26 @@ def behavior_against_coherence(study: Study) -> Path:
         axis.xaxis.set_major_locator(FixedLocator([-0.5, -0.1, 0, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]))
         axis.xaxis.set_major_formatter("{x:g}")
         axis.set_xlabel("cost: change of negative log-likelihood on unrelated text (nats per token)")
-        axis.set_ylabel(f"shift of the log-odds of {name}\n({UNIT})")
+        axis.set_ylabel(f"shift of the log-odds of {study.lab.behavior.name}\n({UNIT})")
         axis.set_title(f"Behavior against coherence, doses {DOSES[0]:g} to {DOSES[-1]:g} along each line")
         axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    return path
+    return drawing.exhibit
 
 
-def effect_against_null(study: Study) -> Path:
-    """The true vector's effect beside both null populations and everything else that was tried at the chosen cell."""
-    path = study.lab.exhibits / f"q5-null-{study.lab.behavior.name}.png"
+def effect_against_null(study: Study) -> Exhibit:
+    """The vector's effect beside both null populations and everything else that was tried at the chosen cell."""
     rows = [("true vector", study.shift), ("reversed", study.reversed_shift), *study.others.items()]
-    with figure(path, figsize=(9, 4.6)) as (_, axis):
-        for at, (_name, values) in enumerate(rows):
-            spread = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
+    names = [*(name for name, _ in rows), *(f"null: {len(nulls)} {kind} vectors" for kind, nulls in study.nulls.items())]
+    with study.lab.exhibits.figure("q5-null", "effect against its null", figsize=(9, 4.6)) as drawing:
+        axis = drawing.axes
+        for at, (_, values) in enumerate(rows):
+            half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
             color = COLORS["chosen"] if at == 0 else COLORS["trained"]
-            axis.errorbar(values.mean(), -at, xerr=spread, fmt="o", color=color, capsize=3)
-        for at, (kind, nulls) in enumerate(study.nulls.items(), start=len(rows)):
+            axis.errorbar(values.mean(), -at, xerr=half, fmt="o", color=color, capsize=3)
+        for at, nulls in enumerate(study.nulls.values(), start=len(rows)):
             axis.scatter(nulls.mean(axis=1), np.full(len(nulls), -at), color=COLORS["null"], s=16)
-            rows = [*rows, (f"null: {len(nulls)} {kind} vectors", nulls[0])]
         axis.axvline(0, color="black", linewidth=0.6)
-        axis.set_yticks([-at for at in range(len(rows))], [name for name, _ in rows])
+        axis.set_yticks([-at for at in range(len(names))], names)
         axis.set_xlabel(f"shift of the log-odds ({UNIT}), mean ± 1.96 SE; null: a dot a vector")
         axis.set_title("Effect at the chosen cell, test pairs")
-    return path
+    return drawing.exhibit

@@ -1,0 +1,19 @@
+"""Q7's sizes, cut-offs and ids, each with its reason. Nothing else repeats them."""
+
+from __future__ import annotations
+
+SEPARATION, STATE_SWAP, DISPOSITION = "q7.separation", "q7.state_swap", "q7.disposition"
+
+ADAPTERS = 5
+"""Trainings of each kind under the quick profile; the seeds of the profile where they are more. A gain in separation is replicated
+over them."""
+RANKED = 19
+"""Sham trainings that a given candidate is ranked among under the full profile: the first of 20 places has probability .05."""
+DIRECTIONS = 40
+"""Conversations with a direction, spread over the domains; as many reports and as much small talk; test scenarios for state patching."""
+SIZED_ON = 20
+"""Conversations on which the change of the states is read: the search for a sham of the same size reads it at many rungs."""
+SMALLEST_SEPARATION = 0.02
+"""A gain shown to lie below this is called none. A judgment, not a measurement: two per cent of a cosine."""
+UNCHANGED = 0.01
+"""A relative change of the states below this is called none."""
