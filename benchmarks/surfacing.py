@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evals.q4.experiment import placebos
+from evals.q4.surfacing import placebos
 from fixtures.laboratory import make_lab
 from fixtures.memory import load_memory
 from fixtures.models.figures import TINY_HYBRID

@@ -397,7 +397,7 @@ def test_a_run_measures_what_the_gate_measures_from_the_history(
     from harness.behaviors.files import load_behavior
     from harness.behaviors.shipped import resolve_behavior
     from harness.gate.history import records as history
-    from harness.gate.judging import judged
+    from harness.gate.verdict.judged import judged
     from harness.gate.verdict.run import Run
     from harness.store import Store
 

@@ -25,7 +25,7 @@ from harness.engines.vllm.engine import VLLMEngine
 from harness.engines.vllm.local import FIXED, LocalSettings, environment
 from harness.engines.vllm.start import dtype_of, local_settings, vllm_engine
 from harness.experiment.lab import Lab
-from harness.gate.judging import judged
+from harness.gate.verdict.judged import judged
 from harness.gate.verdict.thresholds import load_thresholds
 from harness.readouts.parity import largest_gap
 from harness.store import Store

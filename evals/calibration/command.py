@@ -18,7 +18,7 @@ from harness.data.errors import InputError
 from harness.data.settings import PROJECT, Settings
 from harness.experiment.seed_spread import SCHEMA, read_calibration
 from harness.gate.reports.environment import commit, versions
-from harness.gate.reports.gate_json import write_text
+from harness.gate.reports.files import write_text
 from harness.gate.verdict.thresholds import Thresholds, load_thresholds
 from harness.store import Store
 from harness.subjects.files import base_subject, check_base

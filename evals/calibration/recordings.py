@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from evals.preflight.checks import of_candidate
-from evals.q4.judged_rate import SAMPLES as REPLIES_SAMPLED
+from evals.q4.design import SAMPLES as REPLIES_SAMPLED
 from evals.q4.judged_rate import labels, positive
 from evals.q6.ability import SAMPLES, share_solved_unless_at_floor, solved
 from evals.q6.experiment import Part, margin_of, tasks_of

@@ -16,20 +16,20 @@ from functools import cached_property
 import numpy as np
 
 from evals.calibration.recordings import Book, Recording
-from evals.preflight.checks import HANDFUL
-from evals.q4.experiment import UNIT_OF_EFFECT, share_of_training
-from evals.q4.judged_rate import ID as JUDGED_RATE
-from evals.q4.judged_rate import SAMPLES as REPLIES_SAMPLED
-from evals.q4.judged_rate import UNIT as UNIT_OF_RATE
+from evals.preflight.design import HANDFUL
+from evals.q4.design import ID as JUDGED_RATE
+from evals.q4.design import LIVE, UNIT_OF_EFFECT
+from evals.q4.design import SAMPLES as REPLIES_SAMPLED
+from evals.q4.design import UNIT as UNIT_OF_RATE
 from evals.q4.judged_rate import change_of_rate
-from evals.q4.test_regression import LIVE
+from evals.q4.regression import share_of_training
 from evals.q6.ability import SAMPLES
 from evals.q6.experiment import IDS, PARTS, UNITS, Part, mean_change
 from harness.data.arrays import Flags, Floats
 from harness.data.measurement import Estimate, Measurement, SeedToSeed
 from harness.data.verdict import Outcome
-from harness.gate.judging import Check, by_id, judged, needs_of, resting_on
 from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.judged import Check, by_id, judged, needs_of, resting_on
 from harness.gate.verdict.thresholds import Thresholds
 
 REGRESSION = "q4.regression"
@@ -152,9 +152,9 @@ class Gate:
     def _regression(self, plan: Plan, reference: Recording, known: SeedToSeed | None) -> Measurement:
         before = 0.0 if plan.accepted is None else plan.accepted.shift
         change = plan.candidate.shift - before
-        estimate, reason = share_of_training(change, reference.shift, self.book.domains, self._alpha(REGRESSION))
+        found = share_of_training(change, reference.shift, self.book.domains, self._alpha(REGRESSION))
         spread = known and known.between(float(change.std(ddof=1)) / float(reference.shift.mean()))
-        return self._measurement(REGRESSION, UNIT_OF_EFFECT, estimate=estimate, reason=reason, spread=spread)
+        return self._measurement(REGRESSION, UNIT_OF_EFFECT, estimate=found.value, reason=found.reason, spread=spread)
 
     def _judged_rate(self, plan: Plan, known: SeedToSeed | None, rng: np.random.Generator) -> Measurement:
         base = self.book.base_positive
@@ -162,9 +162,9 @@ class Gate:
             return self._measurement(JUDGED_RATE, UNIT_OF_RATE, reason="no replies were sampled", not_applicable=True)
         before = base if plan.accepted is None else _samples(plan.accepted)
         change = _drawn(_samples(plan.candidate), REPLIES_SAMPLED, rng) - _drawn(before, REPLIES_SAMPLED, rng)
-        estimate, reason = change_of_rate(change, self.book.domains, self._alpha(JUDGED_RATE), rng)
+        found = change_of_rate(change, self.book.domains, self._alpha(JUDGED_RATE), rng)
         spread = known and known.between(float(change.std(ddof=1)))
-        return self._measurement(JUDGED_RATE, UNIT_OF_RATE, estimate=estimate, reason=reason, spread=spread)
+        return self._measurement(JUDGED_RATE, UNIT_OF_RATE, estimate=found.value, reason=found.reason, spread=spread)
 
     def _ability(self, plan: Plan, part: Part, known: SeedToSeed | None, rng: np.random.Generator) -> Measurement:
         id, alpha = IDS[part], self._alpha(IDS[part])

@@ -8,13 +8,15 @@ from typing import Any, Literal
 
 PROJECT = Path(__file__).resolve().parents[2]
 
+EngineName = Literal["hf", "vllm"]
+
 
 @dataclass(frozen=True)
 class Settings:
     model: str = "tiny-hybrid"
     candidates: tuple[Path, ...] = ()
     behaviors: tuple[str, ...] = ("listening",)
-    engine: Literal["hf", "vllm"] = "hf"
+    engine: EngineName = "hf"
     server: str | None = None
     tensor_parallel: int = 1
     pipeline_parallel: int = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 CELL = "border:1px solid #8884;padding:2px 8px;text-align:left;vertical-align:top"
@@ -16,7 +16,7 @@ def shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def html_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def html_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table as HTML text; without headings none are written. Everything in it is escaped."""
     head = "".join(f'<th style="{CELL}">{html.escape(heading)}</th>' for heading in headings)
     body = "".join("<tr>" + "".join(f'<td style="{CELL}">{html.escape(shown(cell))}</td>' for cell in row) + "</tr>" for row in rows)

@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import Any
 
 from harness.data.behavior import Behavior, Message, Pair
+from harness.data.text import one_line
 from harness.judges.judge import JudgeError, Label
 from harness.store import Store, digest_of
 
@@ -105,8 +106,7 @@ class EndpointJudge:
             raise
         except Exception as error:
             # What the client raises for a lost connection, a status or an answer of another form has no common base of its own.
-            first = str(error).strip().splitlines()
-            raise JudgeError(f"judge {self.url}: {type(error).__name__}: {first[0] if first else 'no message'}") from None
+            raise JudgeError(f"judge {self.url}: {type(error).__name__}: {one_line(str(error))}") from None
         return LETTERS.get(said.strip().lstrip("(\"'*")[:1].upper(), "neither")
 
     def labels(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:

@@ -8,13 +8,14 @@ that claims to equal everything) would pass: it guards the machine, not the scor
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from pydantic_monty import Monty
+
+from harness.data.text import one_line
 
 LIMITS = {"max_feed_duration_secs": 1.0, "max_memory": 50_000_000, "max_recursion_depth": 200}
 """Seconds for the definition, the same again for all its tests; bytes; nested calls."""
@@ -51,7 +52,7 @@ class Sandbox:
         try:
             defined = _functions(code)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            return Outcome(False, f"does not parse: {_first_line(error)}")
+            return Outcome(False, f"does not parse: {_reason(error)}")
         if name not in defined and len(set(defined)) != 1:
             return Outcome(False, f"defines {', '.join(defined) or 'no function'}; asked was {name}")
         function = name if name in defined else defined[0]
@@ -60,7 +61,7 @@ class Sandbox:
                 session.feed_run(code, print_callback=_silent)
                 values = session.feed_run(f"f = {function}\n[{', '.join(f'({test})' for test in tests)}]", print_callback=_silent)
         except Exception as error:  # whatever generated code does wrong counts as not solved
-            return Outcome(False, _first_line(error))
+            return Outcome(False, _reason(error))
         for test, value in zip(tests, values, strict=True):
             if value is not True:
                 return Outcome(False, f"not true: {test}")
@@ -80,6 +81,5 @@ def _silent(*_: Any) -> None:
     """What generated code prints goes nowhere."""
 
 
-def _first_line(error: BaseException) -> str:
-    text = re.sub(r"\s+", " ", str(error).strip().split("\n")[0])
-    return (text or type(error).__name__)[:200]
+def _reason(error: BaseException) -> str:
+    return one_line(str(error), type(error).__name__)[:200]
