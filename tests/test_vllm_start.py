@@ -1,4 +1,4 @@
-"""harness/engines/vllm/start.py: from the command line to how vLLM is started, and preflight on what it makes of a candidate."""
+"""harness/engines/vllm/start.py, settings.py: from the command line to a vLLM, and preflight on what it makes of a candidate."""
 
 from __future__ import annotations
 
