@@ -1,11 +1,11 @@
-"""What the fast paths save on this machine, as ratios of times within one run (smaller is better).
+"""What the fast paths save on this machine: the time of the fast path over that of the plain one, within one run.
 
     python benchmarks/fast_paths.py
 
-short chunks: scoring with delta-rule chunks of 16 against the library's 64. training: Q1's trainings of one seed (three streams of 50
-examples, matched steps at five sizes) side by side with short chunks and bfloat16 autocast, against the same one after another
-in a plain peft loop in float32. steering: 20 vectors at one layer, rerunning only the layers above it, against 20 full passes.
-Each ratio is the median of interleaved repeats, but for training, which takes minutes.
+Short chunks: scoring with delta-rule chunks of 16 tokens against the library's 64. Training: Q1's trainings of one seed (three streams of
+50 examples, matched steps at five sizes), side by side with short chunks and bfloat16 autocast, against one after the other in a plain peft
+loop in float32. Steering: 20 vectors at one layer, with only the layers above it computed again, against 20 full passes. Each ratio is the
+median of interleaved repeats, except training, which takes minutes and is measured once. Smaller is better.
 """
 
 from __future__ import annotations
@@ -42,13 +42,14 @@ REPEATS = 5
 
 
 def seconds(work: Callable[[], object]) -> float:
+    """How long it takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
 def ratio(fast: Callable[[], object], plain: Callable[[], object]) -> float:
-    """Median over repeats of fast time by plain time, measured in turn."""
+    """Median over repeats of the fast path's time over the plain one's, measured in turn after one round to warm up."""
     fast(), plain()
     return statistics.median(seconds(fast) / seconds(plain) for _ in range(REPEATS))
 
@@ -77,7 +78,7 @@ def stock(engine: HFEngine, subject: Subject, plan: Training, settings: Training
 
 
 def sweep_of_trainings(engine: HFEngine, subject: Subject) -> float:
-    """Q1's trainings of one seed, side by side against stock; measured once."""
+    """Time of Q1's trainings of one seed side by side over their time in plain peft, measured once."""
     neutral = tuple(Completion(example.messages, example.completion) for example in corpora.neutral())
     settings, doses = TrainingSettings(), (1, 5, 10, 20, 50)
     with tempfile.TemporaryDirectory() as folder:
@@ -93,6 +94,7 @@ def sweep_of_trainings(engine: HFEngine, subject: Subject) -> float:
 
 
 def main() -> None:
+    """Print every ratio."""
     transformers.utils.logging.set_verbosity_error()
     subject = base_subject("tiny-hybrid", TINY_HYBRID)
     pairs = load_behavior(resolve_behavior("listening")).split("test")[:32]

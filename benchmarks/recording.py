@@ -2,11 +2,10 @@
 
     python benchmarks/recording.py [--device cuda --width 4096 --layers 32]
 
-everything: attention rows and all heads' outputs over 16 reply tokens, states of all Gated DeltaNet layers at two positions,
-residual stream of all layers. eager: the library's own `output_attentions=True`. Each time is the median of interleaved
-repeats; each peak that of a process of its own (resident set on a CPU, allocated memory on a GPU), less what stood before the
-pass. Without options the shipped tiny model is measured on one thread; with a width, a randomly initialized Qwen3.5 of that
-size in bfloat16.
+everything: attention rows and all heads' outputs over 16 reply tokens, states of all Gated DeltaNet layers at two positions, residual
+stream of all layers. eager: the library's own `output_attentions=True`. Each ratio of times is the median of interleaved repeats. Each peak
+is measured in a process of its own (resident set on a CPU, allocated memory on a GPU), less the memory in use before the pass. Without
+options the shipped model is measured on one thread; with --width, a randomly initialized Qwen3.5 of that size in bfloat16.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ MODES = ("bare", "everything", "eager")
 
 
 class Bench:
-    """One model and one conversation of a given length."""
+    """One model and one conversation of `tokens` tokens."""
 
     def __init__(self, folder: Path, device: str, tokens: int) -> None:
         self.engine, self.subject = HFEngine(device=device), base_subject("benchmark", folder)
@@ -68,6 +67,7 @@ class Bench:
         return Completion((Message("user", cut(words, max(4, tokens - REPLY - template))),), cut(reply, REPLY))
 
     def run(self, mode: str) -> None:
+        """One forward pass in one of MODES."""
         if mode == "everything":
             self.engine.record(self.subject, [self.completion], self.sites)
             return
@@ -81,7 +81,7 @@ class Bench:
 
 
 def peak(bench: Bench, mode: str) -> float:
-    """MiB above what stood before the pass."""
+    """Peak memory of one pass in MiB, less the memory in use before it."""
     if bench.engine.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -104,12 +104,12 @@ def peak(bench: Bench, mode: str) -> float:
 
 
 def resident() -> float:
-    """MiB of this process in memory now."""
+    """Memory that this process uses now, in MiB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
 
 def random_model(folder: Path, width: int, layers: int) -> None:
-    """A Qwen3.5 of this size with the tiny model's tokenizer."""
+    """Write a Qwen3.5 of this size with random weights and the shipped model's tokenizer to a folder."""
     from transformers import PreTrainedTokenizerFast, Qwen3_5ForCausalLM, Qwen3_5TextConfig
 
     tokenizer = PreTrainedTokenizerFast.from_pretrained(TINY_HYBRID)
@@ -127,6 +127,7 @@ def random_model(folder: Path, width: int, layers: int) -> None:
 
 
 def main() -> None:
+    """Print a row for each length."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--width", type=int)

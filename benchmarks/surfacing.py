@@ -1,9 +1,10 @@
-"""Which similarity surfaces a failure best: the sentence model, the frozen base model's own states, or words. On dev pairs.
+"""Which similarity surfaces a failure best, on dev pairs: the sentence model, the base model's own states, or words.
 
     python benchmarks/surfacing.py [--store PATH]
 
-For both shipped behaviors: gain in AUC of the failure pattern over the placebo patterns, degraded against healthy sampled replies (two a
-scenario) and written negative against positive completions, with 95 % intervals. What is chosen is chosen here, never on test pairs.
+For each shipped behavior: the gain in AUC of the failure pattern over the placebo patterns with its 95 % interval, once for degraded
+against healthy sampled replies (two for each scenario) and once for written negative against positive completions. The similarity that the
+embedded agent uses was chosen here, never on test pairs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evals.q4.experiment import placebos
+from evals.q4.surfacing import placebos
 from fixtures.laboratory import make_lab
 from fixtures.memory import load_memory
 from fixtures.models.figures import TINY_HYBRID
@@ -41,7 +42,7 @@ from harness.subjects.named import model_layer_kinds
 
 
 class WholeReply(SentenceModel):
-    """The sentence model as it comes: every word, plain cosine."""
+    """The sentence model as it comes: all words of a query, and texts without their mean subtracted."""
 
     name = "sentence model, plain"
 
@@ -50,7 +51,7 @@ class WholeReply(SentenceModel):
 
 
 class BaseStates:
-    """Cosine of the base model's residual stream at one layer, averaged over the tokens of a text that answers a fixed question."""
+    """Cosine of the base model's residual stream at one layer, averaged over the tokens of a text as an answer to a fixed question."""
 
     def __init__(self, lab: Lab, layer: int) -> None:
         self.lab, self.layer, self.name = lab, layer, f"base model's states, layer {layer}"
@@ -69,6 +70,7 @@ class BaseStates:
 
 
 def main() -> None:
+    """Print a row for each behavior and similarity."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", type=Path, default=PROJECT / ".store")
     store = parser.parse_args().store

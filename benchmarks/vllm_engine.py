@@ -3,18 +3,19 @@
     python benchmarks/vllm_engine.py                                              # tiny-hybrid and smollm2-135m on a CPU
     python benchmarks/vllm_engine.py --model PATH --device cuda --vllm gpu_memory_utilization=0.6 --tensor-parallel 2
 
-Parity: the largest difference over completions of a log-probability, of single tokens and of means over a completion, in nats; plain,
-a random adapter, a vector in three modes of positions, and all of them in one batch, in which the plain requests must be untouched.
-Under them what two mistakes would give.
+Parity: the largest difference between the engines in the log-probability of a token, and in the mean of a completion, in nats. Rows: plain,
+with a random adapter, with a vector in three modes of positions; each alone, and all in one batch, in which the plain requests must stay as
+they are. The last rows show the differences that three mistakes would give.
 
-Speed: 32 replies of 64 tokens and 64 scored completions, hf's time by vLLM's (more is better): hf as the suite runs it, and hf in vLLM's
-number type without the suite's fast paths, its replies in one batch. Beside them vLLM's own prompt log-probabilities; and 32 steered
-replies, each with a vector of its own, by as many plain ones (1 is free). Medians of interleaved repeats.
+Speed: 32 replies of 64 tokens and 64 scored completions, as the time of hf over that of vLLM (more is better). hf runs as the suite runs
+it, and again in vLLM's number type without the suite's fast paths, with its replies in one batch. Beside them are vLLM's own prompt
+log-probabilities, and the time of 32 steered replies, each with a vector of its own, over that of as many plain ones (1: steering costs
+nothing). All are medians of interleaved repeats.
 
-Bound: hf's time for those completions by the time that the matrix products of their tokens take alone, in the model's own shapes, with
-nothing between them, at the best of two batch sizes and, on a CPU, of two libraries (torch's own choice, which for float32 may be the
-slower one, and oneDNN). No engine that computes these products with them gains more over hf in that number type; one that shares a
-prompt between completions computes fewer.
+Bound: the time of hf for those completions over the time of their matrix products alone, in the model's own shapes with nothing between
+them, at the better of two batch sizes and, on a CPU, of two libraries (torch's own choice, which for float32 may be the slower one, and
+oneDNN). No engine that computes these products with these libraries gains more over hf in that number type. An engine that shares a prompt
+between completions computes fewer products.
 """
 
 from __future__ import annotations
@@ -59,17 +60,18 @@ from harness.subjects.named import base_folder
 
 REPLIES, LENGTH, REPEATS = 32, 64, 5
 DOSE = 0.4
-"""Of the median residual norm."""
+"""Length of the steering vector, relative to the median norm of the residual stream."""
 
 
 def seconds(work: Callable[[], object]) -> float:
+    """How long it takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
 def interleaved(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each, measured in turn after one round to warm up."""
+    """Seconds of each in every round, [repeats], measured in turn after one round to warm up."""
     for work in works.values():
         work()
     rounds = [{name: seconds(work) for name, work in works.items()} for _ in range(repeats)]
@@ -77,11 +79,12 @@ def interleaved(works: Mapping[str, Callable[[], object]], repeats: int) -> dict
 
 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
-    """Median over rounds."""
+    """Median over rounds of the slow one's time over the fast one's."""
     return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
 
 
 def random_adapter(hf: HFEngine, base: Subject, folder: Path) -> Subject:
+    """The base with a random LoRA adapter on all linear layers but the output."""
     torch.manual_seed(0)
     names = {name.rsplit(".", 1)[-1] for name, module in hf.base_model(base).named_modules() if isinstance(module, torch.nn.Linear)}
     config = LoraConfig(r=4, lora_alpha=4, target_modules=sorted(names - {"lm_head"}), init_lora_weights=False, task_type="CAUSAL_LM")
@@ -95,7 +98,7 @@ def random_adapter(hf: HFEngine, base: Subject, folder: Path) -> Subject:
 
 
 def gaps(ours: Sequence[Scored], theirs: Sequence[Scored]) -> tuple[float, float]:
-    """Largest gap of a token's, and of a completion's mean log-probability."""
+    """Largest difference in the log-probability of a token, and in the mean of a completion, in nats."""
     pairs = list(zip(ours, theirs, strict=True))
     return (
         max(float(np.abs(a.log_probabilities - b.log_probabilities).max()) for a, b in pairs),
@@ -104,6 +107,7 @@ def gaps(ours: Sequence[Scored], theirs: Sequence[Scored]) -> tuple[float, float
 
 
 def parity(ours: VLLMEngine, local: LocalVLLM, theirs: HFEngine, base: Subject, adapted: Subject, asked: list[Completion]) -> None:
+    """Print the parity table."""
     layer = local.served.layers // 2
     norm = theirs.record(base, asked[:1], Sites(residual_layers=(layer,)))[0].norms[layer]
     vector = np.random.default_rng(0).normal(size=local.served.width)
@@ -130,7 +134,7 @@ def parity(ours: VLLMEngine, local: LocalVLLM, theirs: HFEngine, base: Subject, 
 
 
 def generate_with_hf(hf: HFEngine, base: Subject, prompts: Sequence[Sequence[int]]) -> None:
-    """Exactly LENGTH tokens for each of the prompts, batched and computed as the engine does."""
+    """Generate exactly LENGTH tokens for each prompt, in the batches and number type of the engine."""
     pad, rows = tokenizer_of(base).pad_token_id, [Row((*prompt, *[0] * LENGTH), 0) for prompt in prompts]
     with hf.model(base) as model, torch.autocast(hf.device, enabled=False):
         for batch in batches_of(rows, hf.batch_tokens):
@@ -140,7 +144,7 @@ def generate_with_hf(hf: HFEngine, base: Subject, prompts: Sequence[Sequence[int
 
 
 def score_all_prompts(local: LocalVLLM, rows: Sequence[Row]) -> None:
-    """What vLLM's prompt log-probabilities take: numbers for every token of the prompt."""
+    """Score with vLLM's own prompt log-probabilities, which it computes for every token of a prompt."""
     from vllm import SamplingParams
 
     parameters = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
@@ -148,8 +152,10 @@ def score_all_prompts(local: LocalVLLM, rows: Sequence[Row]) -> None:
 
 
 def bare_products(model: Any, dtype: torch.dtype, rows: Sequence[Row], size: int, one_dnn: bool) -> Callable[[], None]:
-    """The matrix products of scoring these rows, and nothing else: all tokens through every matrix of the decoder, `size` at a time, and
-    the scored ones through the output matrix."""
+    """A function that computes the matrix products of scoring these rows and nothing else.
+
+    All tokens go through every matrix of the decoder, `size` at a time, and the scored ones through the output matrix.
+    """
     linear: Any = torch._C._nn.mkldnn_linear if one_dnn else torch.nn.functional.linear
     inside = [module.weight.detach().to(dtype) for module in model.get_decoder().modules() if isinstance(module, torch.nn.Linear)]
     head = model.get_output_embeddings().weight.detach().to(dtype)
@@ -175,13 +181,14 @@ def bare_products(model: Any, dtype: torch.dtype, rows: Sequence[Row], size: int
 
 
 def in_type_of(local: LocalVLLM, hf: HFEngine, base: Subject) -> HFEngine:
-    """hf in vLLM's number type, without the suite's fast paths."""
+    """The hf engine in vLLM's number type, without the suite's fast paths."""
     same = HFEngine(hf.device, fast=False, batch_tokens=hf.batch_tokens)
     same.base_model(base).to(getattr(torch, local.settings.dtype))
     return same
 
 
 def generation(local: LocalVLLM, hf: HFEngine, same: HFEngine, base: Subject, prompts: Sequence[Sequence[int]], repeats: int) -> None:
+    """Print the speed of generating."""
     sampling = Sampling(0, 0.0, LENGTH, end_tokens(base), LENGTH)
     rng = np.random.default_rng(0)
     vectors = [local.put((rng.normal(size=local.served.width) * 0.01).astype(np.float32)) for _ in prompts]
@@ -204,6 +211,7 @@ def generation(local: LocalVLLM, hf: HFEngine, same: HFEngine, base: Subject, pr
 
 
 def scoring(ours: VLLMEngine, local: LocalVLLM, hf: HFEngine, same: HFEngine, base: Subject, asked: list[Completion], repeats: int) -> None:
+    """Print the speed of scoring and its bound."""
     rows, model, served = rows_of(base, asked), hf.base_model(base), getattr(torch, local.settings.dtype)
     own = torch.bfloat16 if hf.fast and hf.device == "cpu" and bfloat16_pays(model.config.hidden_size) else model.dtype
     works: dict[str, Callable[[], object]] = {
@@ -232,6 +240,7 @@ def scoring(ours: VLLMEngine, local: LocalVLLM, hf: HFEngine, same: HFEngine, ba
 
 
 def speed(ours: VLLMEngine, local: LocalVLLM, hf: HFEngine, base: Subject, asked: list[Completion], repeats: int) -> None:
+    """Print speed and bound."""
     same = in_type_of(local, hf, base)
     prompts = [row.tokens[: row.given] for row in rows_of(base, asked[::2])][:REPLIES]
     generation(local, hf, same, base, prompts, repeats)
@@ -239,6 +248,7 @@ def speed(ours: VLLMEngine, local: LocalVLLM, hf: HFEngine, base: Subject, asked
 
 
 def measure(model: str, options: argparse.Namespace) -> None:
+    """Print parity and speed of one model."""
     settings = Settings(
         engine="vllm",
         tensor_parallel=options.tensor_parallel,
@@ -260,6 +270,7 @@ def measure(model: str, options: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    """Measure each model on the command line."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

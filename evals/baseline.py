@@ -1,7 +1,7 @@
-"""Values of an earlier cycle, read from the history: refused, never compared, where they were measured on something else.
+"""What an earlier cycle measured, read from the history; what was measured on other data is refused and never compared.
 
-Two cycles can be a baseline. The accepted one is the last that `python -m harness accept` took: against it a single step is judged. The
-pinned one moves only by `python -m harness pin`: against it slow decay is judged, which no single step shows, and what training costs.
+Two cycles can be a baseline. The accepted one is the last that `python -m harness accept` took: a single step is judged against it. The
+pinned one moves only by `python -m harness pin`: what no single step shows is judged against it, slow decay and the cost of training.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.gate.history import records as history
 from harness.gate.history.records import Record, read_cycle
 
 SAME = ("base", "behavior", "profile", "engine")
-"""What must be equal for two cycles to be compared."""
+"""Provenance that must be equal for two cycles to be compared."""
 
 
 class NotComparable(ValueError):
@@ -26,20 +26,22 @@ class NotComparable(ValueError):
 
 @dataclass(frozen=True)
 class Earlier:
-    """One check of an earlier cycle."""
+    """What one check measured in an earlier cycle."""
 
     cycle: str
+    """The cycle's name."""
     subject: str
-    """Digest of what was measured then."""
+    """Digest of the subject that was tested then."""
     values: Mapping[str, float]
-    """By scenario, document or task, against base."""
+    """Id of a scenario, document or task to its value, as the check recorded it per scenario."""
 
     def of(self, ids: Sequence[str]) -> Floats:
+        """The values of these ids, [ids]; KeyError for one that was not measured."""
         return np.array([self.values[id] for id in ids], dtype=np.float64)
 
 
 def accepted_cycle(lab: Lab) -> str | None:
-    """The cycle that a candidate's step is judged against; None without a candidate, or before one is accepted."""
+    """The cycle that a candidate's step is judged against, --baseline first; None without a candidate, or before one is accepted."""
     if lab.candidate is None:
         return None
     return lab.settings.baseline or history.last_accepted(lab.settings.history_path)
@@ -51,16 +53,18 @@ def pinned_cycle(lab: Lab) -> str | None:
 
 
 def record_of(lab: Lab, cycle: str, id: str) -> Record | None:
+    """What the history has of a check of this behavior in a cycle; None where it has nothing."""
     known = read_cycle(lab.settings.history_path, cycle)
     return None if known is None else known.records.get(f"{id}[{lab.behavior.name}]")
 
 
 def same_data(record: Record, provenance: Mapping[str, str]) -> bool:
+    """Whether a record may be compared with a measurement of this provenance."""
     return all(record.provenance.get(name) == provenance[name] for name in SAME)
 
 
 def earlier(lab: Lab, cycle: str, id: str, ids: Sequence[str]) -> Earlier:
-    """What a cycle measured for check `id`; NotComparable where it did not, or on other data."""
+    """What a cycle measured for check `id` of these scenarios; NotComparable where it did not, or on other data."""
     provenance = lab.measurement(id, "").provenance
     record = record_of(lab, cycle, id)
     if record is None:

@@ -1,6 +1,8 @@
-"""The library behind the behavioural evals: data types, analysis, engines and recorders, experiments' helpers, gate.
+"""The library behind the behavioral evals. Each folder is named after the type that its files return.
 
-Lower never imports higher: gate > arms, steering, judge > engines, recorders > analysis > data.
+Behavior (behaviors) → Subject (subjects) → Arm (arms) → Scored, Recorded (engines, recorders) → arrays (readouts) → Estimate (analysis)
+→ Measurement (experiment) → Verdict, Entry (gate) → report. Imports go only down: gate > experiment > dreams > agents > judges, memory,
+readouts, arms > engines > subjects > analysis, behaviors, tasks, recorders, store > data.
 """
 
 from harness.process import torchvision_cpu

@@ -34,8 +34,10 @@ def doctor(
     reports: Annotated[Path, typer.Option(help="folder of the reports")] = Settings.reports,
 ) -> None:
     """Check every input and say what is there; runs nothing."""
+    from fixtures.inputs import validate
+    from harness.behaviors.shipped import expand_behaviors
     from harness.doctor.doctor import examine
-    from harness.gate.options import engine_arguments, engine_named, expand_behaviors
+    from harness.gate.options import engine_arguments, engine_named
 
     with one_line_errors():
         behaviors = expand_behaviors(behavior or Settings.behaviors)
@@ -51,7 +53,7 @@ def doctor(
             thresholds=thresholds,
             reports=reports,
         )
-        findings = examine(settings)
+        findings = examine(settings, validate)
     for finding in findings:
         print(f"{'ok' if finding.fine else 'NOT OK':7}{finding.what}: {finding.found}")
     if not all(finding.fine for finding in findings):
@@ -94,7 +96,7 @@ def calibrate(
     thresholds: Annotated[Path, typer.Option(help="thresholds.toml")] = Settings.thresholds,
     out: Annotated[Path, typer.Option(help="calibration.json; its other subjects are kept")] = Settings.calibration,
 ) -> None:
-    """Count the gate's false alarms on adapters trained alike, and what it misses of planted regressions. Resumable."""
+    """Count the gate's false alarms on adapters that differ by their seed alone, and the planted regressions that it misses. Resumable."""
     from evals.calibration import command
 
     settings = Settings(model=model, behaviors=(behavior,), store=store, thresholds=thresholds, calibration=out)
@@ -124,7 +126,7 @@ def pin(
     reason: Annotated[str, typer.Option(help="why drift is measured against another cycle from now on; recorded")],
     history: HistoryOption = DEFAULT_HISTORY,
 ) -> None:
-    """Make a cycle the one that drift and cost are measured against; accepting a cycle never moves it."""
+    """Make a cycle the one that drift and cost are measured against. Accepting a cycle never moves it."""
     from harness.gate.history import records
 
     with one_line_errors():
@@ -134,7 +136,7 @@ def pin(
 
 @app.command()
 def diff(before: str, after: str, history: HistoryOption = DEFAULT_HISTORY) -> None:
-    """What changed between two cycles; what was measured on other data is not compared."""
+    """Say what changed between two cycles. Values measured on different data are not compared."""
     from harness.gate.history.diff import compare, lines
 
     with one_line_errors():
@@ -200,7 +202,7 @@ def new_behavior(path: Path, name: Annotated[str | None, typer.Option(help="defa
 
 @app.command()
 def check_behavior(path: Path) -> None:
-    """Whether a behavior is valid, and a good instrument."""
+    """Say whether a behavior is valid, and a good instrument."""
     from harness.behaviors.checks import check_behavior as examine
     from harness.behaviors.files import load_behavior
 
@@ -250,6 +252,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 def fail(message: str, code: int) -> NoReturn:
+    """Ends the command: `message` on stderr, `code` as the exit code."""
     print(message, file=sys.stderr)
     raise typer.Exit(code)
 

@@ -1,8 +1,8 @@
 """Everything expensive, kept under a digest of all that determined it.
 
-An entry is a folder `<store>/<kind>/<digest>/` with `entry.json` (the key in clear and a SHA-256 of every file). It is
-built under a temporary name and renamed, so a killed run leaves nothing half done; built under a file lock, so two workers
-never build the same thing; verified when read, so a damaged file is made again instead of believed.
+An entry is a folder `<store>/<kind>/<digest>/`. Its `entry.json` holds the key in clear and a SHA-256 of every other file. Three rules:
+it is built under a temporary name and renamed, so a killed run leaves nothing half done; it is built under a file lock, so two workers
+never build the same entry; its files are verified whenever it is read, so a damaged entry is built again instead of believed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ import numpy as np
 from filelock import FileLock
 
 ENTRY = "entry.json"
+"""The file that makes a folder an entry; written last."""
 
 
 def digest_of(value: Any) -> str:
-    """SHA-256 of a JSON value, the same whatever the order of keys; 24 hexadecimal digits. Refuses anything else (TypeError)."""
+    """First 24 hexadecimal digits of the SHA-256 of a JSON value, the same whatever the order of keys. TypeError for what is not JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
@@ -40,17 +41,20 @@ def digest_of_file(path: Path) -> str:
 
 
 class Store:
-    """A folder of entries by content. `made` counts what this process built, by kind."""
+    """A folder of entries by kind and key. A key is a JSON object that names all that determines the content."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        """The folder; made when the first entry is."""
         self.made: dict[str, int] = {}
+        """How many entries this process built, by kind."""
 
     def path_of(self, kind: str, key: Mapping[str, Any]) -> Path:
+        """The entry's folder, whether or not it exists."""
         return self.root / kind / digest_of(key)
 
     def entry(self, kind: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
-        """The folder of this entry; `build(folder)` fills it when it is not there or no longer what was written."""
+        """The folder of this entry. `build(folder)` fills a new one where there is none, or where a file is no longer what was written."""
         folder = self.path_of(kind, key)
         if self._intact(folder):
             return folder
@@ -66,7 +70,7 @@ class Store:
         return folder
 
     def arrays(self, kind: str, key: Mapping[str, Any], compute: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """Named arrays, computed once."""
+        """Arrays by name, computed once and then read from the store."""
 
         def build(folder: Path) -> None:
             np.savez(folder / "arrays.npz", **dict(compute()))  # type: ignore[arg-type]  # its keywords could be allow_pickle
@@ -75,22 +79,24 @@ class Store:
             return {name: loaded[name] for name in loaded.files}
 
     def json(self, kind: str, key: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
-        """A JSON value, computed once."""
+        """A JSON value, computed once and then read from the store."""
 
         def build(folder: Path) -> None:
-            (folder / "value.json").write_text(json.dumps(compute(), ensure_ascii=False))
+            (folder / "value.json").write_text(json.dumps(compute(), ensure_ascii=False), encoding="utf-8")
 
-        return json.loads((self.entry(kind, key, build) / "value.json").read_text())
+        return json.loads((self.entry(kind, key, build) / "value.json").read_text(encoding="utf-8"))
 
     def json_each(self, kind: str, keys: Sequence[Mapping[str, Any]], compute: Callable[[list[int]], Sequence[Any]]) -> list[Any]:
-        """JSON values, of which those that are missing are computed together: `compute(places)` gives one for each of these keys."""
+        """One JSON value for each key, in order. Those that are missing are computed together: `compute` is given their places in `keys`
+        and returns a value for each place.
+        """
         missing = [i for i, key in enumerate(keys) if not self._intact(self.path_of(kind, key))]
         made: dict[int, Any] = {}
 
         def value(place: int) -> Any:
             if place in missing and not made:
                 made.update(zip(missing, compute(missing), strict=True))
-            return made[place] if place in made else compute([place])[0]  # the second: gone since it was looked for
+            return made[place] if place in made else compute([place])[0]  # the second case: an entry that was removed in between
 
         return [self.json(kind, key, partial(value, place)) for place, key in enumerate(keys)]
 

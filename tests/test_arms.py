@@ -12,7 +12,6 @@ import pytest
 from harness.arms.cycles import CYCLE_STEPS, EXAMPLES, corrected, cycles, healthy
 from harness.arms.maker import ArmMaker
 from harness.arms.training import TrainingSettings
-from harness.data.arm import Arm
 from harness.data.behavior import Behavior, Message, Pair
 from harness.data.subject import Subject
 from harness.engines.hf.engine import HFEngine
@@ -95,10 +94,6 @@ def test_more_examples_than_there_are_is_refused(maker: ArmMaker) -> None:
 
 
 # -- arms ----------------------------------------------------------------------------------------------------------
-
-
-def test_base_is_an_arm_without_training(maker: ArmMaker, tiny_hybrid: Subject) -> None:
-    assert maker.base_arm() == Arm(tiny_hybrid, "base", n=0, seed=0, steps=0)
 
 
 def test_a_stream_gives_an_arm_after_each_number(maker: ArmMaker, tiny_hybrid: Subject) -> None:

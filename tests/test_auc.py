@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from harness.analysis.auc import auc, auc_difference, auc_gain
@@ -62,3 +64,10 @@ def test_refusals() -> None:
         auc_gain(np.zeros((2, 8)), np.zeros((3, 8)), None, 0.05, np.random.default_rng(0))
     with pytest.raises(DegenerateSample, match="no variance"):
         auc_gain(np.ones((2, 8)), np.ones((2, 8)), None, 0.05, np.random.default_rng(0))
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=12), st.lists(st.integers(-3, 3), min_size=1, max_size=12))
+def test_auc_turns_around_with_the_samples_and_only_order_matters(degraded: list[int], healthy: list[int]) -> None:
+    area = auc(degraded, healthy)
+    assert 0 <= area <= 1 and auc(healthy, degraded) == pytest.approx(1 - area)
+    assert auc(np.exp(degraded), np.exp(healthy)) == pytest.approx(area)

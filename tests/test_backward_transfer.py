@@ -12,9 +12,19 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from evals.q6 import ability, experiment, general_mix
-from evals.q6.experiment import Cell, Mixed, Part, Study
+from evals.q6 import ability, general_mix
+from evals.q6 import study as q6_study
+from evals.q6.cells import Cell, tasks_of
+from evals.q6.change import mean_change, state, state_of
+from evals.q6.checks import MEASURES, known
+from evals.q6.design import SHARES
+from evals.q6.general_mix import Mixed, restored
+from evals.q6.study import Study
+from evals.q6.transfer import gains_over_sham
+from evals.question import Question
 from fixtures import corpora, tasks
+from harness.analysis.estimated import Estimated
+from harness.analysis.intervals import mean_interval
 from harness.analysis.sample import DegenerateSample
 from harness.analysis.spending import shares
 from harness.arms.maker import ArmMaker
@@ -22,6 +32,7 @@ from harness.arms.training import TrainingSettings
 from harness.behaviors.files import load_behavior
 from harness.behaviors.shipped import resolve_behavior
 from harness.data.behavior import Message, Pair
+from harness.data.errors import InputError
 from harness.data.measurement import Estimate, Measurement
 from harness.data.settings import PROJECT, Settings
 from harness.data.subject import Subject
@@ -29,12 +40,14 @@ from harness.data.verdict import Verdict
 from harness.engines.chat import tokenizer_of
 from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion, Scored, score_texts
+from harness.experiment.exhibits import Exhibits
 from harness.experiment.lab import Lab
 from harness.gate.history import records as history
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
 from harness.gate.verdict.thresholds import load_thresholds
 from harness.gate.verdict.verdicts import verdict_on
+from harness.readouts import bits_per_byte as readout
 from harness.readouts.bits_per_byte import bits_per_byte
 from harness.readouts.recordings import Recordings
 from harness.store import Store
@@ -72,9 +85,6 @@ class MadeUpEngine:
         self.asked: list[tuple[str, str]] = []
         self.domains = {document.text: document.domain for document in corpora.prose()}
 
-    def tokenizer(self, _subject: Subject) -> Any:
-        return SimpleNamespace(decode=lambda tokens, **_: "word " * len(tokens))
-
     def generate_each(self, subject: Subject, prompts: Sequence[Any], *, seeds: Sequence[int], **_: Any) -> list[list[str]]:
         known = [TASKS.get(tuple(prompt)) for prompt in prompts]
         self.asked += sorted({(subject.name, task.tier) for task in known if task is not None}) * len(seeds)
@@ -101,6 +111,13 @@ class MadeUpEngine:
     def score_each(self, subject: Subject, completions: Sequence[Completion], _steerings: Any) -> list[list[Scored]]:
         size = {"base": 0.0}.get(subject.name, 1.0)
         return [[Scored((1, 2 + i % 2), np.full(2, -2.0 + size * (i % 2 == 0)), ((0, 1), (1, 10_000))) for i in range(len(completions))]]
+
+
+@pytest.fixture(autouse=True)
+def made_up_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made-up subjects have no files: each of their tokens is a word of five bytes. Subjects with files keep their own tokenizer."""
+    words = SimpleNamespace(decode=lambda tokens, **_: "word " * len(tokens))
+    monkeypatch.setattr(readout, "tokenizer_of", lambda subject: words if subject.base == Path() else tokenizer_of(subject))
 
 
 class MadeUpArms:
@@ -136,13 +153,15 @@ def lab_of(
         recordings=Recordings(engine, Store(folder / "store")),
         arms=MadeUpArms(engine, behavior),  # type: ignore[arg-type]  # stands in for an ArmMaker
         thresholds=THRESHOLDS,
-        exhibits=folder / "exhibits",
+        exhibits=Exhibits(folder / "exhibits", behavior.name),
         progress=lambda _: None,
     )
 
 
-def measured(lab: Lab) -> dict[str, Measurement]:
-    return experiment.measurements(experiment.run(lab))
+def measured(lab: Lab, *ids: str) -> dict[str, Measurement]:
+    """The checks named, or all of them, each asked for as `pytest evals/q6` does."""
+    q6 = Question(lab, Study, MEASURES, known=known)
+    return {id: q6(id) for id in ids or MEASURES}
 
 
 def verdict(measurement: Measurement) -> Verdict:
@@ -172,18 +191,16 @@ def test_base_against_base_is_proven_to_be_no_change(tmp_path: Path) -> None:
     assert lab.recordings.store.made == {}
 
 
-def test_a_degraded_subject_fails_all_three_gates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiment, "_mixes", lambda study: ())
+def test_a_degraded_subject_fails_all_three_gates(tmp_path: Path) -> None:
     bad = Ability({tier: share / 6 for tier, share in TIERS.items()}, nats=3.2)
-    found = measured(lab_of(tmp_path, {"candidate": bad}))
+    found = measured(lab_of(tmp_path, {"candidate": bad}), *GATES)
     assert [outcomes(found)[id] for id in GATES] == ["fail", "fail", "fail"]
     assert found["q6.perplexity"].estimate is not None
     assert found["q6.perplexity"].estimate.value == pytest.approx(0.2 / np.log(2) / 5, rel=0.1)  # five bytes a word
 
 
-def test_without_a_candidate_the_trained_arm_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiment, "_mixes", lambda study: ())
-    found = measured(lab_of(tmp_path, {"trained": degraded(one_liner=0.0)}, candidate=None))
+def test_without_a_candidate_the_trained_arm_is_judged(tmp_path: Path) -> None:
+    found = measured(lab_of(tmp_path, {"trained": degraded(one_liner=0.0)}, candidate=None), "q6.code")
     assert outcomes(found)["q6.code"] == "fail"
 
 
@@ -207,10 +224,11 @@ def test_prose_is_clustered_by_domain(tmp_path: Path) -> None:
     assert (prose.estimate.n, prose.estimate.clusters) == (168, 12)
 
 
-def test_full_draws_samples_until_a_gate_is_decided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiment, "_mixes", lambda study: ())
-    clear = measured(lab_of(tmp_path / "clear", {"candidate": degraded(one_liner=0.02)}, profile="full"))["q6.code"]
-    close = measured(lab_of(tmp_path / "close", {"candidate": degraded(one_liner=TIERS["one-liner"] - 0.1)}, profile="full"))["q6.code"]
+def test_full_draws_samples_until_a_gate_is_decided(tmp_path: Path) -> None:
+    def of(name: str, share: float) -> Measurement:
+        return measured(lab_of(tmp_path / name, {"candidate": degraded(one_liner=share)}, profile="full"), "q6.code")["q6.code"]
+
+    clear, close = of("clear", 0.02), of("close", TIERS["one-liner"] - 0.1)
     assert clear.null is not None and close.null is not None and close.estimate is not None
     assert (clear.null["samples a task"], verdict(clear).outcome) == (5, "fail")
     assert (close.null["samples a task"], verdict(close).outcome) == (10, "fail")
@@ -269,8 +287,8 @@ def test_one_sample_proves_a_floor_and_nothing_more_is_asked(tmp_path: Path) -> 
 
 
 def test_guessing_lifts_the_floor() -> None:
-    groups = experiment.tasks_of("reasoning")
-    assert ability.floor_of(experiment.tasks_of("code")["one-liner"], 0.0) == ability.floor_of(groups["sums"], 0.05) == pytest.approx(0.1)
+    groups = tasks_of("reasoning")
+    assert ability.floor_of(tasks_of("code")["one-liner"], 0.0) == ability.floor_of(groups["sums"], 0.05) == pytest.approx(0.1)
     two = [task for task in groups["comparison"] if len(task.options or ()) == 2]  # type: ignore[union-attr]  # questions
     assert ability.floor_of(two, 0.0) == pytest.approx(0.55)
     assert ability.floor_of(groups["sums"], 0.15) == pytest.approx(0.15) and ability.floor_of(two, 0.15) == pytest.approx(0.65)
@@ -342,13 +360,13 @@ def test_under_a_flat_null_a_gain_is_seldom_shown() -> None:
             Cell("prose", str(k), tuple("abcdefghijklmnopqrst"), flat, rng.normal(size=20), rng.normal(size=20), True) for k in range(10)
         ]
 
-    false = sum(any(gain.adjusted <= 0.025 for gain in experiment.gains_over_sham(family())) for _ in range(400))
+    false = sum(any(gain.adjusted <= 0.025 for gain in gains_over_sham(family())) for _ in range(400))
     assert false <= 22  # 10 expected, 99.9 % of binomial(400, .025) is at most 21
 
 
 def test_cells_that_do_not_vary_are_not_tested() -> None:
     cell = Cell("prose", "x", ("a", "b"), np.zeros(2), np.ones(2), np.zeros(2), True)
-    assert experiment.gains_over_sham([cell]) == []
+    assert gains_over_sham([cell]) == []
 
 
 # -- general mix -----------------------------------------------------------------------------------------------------------
@@ -371,17 +389,17 @@ def estimate(value: float, half: float) -> Estimate:
     ],
 )
 def test_state_of_a_part(value: float, half: float, higher_is_better: bool, expected: str) -> None:
-    assert experiment.state(estimate(value, half), 0.15, higher_is_better) == expected
+    assert state(estimate(value, half), 0.15, higher_is_better) == expected
 
 
 def test_without_harm_no_mix_is_needed_or_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiment, "mixed_arm", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(general_mix, "mixed_arm", lambda *_: pytest.fail("trained"))
     found = measured(lab_of(tmp_path, {}, noise=0.005))["q6.general_mix"]
     assert (verdict(found).outcome, found.answer) == ("settled", "not needed: no harm shown")
 
 
 def test_where_the_gates_are_inconclusive_so_is_the_mix_and_nothing_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiment, "mixed_arm", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(general_mix, "mixed_arm", lambda *_: pytest.fail("trained"))
     found = measured(lab_of(tmp_path, {}, noise=0.5))
     assert verdict(found["q6.perplexity"]).outcome == "inconclusive"
     assert "q6.perplexity inconclusive" in verdict(found["q6.general_mix"]).message
@@ -395,7 +413,7 @@ def mixed_subjects(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         trained.append(share)
         return Subject(f"mixed {share}", Path(), "base", Path(), f"mixed {share}")
 
-    monkeypatch.setattr(experiment, "mixed_arm", made)
+    monkeypatch.setattr(general_mix, "mixed_arm", made)
     return trained
 
 
@@ -431,7 +449,7 @@ def test_a_harmful_candidate_is_compared_with_the_suites_own_training(tmp_path: 
 
 def test_under_full_an_open_gate_is_enough_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = mixed_subjects(monkeypatch)
-    abilities = {f"mixed {share}": Ability() for share in general_mix.SHARES}
+    abilities = {f"mixed {share}": Ability() for share in SHARES}
     measured(lab_of(tmp_path, abilities, candidate=None, profile="full", noise=0.5))
     assert trained == [0.1, 0.25, 0.5]
 
@@ -452,19 +470,22 @@ def test_a_share_that_cannot_be_had_is_refused(tmp_path: Path, share: float, sai
         general_mix.mixed_examples(lab_of(tmp_path, {}), share)
 
 
-def test_restored_needs_every_gate_in_question() -> None:
-    margins: dict[Part, float] = {"code": 0.15, "prose": 0.01}
-    assert experiment.restored(Mixed(0.1, {"code": estimate(0, 0.1), "prose": estimate(0, 0.005)}, 1.0), margins)
-    assert not experiment.restored(Mixed(0.1, {"code": estimate(0, 0.1), "prose": estimate(0, 0.02)}, 1.0), margins)
-    assert not experiment.restored(Mixed(0.1, {"code": None}, 1.0), margins)
+def test_restored_needs_every_gate_in_question(tmp_path: Path) -> None:
+    lab = lab_of(tmp_path, {})
+    fine, uncertain = Estimated(estimate(0, 0.005)), Estimated(estimate(0, 0.02))
+    assert restored(lab, Mixed(0.1, {"code": Estimated(estimate(0, 0.1)), "prose": fine}, 1.0))
+    assert not restored(lab, Mixed(0.1, {"code": Estimated(estimate(0, 0.1)), "prose": uncertain}, 1.0))
+    assert not restored(lab, Mixed(0.1, {"code": Estimated(None, "no variance")}, 1.0))
 
 
 # -- further domains, and the parts on a real engine -------------------------------------------------------------------------
 
 
-def test_domains_of_another_tool_are_shown_and_decide_nothing(tmp_path: Path) -> None:
-    outside = [PairedTask("hard", "acc", "none", np.ones(8), np.zeros(8), True)]
-    found = experiment.measurements(experiment.run(lab_of(tmp_path, {}, noise=0.005), outside))
+def test_domains_of_another_tool_are_shown_and_decide_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = (PairedTask("hard", "acc", "none", np.ones(8), np.zeros(8), True),)
+    monkeypatch.setattr(q6_study, "read_paired", lambda before, after: outside)
+    lab = lab_of(tmp_path, {}, noise=0.005)
+    found = measured(replace(lab, settings=replace(lab.settings, lm_eval=(tmp_path / "before", tmp_path / "after"))))
     assert [outcomes(found)[id] for id in GATES] == ["pass"] * 3
     (row,) = [row for row in found["q6.positive_transfer"].series if row["cell"] == "lm-eval: hard (acc)"]
     assert row["estimate"] == -1
@@ -503,11 +524,37 @@ def test_a_mixed_arm_is_trained_once(hf: HFEngine, tiny_hybrid: Subject, tmp_pat
 
 
 def test_an_estimate_is_refused_where_nothing_varies() -> None:
-    with pytest.raises(DegenerateSample):
-        experiment.mean_interval(np.zeros(4), None, 0.05, np.random.default_rng(0))
+    rng, nothing, cells = np.random.default_rng(0), np.zeros(4), np.array(["a", "a", "b", "b"])
+    with pytest.raises(DegenerateSample, match="no variance"):
+        mean_interval(nothing, None, 0.05, rng)
+    found = mean_change("code", nothing, cells, False, 0.05, rng)
+    assert found.value is None and "no variance" in str(found.reason)
+    assert mean_change("code", nothing, cells, True, 0.05, rng).value == Estimate.exact(0.0, 4, 0.05)
 
 
 def test_a_study_says_where_it_stands(tmp_path: Path) -> None:
-    study: Study = experiment.run(lab_of(tmp_path, {"base": degraded(one_liner=0.0)}))
-    assert study.state("code") is None
-    assert study.state("reasoning") == "no worse"
+    lab = lab_of(tmp_path, {"base": degraded(one_liner=0.0)})
+    assert state_of(lab, "code", Study(lab).code.change) is None
+    assert Study(lab).states == {"prose": "no worse", "code": None, "reasoning": "no worse"}
+
+
+# -- a check pays for itself ---------------------------------------------------------------------------------------------
+
+
+def test_the_gate_on_prose_samples_nothing_and_the_gate_on_code_scores_no_prose(tmp_path: Path) -> None:
+    lab = lab_of(tmp_path, {})
+    engine: Any = lab.recordings.engine
+    measured(lab, "q6.perplexity")
+    assert engine.asked == [] and lab.store.made == {"text-bits": 3}
+    other = lab_of(tmp_path / "other", {})
+    measured(other, "q6.code")
+    engine = other.recordings.engine
+    assert {tier for _, tier in engine.asked} <= set(tasks.CODE_TIERS) and "text-bits" not in other.store.made
+
+
+def test_a_part_without_a_margin_is_refused_by_name(tmp_path: Path) -> None:
+    thresholds = tmp_path / "thresholds.toml"
+    thresholds.write_text('["q6.code"]\nkind = "finding"\nreason = "only looked at"\n', encoding="utf-8")
+    lab = replace(lab_of(tmp_path, {}), thresholds=load_thresholds(thresholds))
+    with pytest.raises(InputError, match=r'\["q6.code"\] has no bound'):
+        measured(lab, "q6.code")

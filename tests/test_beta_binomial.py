@@ -33,7 +33,7 @@ def test_no_other_maximum_of_the_likelihood_is_much_better() -> None:
     assert loss(np.log([ours.a, ours.b])) < best.fun + 0.05
 
 
-def test_shares_of_eight_rollouts_overstate_the_spread_and_the_fit_does_not() -> None:
+def test_shares_of_eight_rollouts_overstate_the_variance_and_the_fit_does_not() -> None:
     """All scenarios fail with probability .5; by their raw shares a seventh of them look too easy or too hard."""
     counts = np.random.default_rng(1).binomial(8, 0.5, size=400)
     raw = np.mean((counts / 8 >= 0.2) & (counts / 8 <= 0.8))

@@ -9,18 +9,21 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from evals.calibrated import Arrays, MeasuredSubject, Sampling
 from evals.calibration import command
+from evals.calibration.book import Book, book_path, load, save
+from evals.calibration.declared import GATES
 from evals.calibration.doses import TRIES, nearest
 from evals.calibration.plants import planted as plants_of
-from evals.calibration.recordings import Book, Recording, book_path, data_digest, load, save
-from evals.calibration.runs import Gate, Plan, against_base, alike, itself, planted
-from evals.calibration.table import ALIKE, Sizes, markdown, summary, targets, unfinished
+from evals.calibration.recording import data_digest
+from evals.calibration.runs import Gate, Plan, against_base, itself, other_seed, planted
+from evals.calibration.table import OTHER_SEED, Sizes, markdown, summary, targets, unfinished
 from harness.__main__ import app
 from harness.data.errors import InputError
 from harness.data.measurement import SeedToSeed, Spread
@@ -48,39 +51,42 @@ def made_up(adapters: int = 8, seed: int = 0) -> Book:
 
     heard = np.clip(0.75 + 0.2 * rng.standard_normal(PAIRS), 0.05, 0.95)
 
-    def recording(kind: str, adapter: int, **changes: object) -> Recording:
+    def measured(kind: str, adapter: int) -> MeasuredSubject:
         own = np.random.default_rng([seed, adapter])
-        plain = Recording(
-            kind,
-            adapter,
-            f"{kind}-{adapter}",
-            effect * (1 + 0.1 * own.standard_normal()) + 0.1 * own.standard_normal(PAIRS),
-            0.01 + 0.003 * own.standard_normal() + 0.005 * own.standard_normal(DOCUMENTS),
-            {"code": own.random((SAMPLES, TASKS)) < ability},
-            live=3.0,
-            bad=0.0,
-            rate=0.8,
-            positive=own.random((REPLIES, PAIRS)) < heard,
-        )
-        return replace(plain, **changes)  # type: ignore[arg-type]
+        arrays = {
+            "shift": effect * (1 + 0.1 * own.standard_normal()) + 0.1 * own.standard_normal(PAIRS),
+            "prose": 0.01 + 0.003 * own.standard_normal() + 0.005 * own.standard_normal(DOCUMENTS),
+            "code": own.random((SAMPLES, TASKS)) < ability,
+            "live": np.array(3.0),
+            "bad": np.array(0.0),
+            "positive": own.random((REPLIES, PAIRS)) < heard,
+        }
+        return MeasuredSubject(kind, adapter, f"{kind}-{adapter}", arrays, 0.8)
 
-    good = [recording("good", i) for i in range(adapters)]
+    good = [measured("good", i) for i in range(adapters)]
     bad = [
-        made
+        changed(measured(kind, one.adapter), rate=rate, **arrays)
         for one in good
-        for made in (
-            recording("20-point loss", one.adapter, shift=one.shift - 1.5 - 0.2 * rng.standard_normal(PAIRS), rate=0.6),
-            recording("in what is said", one.adapter, positive=rng.random((REPLIES, PAIRS)) < heard - 0.3, rate=None),
-            recording("noise", one.adapter, prose=one.prose + 0.2 + 0.02 * rng.standard_normal(DOCUMENTS), rate=None),
-            recording("inactive", one.adapter, shift=np.zeros(PAIRS), live=0.0, rate=None),
-            recording("broken", one.adapter, live=float("nan"), bad=7.0, rate=None),
+        for kind, rate, arrays in (
+            ("20-point loss", 0.6, {"shift": one.arrays["shift"] - 1.5 - 0.2 * rng.standard_normal(PAIRS)}),
+            ("in what is said", None, {"positive": rng.random((REPLIES, PAIRS)) < heard - 0.3}),
+            ("noise", None, {"prose": one.arrays["prose"] + 0.2 + 0.02 * rng.standard_normal(DOCUMENTS)}),
+            ("inactive", None, {"shift": np.zeros(PAIRS), "live": np.array(0.0)}),
+            ("broken", None, {"live": np.array(np.nan), "bad": np.array(7.0)}),
         )
     ]
-    documents = np.repeat([f"p{i}" for i in range(12)], DOCUMENTS // 12)
-    solved = {"code": rng.random((SAMPLES, TASKS)) < ability}
-    tiers = {"code": np.array(["one-liner"] * TASKS)}
-    said = rng.random((REPLIES, PAIRS)) < 0.3
-    return Book("tiny-hybrid", "listening", "base", "behavior", domains, documents, tiers, solved, (*good, *bad), "data", said)
+    common = {
+        "documents": np.repeat([f"p{i}" for i in range(12)], DOCUMENTS // 12),
+        "tiers/code": np.array(["one-liner"] * TASKS),
+        "base/code": rng.random((SAMPLES, TASKS)) < ability,
+        "base-positive": rng.random((REPLIES, PAIRS)) < 0.3,
+    }
+    return Book("tiny-hybrid", "listening", "base", "behavior", domains, common, (*good, *bad), "data")
+
+
+def changed(one: MeasuredSubject, rate: float | None = None, **arrays: Any) -> MeasuredSubject:
+    """The same subject with other arrays."""
+    return replace(one, arrays={**one.arrays, **arrays}, rate=rate)
 
 
 @pytest.fixture(scope="module")
@@ -91,23 +97,22 @@ def gate() -> Gate:
 # -- runs --------------------------------------------------------------------------------------------------------------
 
 
-def test_adapters_trained_alike_raise_no_alarm(gate: Gate) -> None:
-    outcomes = [gate.run(plan) for plan in alike(gate.good, 1)]
+def test_adapters_under_other_seeds_raise_no_alarm(gate: Gate) -> None:
+    outcomes = [gate.run(plan) for plan in other_seed(gate.good, 1)]
     assert not any(outcome.failed for outcome in outcomes)
     assert sum(outcome.missed for outcome in outcomes) >= 0.8 * len(outcomes)  # "missed" of nothing planted: all green
 
 
 def test_without_knowing_the_spread_they_do() -> None:
-    """The reason for it: adapters that truly differ by more than the margin, though trained alike."""
+    """The reason for it: adapters that truly differ by more than the margin, though only the seed is another."""
     book = made_up()
     apart = tuple(
-        replace(one, prose=one.prose + 0.02 * np.random.default_rng(one.adapter).standard_normal()) if one.kind == "good" else one
-        for one in book.recordings
+        changed(one, prose=one.arrays["prose"] + 0.02 * np.random.default_rng(one.adapter).standard_normal()) for one in book.of("good")
     )
-    knowing = Gate(replace(book, recordings=apart), THRESHOLDS)
+    knowing = Gate(replace(book, subjects=apart), THRESHOLDS)
 
     ignorant = replace(knowing, knows_seeds=False)
-    plans = alike(knowing.good, 1)
+    plans = other_seed(knowing.good, 1)
     assert sum(ignorant.run(plan).failed for plan in plans) > 0.1 * len(plans)
     assert sum(knowing.run(plan).failed for plan in plans) == 0
 
@@ -138,25 +143,26 @@ def test_a_plant_is_caught_by_the_check_that_is_there_for_it(gate: Gate, kind: s
 
 
 def test_a_part_at_floor_is_left_out(gate: Gate) -> None:
-    assert gate.run(alike(gate.good, 1)[0]).verdicts["q6.reasoning"] == "not_applicable"
+    assert gate.run(other_seed(gate.good, 1)[0]).verdicts["q6.reasoning"] == "not_applicable"
 
 
 def test_a_run_does_not_judge_itself_by_a_spread_it_helped_to_measure(gate: Gate) -> None:
-    everyone, others = gate.alike(), gate.alike(without=(0, 1))
+    everyone, others = gate.seed_spreads(), gate.seed_spreads(without=(0, 1))
     assert everyone["q6.perplexity"].adapters == 8 and others["q6.perplexity"].adapters == 6
-    moved = tuple(replace(one, prose=one.prose + 1.0) if (one.kind, one.adapter) == ("good", 0) else one for one in gate.book.recordings)
-    shifted = Gate(replace(gate.book, recordings=moved), THRESHOLDS)
-    assert shifted.alike(without=(0, 1)) == others and shifted.alike()["q6.perplexity"].deviation > 0.1
+    first, *rest = gate.book.of("good")
+    moved = changed(first, prose=first.arrays["prose"] + 1.0)
+    shifted = Gate(replace(gate.book, subjects=(moved, *rest)), THRESHOLDS)
+    assert shifted.seed_spreads(without=(0, 1)) == others and shifted.seed_spreads()["q6.perplexity"].deviation > 0.1
 
 
 def test_a_run_depends_on_its_plan_alone(gate: Gate) -> None:
-    plans = alike(gate.good, 1)
+    plans = other_seed(gate.good, 1)
     forward = [gate.run(plan).verdicts for plan in plans]
     assert [gate.run(plan).verdicts for plan in reversed(plans)] == forward[::-1]
 
 
 def test_plans_pair_every_adapter_with_every_other_and_name_who_takes_part(gate: Gate) -> None:
-    pairs = {plan.adapters for plan in alike(gate.good, 1)}
+    pairs = {plan.adapters for plan in other_seed(gate.good, 1)}
     assert len(pairs) == 8 * 7 and all(plan.adapters == (plan.candidate.adapter,) for plan in against_base(gate.good))
     plants = planted(gate.good, gate.book.of("noise"), 20)
     assert len(plants) == 24 and sum(len(plan.adapters) == 1 for plan in plants) == 8
@@ -164,18 +170,24 @@ def test_plans_pair_every_adapter_with_every_other_and_name_who_takes_part(gate:
     assert len(often) == 128 and len({plan.adapters for plan in often}) == 64 and len({plan.number for plan in often}) == 128
 
 
+def test_every_gate_that_depends_on_the_candidate_is_calibrated(gate: Gate) -> None:
+    of_instrument, of_two_cycles = {"preflight.data", "preflight.judge", "preflight.engines_agree"}, {"q4.drift"}
+    assert set(gate.run(itself(gate.good, 1)[0]).verdicts) == set(THRESHOLDS.gates) - of_instrument - of_two_cycles
+    assert {"q4.regression", *of_two_cycles} <= set(gate.seed_spreads()) <= set(THRESHOLDS.gates)
+
+
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_table_counts_alarms_misses_and_falls(gate: Gate) -> None:
-    entry = summary(gate.book, gate, Sizes(draws_alike=1, draws_itself=1, planted=16, histories=20))
+    entry = summary(gate.book, gate, Sizes(draws_other_seed=1, draws_itself=1, planted=16, histories=20))
     rows = {row["kind"]: row for row in entry["kinds"]}
-    assert rows[ALIKE]["runs"] == 56 and rows[ALIKE]["fails"]["events"] == 0 and not rows[ALIKE]["planted"]
+    assert rows[OTHER_SEED]["runs"] == 56 and rows[OTHER_SEED]["fails"]["events"] == 0 and not rows[OTHER_SEED]["planted"]
     assert rows["20-point loss"]["fall"]["mean"] == pytest.approx(0.2) and rows["20-point loss"]["all_green"]["value"] == 0
     assert rows["noise"]["fall"] is None and rows["noise"]["checks"]["q6.perplexity"]["verdicts"] == {"fail": 1.0}
     assert rows["noise"]["checks"]["q6.perplexity"]["fails"]["low"] == pytest.approx(0.025 ** (1 / 8))
-    assert all(one["holds"] for one in entry["targets"] if one["kind"] in (ALIKE, "20-point loss"))
-    assert rows["20-point loss"]["not_knowing_seeds"]["fails"] == 1 and rows[ALIKE]["not_knowing_seeds"]["all_green"] <= 1
+    assert all(one["holds"] for one in entry["targets"] if one["kind"] in (OTHER_SEED, "20-point loss"))
+    assert rows["20-point loss"]["not_knowing_seeds"]["fails"] == 1 and rows[OTHER_SEED]["not_knowing_seeds"]["all_green"] <= 1
     text = markdown("tiny-hybrid/listening", entry)
     assert "not finished" not in text and unfinished({**entry, "adapters": 9}) == [
         "20-point loss",
@@ -196,13 +208,33 @@ def test_a_book_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     book = made_up()
     save(book, tmp_path / "book.npz")
     again = load(tmp_path / "book.npz")
-    assert (again.model, again.kinds, again.tiers["code"].tolist()) == (book.model, book.kinds, book.tiers["code"].tolist())
-    assert again.data_digest == "data" and np.array_equal(np.asarray(again.base_positive), np.asarray(book.base_positive))
-    for one, other in zip(book.recordings, again.recordings, strict=True):
-        assert (one.kind, one.adapter, one.digest, one.bad, one.rate) == (other.kind, other.adapter, other.digest, other.bad, other.rate)
-        assert np.allclose(one.shift, other.shift, atol=1e-6) and (one.solved["code"] == other.solved["code"]).all()
-        assert np.array_equal(np.asarray(one.positive), np.asarray(other.positive))
-        assert one.live == other.live or (np.isnan(one.live) and np.isnan(other.live))
+    assert (again.model, again.kinds, again.data_digest, again.replies) == (book.model, book.kinds, "data", True)
+    same(again.common, book.common)
+    for one, other in zip(book.subjects, again.subjects, strict=True):
+        assert (one.kind, one.adapter, one.digest, one.rate) == (other.kind, other.adapter, other.digest, other.rate)
+        same(one.arrays, other.arrays)
+
+
+def same(one: Arrays, other: Arrays) -> None:
+    """Floats are kept with 32 bits, everything else as it is."""
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        assert array.dtype == other[name].dtype, name
+        close = np.allclose(array, other[name], atol=1e-6, equal_nan=True) if array.dtype.kind == "f" else (array == other[name]).all()
+        assert close, name
+
+
+@pytest.mark.parametrize("model", ["tiny-hybrid", "smollm2-135m"])
+def test_the_file_of_a_book_keeps_its_names_and_types(model: str, tmp_path: Path) -> None:
+    """Books made before must be read, so what is written must be what was read, name by name."""
+    path = book_path(model, "listening")
+    save(load(path), tmp_path / "again.npz")
+    with np.load(path) as old, np.load(tmp_path / "again.npz") as new:
+        assert set(old.files) == set(new.files)
+        for name in old.files:
+            assert old[name].dtype == new[name].dtype or name == "head", name
+            assert np.array_equal(old[name], new[name]) or name == "head", name
+        assert json.loads(str(old["head"])) == json.loads(str(new["head"]))
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense"])
@@ -289,7 +321,7 @@ def shipped() -> Gate:
 
 
 def test_the_fast_calibration_finds_no_alarm_among_trainings_alike_and_misses_no_20_point_loss(shipped: Gate) -> None:
-    plans = alike(shipped.good, 1)[::19]
+    plans = other_seed(shipped.good, 1)[::19]
     assert len(plans) >= 20 and not any(shipped.run(plan).failed for plan in plans)
     losses = planted(shipped.good, shipped.book.of("20-point loss"), 1)
     assert losses and sum(shipped.run(plan).missed for plan in losses) <= 0.05 * len(losses)
@@ -324,7 +356,7 @@ def test_calibration_json_is_what_verdicts_read_and_only_for_its_own_digests(gat
     path = tmp_path / "calibration.json"
     path.write_text(json.dumps({"schema": 1, "subjects": {"tiny-hybrid/listening": entry}}), encoding="utf-8")
     found = seed_spread_of(path, "base", "behavior", "quick")
-    assert found["q4.drift"] == found["q4.regression"] == gate.alike()["q4.regression"]
+    assert found["q4.drift"] == found["q4.regression"] == gate.seed_spreads()["q4.regression"]
     assert seed_spread_of(path, "other", "behavior", "quick") == seed_spread_of(path, "base", "behavior", "full") == {}
     assert seed_spread_of(tmp_path / "none.json", "base", "behavior", "quick") == {}
 
@@ -353,17 +385,26 @@ def test_the_table_goes_between_the_marks_and_nowhere_else(tmp_path: Path) -> No
 
 
 def test_runs_only_makes_the_whole_file_again_and_keeps_other_subjects(gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import evals.calibration.recordings as recordings
-
-    monkeypatch.setattr(recordings, "FOLDER", tmp_path)
-    save(gate.book, recordings.book_path("tiny-hybrid", "listening"))
+    monkeypatch.setattr("evals.calibration.book.FOLDER", tmp_path)
+    save(gate.book, book_path("tiny-hybrid", "listening"))
     out = tmp_path / "calibration.json"
     out.write_text(json.dumps({"schema": 1, "subjects": {}}), encoding="utf-8")
     monkeypatch.setattr("evals.calibration.table.Sizes", lambda: Sizes(1, 1, 8, 20))
-    asked = command.Asked(Settings(calibration=out), "listening", 6, None, True, True, tmp_path / "README.md")
+    page = tmp_path / "page.md"
+    page.write_text(f"{command.BEGIN}\n{command.END}\n", encoding="utf-8")
+    before = command.PAGE.read_text(encoding="utf-8")
+    asked = command.Asked(Settings(calibration=out), "listening", 6, None, True, True, page)
     table = command.calibrate(asked, lambda line: None)
     content = read_calibration(out)["subjects"]["tiny-hybrid/listening"]
     assert "| trained alike | 8 | 56 |" in table and content["adapters"] == 8 and content["made"] and content["versions"]
+    assert table in page.read_text(encoding="utf-8")
+    command.calibrate(replace(asked, page=None), lambda line: None)
+    assert command.PAGE.read_text(encoding="utf-8") == before  # a calibration.json elsewhere leaves the repository's page alone
+
+
+def test_the_page_shows_what_calibration_json_in_the_repository_says() -> None:
+    tables = [markdown(name, entry) for name, entry in read_calibration(Settings.calibration)["subjects"].items()]
+    assert tables and f"{command.BEGIN}\n\n{chr(10).join(tables)}\n{command.END}" in command.PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -389,16 +430,18 @@ def test_a_run_measures_what_the_gate_measures_from_the_history(
 ) -> None:
     """Cycle a is recorded, accepted and pinned; b comes as the candidate: once through Q4 and Q6 themselves, once through a run."""
     from evals.baseline import earlier
-    from evals.calibration.recordings import record
-    from evals.q4 import experiment as q4
-    from evals.q6 import experiment as q6
+    from evals.calibration.recording import record
+    from evals.q4.regression import loss, regression
+    from evals.q4.study import Study
+    from evals.q6.cells import Cell, prose_cells
+    from evals.q6.change import change_of
     from fixtures import corpora
     from fixtures.laboratory import make_lab
     from harness.arms.cycles import healthy
     from harness.behaviors.files import load_behavior
     from harness.behaviors.shipped import resolve_behavior
     from harness.gate.history import records as history
-    from harness.gate.judging import judged
+    from harness.gate.verdict.judged import judged
     from harness.gate.verdict.run import Run
     from harness.store import Store
 
@@ -408,11 +451,11 @@ def test_a_run_measures_what_the_gate_measures_from_the_history(
     first, second = (make_adapter(tiny_hybrid, tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 2)))
     pairs, documents = behavior.split("test"), corpora.prose()
 
-    def cells(of: object) -> list[q6.Cell]:
-        return q6._prose(lab, of, tiny_hybrid)  # type: ignore[arg-type]  # a subject
+    def cells(subject: Subject) -> list[Cell]:
+        return prose_cells(lab, subject, tiny_hybrid)
 
     before = replace(lab, candidate=first)
-    measured = [q4.loss(before, "q4.regression", pairs, None)]
+    measured = [loss(before, "q4.regression", pairs, None)]
     changes = {id: float(v) for cell in cells(first) for id, v in zip(cell.ids, cell.change, strict=True)}
     measured.append(replace(before.measurement("q6.perplexity", "bits per byte"), per_scenario=changes))
     entries = tuple(judged(one, None, "tiny", THRESHOLDS) for one in measured)
@@ -420,17 +463,18 @@ def test_a_run_measures_what_the_gate_measures_from_the_history(
     history.accept(settings.history_path, "a", force="a test")
 
     after = replace(lab, candidate=second)
-    q4_study = q4.Study(after, None, None, None, None)  # type: ignore[arg-type]  # the gate needs no memory and no agents
-    by_gate = q4.regression(q4_study).estimate
+    by_gate = regression(Study(after, None, None, None, None)).estimate  # type: ignore[arg-type]  # needs no memory and no agents
     since = earlier(after, "a", "q6.perplexity", [document.id for document in documents])
-    prose_by_gate, _ = q6.change_of(after, cells(second), since)
+    prose_by_gate = change_of(after, cells(second), since).value
 
-    empty = replace(made_up(), recordings=(), tiers={}, base_solved={}, base_positive=None)
-    book = replace(empty, domains=np.array([pair.domain for pair in pairs]), documents=np.array([d.domain for d in documents]))
-    a, b = (record(lab, book, None, "good", i, subject, 1) for i, subject in enumerate((first, second)))
-    reference = record(lab, book, None, "good", 2, healthy(lab.arms, 0)[0], 1)
-    gate = Gate(replace(book, recordings=(a, b, reference)), THRESHOLDS)
-    plan = Plan(a, b, 0)
-    assert gate._regression(plan, reference, None).estimate == by_gate
-    assert gate._ability(plan, "prose", None, after.rng("q6.perplexity")).estimate == prose_by_gate
+    common = {"documents": np.array([document.domain for document in documents])}
+    book = Book("tiny-hybrid", "listening", "base", "behavior", np.array([pair.domain for pair in pairs]), common, replies=False)
+    a, b, reference = (
+        record(Sampling(lab, None), book, "good", i, subject) for i, subject in enumerate((first, second, healthy(lab.arms, 0)[0]))
+    )
+    gate = Gate(replace(book, subjects=(a, b, reference)), THRESHOLDS, knows_seeds=False)
+    meeting, rng = gate.meeting(Plan(a, b, 0), reference), after.rng("q6.perplexity")
+    by_run = {one.id: one.estimate for each in GATES for one in each.measure(meeting, rng)}
+    assert by_run["q4.regression"] == by_gate
+    assert by_run["q6.perplexity"] == prose_by_gate
     assert by_gate is not None and prose_by_gate is not None and by_gate.value != 0 != prose_by_gate.value

@@ -16,7 +16,7 @@ from harness.data.verdict import Verdict
 from harness.gate.reports import allure_results
 from harness.gate.reports.calibration_page import pages
 from harness.gate.reports.check_page import page
-from harness.gate.reports.terminal import alike
+from harness.gate.reports.terminal import tolerated
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
 
@@ -90,9 +90,9 @@ def test_the_table_and_the_check_say_how_much_is_tolerated_because_of_seeds(tmp_
     known = Entry("q4.regression", "listening", "gate", Verdict("pass", "0", "fine"), measurement, threshold)
     unknown = replace(known, measurement=replace(measurement, spread=None))
     made = run(tmp_path, {"schema": 1, "subjects": {}})
-    assert (alike(known), alike(unknown)) == (" (seeds: 0.68)", "")
-    assert "One in 1000 trainings alike is worse by 0.68 or more" in page(known, made, {})
-    assert "from 20 adapters" in page(known, made, {}) and "trainings alike" not in page(unknown, made, {})
+    assert (tolerated(known), tolerated(unknown)) == (" (seeds: 0.68)", "")
+    assert "One in 1000 trainings under another seed is worse by 0.68 or more" in page(known, made, {})
+    assert "from 20 adapters" in page(known, made, {}) and "under another seed" not in page(unknown, made, {})
 
 
 def test_a_calibration_of_other_weights_is_not_shown(tmp_path: Path) -> None:

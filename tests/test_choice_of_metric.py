@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from evals.q1.experiment import KINDS, separation, sharpest
-from evals.q1.metrics import MODELS, html, recorded, standings
-from evals.q1.plots import REGIMES
+from evals.q1.design import KINDS, MODELS, REGIMES
+from evals.q1.exhibits import recorded_table
+from evals.q1.metrics import recorded, separation, sharpest, standings
+from evals.q1.study import Replies
 from harness.behaviors.shipped import shipped_behaviors
 from harness.readouts.forced_choice import METRICS, PRIMARY, ForcedChoice
 
@@ -26,7 +27,7 @@ def made_up(labels: dict[str, list[str]] | None = None, **means: dict[str, float
         return ForcedChoice({m: means.get(m, {}).get(kind, 0.0) + rng.standard_normal((SEEDS, PAIRS)) for m in metrics})
 
     shifts = {(regime, kind, 50): choice(kind) for regime in REGIMES for kind in KINDS}
-    return SimpleNamespace(lab=SimpleNamespace(doses=(1, 50)), shifts=shifts, labels=labels or {})
+    return SimpleNamespace(most=50, shifts=shifts, replies=Replies({}, labels or {}))
 
 
 def test_the_metric_that_tells_trained_from_both_is_the_sharpest() -> None:
@@ -63,7 +64,7 @@ def test_the_primary_metric_is_the_one_the_recorded_table_chooses() -> None:
     assert {(row["model"], row["behavior"]) for row in rows} == {(m, b) for m in MODELS for b in shipped_behaviors()}
     found = standings(rows)
     assert max(found, key=lambda metric: found[metric]) == PRIMARY
-    assert "judged replies" in html(rows)
+    assert "judged replies" in recorded_table(rows)
 
 
 def test_a_metric_that_cannot_tell_one_of_the_arms_has_no_standing() -> None:

@@ -12,6 +12,9 @@ from harness.data.subject import Subject
 from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Scored, Steering, score
 from harness.readouts.forced_choice import METRICS, ForcedChoice, completions_of, forced_choice, from_scores
+from tests.tolerance import NATS, ORDER, apart
+
+pytestmark = pytest.mark.numeric
 
 PAIRS = [
     Pair("a", "test", "d", (Message("user", "Paint the hall yellow."),), "I will paint the hall yellow.", "I would rather paint it blue."),
@@ -69,7 +72,7 @@ def test_swapped_completions_change_the_sign(hf: HFEngine, tiny_hybrid: Subject)
     swapped = [Pair(p.id, p.split, p.domain, p.messages, p.negative, p.positive) for p in PAIRS]
     one, other = forced_choice(hf, tiny_hybrid, PAIRS), forced_choice(hf, tiny_hybrid, swapped)
     for metric in METRICS:
-        np.testing.assert_allclose(one.metric(metric), -other.metric(metric), atol=1e-5)
+        assert apart(one.metric(metric), -other.metric(metric), size=NATS) <= ORDER
 
 
 def test_a_subject_does_not_differ_from_itself(hf: HFEngine, tiny_hybrid: Subject) -> None:

@@ -216,8 +216,13 @@ def test_a_value_that_is_not_allowed_is_one_line_and_four(
 def test_bad_input_is_one_line_before_anything_runs(make_project: MakeProject, tmp_path: Path) -> None:
     project = one(make_project, tmp_path)
     project.write(
-        "fixtures/inputs.py",
-        "from harness.data.errors import InputError\ndef validate(settings): raise InputError(f'{settings.model}: no such model')\n",
+        "conftest.py",
+        """
+        from harness.data.errors import InputError
+
+        def pytest_evals_validate(settings):
+            raise InputError(f"{settings.model}: no such model")
+        """,
     )
     result = project.run("evals", "--model", "nonsense")
     assert (result.code, result.output.strip()) == (4, "ERROR: nonsense: no such model")

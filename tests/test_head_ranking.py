@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.analysis.head_ranking import agreement, agreement_gain, first_place, top
 from harness.analysis.sample import DegenerateSample
@@ -69,3 +71,25 @@ def test_first_place_is_sure_where_one_leads_and_unsure_where_two_tie() -> None:
 
 def test_top_breaks_ties_by_index() -> None:
     assert top(np.array([1.0, 3.0, 3.0, 2.0]), 3).tolist() == [1, 2, 3]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.01, 100))
+def test_agreement_is_a_share_that_the_scale_of_distances_does_not_change(seed: int, scale: float) -> None:
+    values = distances(0.5, seed)
+    found = agreement(values, CLUSTERS, np.random.default_rng(seed), splits=10)
+    assert 0 <= found <= 1
+    assert agreement(scale * values, CLUSTERS, np.random.default_rng(seed), splits=10) == pytest.approx(found, abs=0.02)
+
+
+def test_one_domain_or_no_number_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="clusters: a single cluster"):
+        first_place(np.ones((2, N)), np.zeros(N), np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"distances: .* NaN"):
+        agreement(np.full((N, HEADS), np.nan), CLUSTERS, np.random.default_rng(0))
+
+
+def test_heads_that_never_change_places_carry_no_interval() -> None:
+    steady = np.tile(np.arange(HEADS, dtype=float), (N, 1))
+    with pytest.raises(DegenerateSample, match="never changes the agreement"):
+        agreement_gain(steady, steady[None], CLUSTERS, 0.05, np.random.default_rng(0))

@@ -1,7 +1,4 @@
-"""harness/engines/hf/engine.py against transformers and peft themselves: same numbers, same text, nothing left behind.
-
-Tolerances: 1e-5 where only the shape of a batch or the order of additions differs, 2e-5 where the delta rule is chunked otherwise.
-"""
+"""harness/engines/hf/engine.py against transformers and peft themselves: same numbers, same text, nothing left behind."""
 
 from __future__ import annotations
 
@@ -28,9 +25,12 @@ from harness.engines.hf.models import KEPT_MODELS, Models
 from harness.engines.protocol import Completion, Engine, Positions, Scored, Steering, generate, score, score_texts
 from harness.recorders.residual import add_to_residual
 from harness.subjects.files import base_subject
+from tests.tolerance import ALGORITHM, ORDER, apart
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter
+
+pytestmark = pytest.mark.numeric
 
 LONG = " ".join(["Please paint the kitchen green before the guests come on Friday, and use the small brush for the corners."] * 6)
 CONVERSATIONS = (
@@ -96,8 +96,8 @@ def test_scores_are_transformers_own(hf: HFEngine, base: Subject) -> None:
     expected = [own_scores(model, encode_prompt(tokenizer, c.messages).tokens, encode_reply(tokenizer, c.text)) for c in COMPLETIONS]
     scored = score(hf, base, COMPLETIONS)
     assert [s.tokens for s in scored] == [encode_reply(tokenizer, c.text) for c in COMPLETIONS]
-    assert worst(scored, expected) <= 2e-5
-    assert scored[0].per_token == pytest.approx(expected[0].mean(), abs=1e-5)
+    assert apart(scored, expected) <= ALGORITHM
+    assert apart(scored[0].per_token, expected[0].mean()) <= ORDER
 
 
 def test_texts_are_scored_from_their_second_token_on(hf: HFEngine, base: Subject) -> None:
@@ -105,17 +105,17 @@ def test_texts_are_scored_from_their_second_token_on(hf: HFEngine, base: Subject
     tokens = [encode_reply(tokenizer, text) for text in TEXTS]
     scored = score_texts(HFEngine(fast=False), base, TEXTS)
     assert [s.tokens for s in scored] == [t[1:] for t in tokens]
-    assert worst(scored, [own_scores(model, t[:1], t[1:]) for t in tokens]) <= 2e-5
+    assert apart(scored, [own_scores(model, t[:1], t[1:]) for t in tokens]) <= ALGORITHM
 
 
 def test_batch_composition_does_not_matter(hf: HFEngine, base: Subject) -> None:
     alone = HFEngine(batch_tokens=1)
-    assert worst(score(hf, base, COMPLETIONS), score(alone, base, COMPLETIONS)) <= 1e-5
-    assert worst(score(hf, base, COMPLETIONS[::-1]), score(alone, base, COMPLETIONS)[::-1]) <= 1e-5
+    assert apart(score(hf, base, COMPLETIONS), score(alone, base, COMPLETIONS)) <= ORDER
+    assert apart(score(hf, base, COMPLETIONS[::-1]), score(alone, base, COMPLETIONS)[::-1]) <= ORDER
 
 
 def test_short_chunks_do_not_change_scores(hf: HFEngine, tiny_hybrid: Subject) -> None:
-    assert worst(score(hf, tiny_hybrid, COMPLETIONS), score(HFEngine(fast=False), tiny_hybrid, COMPLETIONS)) <= 2e-5
+    assert apart(score(hf, tiny_hybrid, COMPLETIONS), score(HFEngine(fast=False), tiny_hybrid, COMPLETIONS)) <= ALGORITHM
 
 
 @pytest.mark.parametrize(("fast", "chunks"), [(True, {16}), (False, {None})])
@@ -165,7 +165,7 @@ def test_an_adapter_scores_as_in_peft(hf: HFEngine, base: Subject, make_adapter:
     expected = [own_scores(model, encode_prompt(tokenizer, c.messages).tokens, encode_reply(tokenizer, c.text)) for c in COMPLETIONS]
     before = score(hf, base, COMPLETIONS)
     after = score(HFEngine(fast=False), subject, COMPLETIONS)
-    assert worst(after, expected) <= 1e-5
+    assert apart(after, expected) <= ALGORITHM
     assert worst(after, before) > 0.1
 
 
@@ -383,7 +383,7 @@ def test_resuming_above_a_layer_equals_a_whole_pass(hf: HFEngine, base: Subject)
     scores = score(HFEngine(fast=False), base, COMPLETIONS, Steering(added))
     with add_to_residual(model.get_decoder().layers, {i: torch.from_numpy(v) for i, v in added.items()}, lambda: None):
         whole = [own_scores(model, encode_prompt(tokenizer, c.messages).tokens, encode_reply(tokenizer, c.text)) for c in COMPLETIONS]
-    assert worst(scores, whole) <= 2e-5
+    assert apart(scores, whole) <= ALGORITHM
 
 
 def test_texts_under_many_steerings_stay_in_order(hf: HFEngine, base: Subject) -> None:

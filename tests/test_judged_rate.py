@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evals.q4 import judged_rate as gate
+from evals.q4.checks import MEASURES
+from evals.q4.design import ID, SAMPLES, SHOWN
+from evals.q4.study import Study
 from fixtures.laboratory import make_lab
+from fixtures.memory import load_memory
 from fixtures.models.figures import TINY_HYBRID
 from harness.behaviors.files import load_behavior
 from harness.behaviors.shipped import resolve_behavior
@@ -34,7 +37,7 @@ from harness.subjects.files import base_subject
 from harness.subjects.named import model_layer_kinds
 
 THRESHOLDS = load_thresholds(PROJECT / "thresholds.toml")
-THRESHOLD = THRESHOLDS.for_check(gate.ID, "tiny-hybrid", "listening")
+THRESHOLD = THRESHOLDS.for_check(ID, "tiny-hybrid", "listening")
 
 
 class Talker:
@@ -80,8 +83,12 @@ def pairs_of(lab: Lab) -> tuple[Pair, ...]:
     return lab.behavior.split("test")
 
 
+def no_agent() -> Any:
+    raise AssertionError("the judged rate asks no agent")
+
+
 def measure(lab: Lab, judge: Judge | None = None) -> Measurement:
-    return gate.judged_rate(lab, lambda: judge or Listener(), pairs_of(lab))
+    return MEASURES[ID](Study(lab, load_memory(None), no_agent, no_agent, lambda: judge or Listener()))
 
 
 def accepted(lab: Lab, measured: Measurement) -> Lab:
@@ -137,5 +144,5 @@ def test_the_replies_that_fell_most_are_shown_with_their_labels(tmp_path: Path) 
     assert plot.path.read_bytes().startswith(b"\x89PNG")
     blocks = replies.path.read_text(encoding="utf-8").split("\n\n")
     changes = [float(block.split("rate changed by ")[1].split("\n")[0]) for block in blocks]
-    assert len(blocks) == gate.SHOWN and changes == sorted(changes) and changes[0] <= -0.75
-    assert all(block.count("[positive] yes") + block.count("[negative] no") == gate.SAMPLES for block in blocks)
+    assert len(blocks) == SHOWN and changes == sorted(changes) and changes[0] <= -0.75
+    assert all(block.count("[positive] yes") + block.count("[negative] no") == SAMPLES for block in blocks)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from harness.analysis.label_auc import ceiling, label_auc
@@ -58,3 +60,14 @@ def test_refusals() -> None:
         label_auc([0, 1, 2], [1, 2], 8, None, 0.05, rng)
     with pytest.raises(ValueError, match="outcomes: 1 along the last axis, must be at least 2"):
         ceiling(np.zeros((3, 1)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000))
+def test_a_reversed_label_mirrors_the_auc(seed: int) -> None:
+    failures = rolled(np.array([0.2, 0.5, 0.8])[LEVELS.astype(int)], 8, seed).sum(axis=1)
+    found, reversed_label = (
+        label_auc(sign * LEVELS, failures, 8, None, 0.05, np.random.default_rng(seed), resamples=400) for sign in (1, -1)
+    )
+    assert reversed_label.value == pytest.approx(1 - found.value)
+    assert 0 <= found.low <= found.value <= found.high <= 1

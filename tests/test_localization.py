@@ -1,4 +1,4 @@
-"""harness/analysis/localization.py: a planted few is localized, an even spread is diffuse, nothing to recover is refused."""
+"""harness/analysis/localization.py: a planted few is localized, an even change is diffuse, nothing to recover is refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_three_heads_that_carry_everything_are_localized() -> None:
     assert (found.band[0] <= found.recovery).all() and (found.recovery <= found.band[1]).all()
 
 
-def test_an_even_spread_is_diffuse() -> None:
+def test_an_even_change_is_diffuse() -> None:
     assert extent(SHARES) == "diffuse"
 
 

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evals.calibrated import MeasuredSubject, Sampling
 from evals.calibration import measuring
+from evals.calibration.book import Book, load, save
 from evals.calibration.doses import Dosed
-from evals.calibration.measuring import FALLS, FEWEST, Measuring, check_enough
+from evals.calibration.measuring import FALLS, FEWEST, POOL, Measuring, check_enough
 from evals.calibration.plants import AMOUNTS
-from evals.calibration.recordings import Book, Recording, data_digest, load
+from evals.calibration.recording import data_digest
 from harness.data.errors import InputError
 
 ADAPTERS = 3
@@ -22,8 +24,7 @@ BROKEN = (*AMOUNTS, "wrong adapter")
 
 
 def book(base: str = "base") -> Book:
-    nothing: dict[str, Any] = {"tiers": {}, "base_solved": {}, "recordings": ()}
-    return Book("tiny", "listening", base, "behavior", np.array(["a", "b"]), np.array(["p", "q"]), data_digest=data_digest(), **nothing)
+    return Book("tiny", "listening", base, "behavior", np.array(["a", "b"]), {}, data_digest=data_digest())
 
 
 class Records:
@@ -38,16 +39,15 @@ class Records:
         monkeypatch.setattr(measuring, "judged_rate", lambda lab, judge, subject: 0.8)
         monkeypatch.setattr(measuring, "dose", lambda lab, judge, good, seed, k: Dosed(subject, 5, fall if k == FALLS[0] else k))  # type: ignore[arg-type]  # a subject
         monkeypatch.setattr(measuring, "planted", lambda arms, good, seed: {kind: lambda: subject for kind in AMOUNTS})
-        monkeypatch.setattr(measuring, "empty_book", lambda lab, draws, judge: replace(book(), replies=judge is not None))
+        monkeypatch.setattr(measuring, "empty_book", lambda sampling: replace(book(), replies=sampling.judge is not None))
         monkeypatch.setattr(measuring, "record", self.record)
 
-    def record(
-        self, lab: Any, book: Book, judge: Any, kind: str, adapter: int, subject: Any, draws: int, rate: float | None = None
-    ) -> Recording:
+    def record(self, sampling: Sampling, book: Book, kind: str, adapter: int, subject: Any, rate: float | None = None) -> MeasuredSubject:
         if len(self.made) >= self.killed_after:
             raise KeyboardInterrupt
+        assert sampling.draws == (POOL if kind == "good" else 1)
         self.made.append((kind, adapter))
-        return Recording(kind, adapter, f"{kind}-{adapter}", np.zeros(2), np.zeros(2), {}, 1.0, 0.0, rate)
+        return MeasuredSubject(kind, adapter, f"{kind}-{adapter}", {"live": np.array(1.0), "bad": np.array(0.0)}, rate)
 
 
 def task(folder: Path, said: list[str] | None = None, **more: Any) -> Measuring:
@@ -72,15 +72,15 @@ def test_a_killed_run_goes_on_and_records_nothing_twice(tmp_path: Path, monkeypa
     records.killed_after = 7
     with pytest.raises(KeyboardInterrupt):
         task(tmp_path).book()
-    assert len(load(tmp_path / "book.npz").recordings) == 7
+    assert len(load(tmp_path / "book.npz").subjects) == 7
     records.killed_after = 10_000
     whole = task(tmp_path).book()
-    assert len(records.made) == len(set(records.made)) == len(whole.recordings) == ADAPTERS * (1 + len(FALLS) + len(BROKEN))
+    assert len(records.made) == len(set(records.made)) == len(whole.subjects) == ADAPTERS * (1 + len(FALLS) + len(BROKEN))
 
 
 def test_when_the_time_is_up_what_is_there_is_kept_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records, said = Records(monkeypatch), list[str]()
-    assert task(tmp_path, said, until=0.0).book().recordings == () and records.made == []
+    assert task(tmp_path, said, until=0.0).book().subjects == () and records.made == []
     assert said[1:] == ["time is up: 0 of 27 steps are recorded; the same command goes on from here"]
 
 
@@ -94,19 +94,17 @@ def test_without_replies_nothing_is_sampled_and_no_dose_is_sought(tmp_path: Path
     records = Records(monkeypatch)
     monkeypatch.setattr(measuring, "judged_rate", None)
     made = task(tmp_path, replies=False).book()
-    assert {kind for kind, _ in records.made} == {"good", *BROKEN} and all(one.rate is None for one in made.recordings)
+    assert {kind for kind, _ in records.made} == {"good", *BROKEN} and all(one.rate is None for one in made.subjects)
     assert not load(tmp_path / "book.npz").replies
     said: list[str] = []
-    assert task(tmp_path, said, replies=True, until=0.0).book().recordings == () and "recorded without replies: begun anew" in said[0]
+    assert task(tmp_path, said, replies=True, until=0.0).book().subjects == () and "recorded without replies: begun anew" in said[0]
 
 
 def test_a_book_of_other_weights_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from evals.calibration.recordings import save
-
     records, said = Records(monkeypatch), list[str]()
-    old = records.record(None, book(), None, "good", 0, None, 1)
+    old = records.record(Sampling(task(tmp_path).lab, None, POOL), book(), "good", 0, None)
     for other in (book("other"), replace(book(), data_digest="tasks of last year")):
-        save(replace(other, recordings=(old,)), tmp_path / "book.npz")
+        save(replace(other, subjects=(old,)), tmp_path / "book.npz")
         records.made.clear()
         task(tmp_path, said).book()
         assert ("good", 0) in records.made and said[0].startswith("book.npz is of other weights, another behavior or other tasks")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.analysis.onset import Onset, find_onset
 
@@ -58,3 +60,12 @@ def test_effects_are_in_the_order_of_the_numbers() -> None:
 def test_refuses_by_name() -> None:
     with pytest.raises(ValueError, match=r"^ns: "):
         find_onset((1, 5), np.ones((3, 3, 70)), DOMAINS, np.random.default_rng(0))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.001, 1000))
+def test_the_unit_of_the_effects_does_not_matter(seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    effects = np.linspace(-0.2, 0.4, 5)[:, np.newaxis, np.newaxis] + 0.3 * rng.normal(size=(5, 4, 70))
+    found, scaled = (find_onset(NS, factor * effects, DOMAINS, np.random.default_rng(seed), resamples=1000) for factor in (1.0, scale))
+    assert (found.n, found.mode) == (scaled.n, scaled.mode)

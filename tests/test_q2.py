@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evals.q2 import experiment
-from evals.q2.experiment import best_temperature, calibrated, told
+from evals.q2.answers import best_temperature, calibrated, told
+from evals.q2.checks import MEASURES
+from evals.q2.study import Study
 from fixtures.laboratory import make_lab
 from fixtures.memory import load_memory
 from fixtures.models.figures import TINY_HYBRID
+from harness.analysis.estimated import Answer
 from harness.behaviors.files import load_behavior
 from harness.behaviors.shipped import resolve_behavior
 from harness.data.behavior import Message
@@ -77,7 +79,7 @@ def lab(tmp_path: Path) -> Lab:
 CHANCE = {"obvious": 0.04, "middling": 0.5, "subtle": 0.96}
 
 
-def planted(lab: Lab, rows: Sequence[dict[str, str]], chance: dict[str, float] = CHANCE, **labels: list[str]) -> experiment.Study:
+def planted(lab: Lab, rows: Sequence[dict[str, str]], chance: dict[str, float] = CHANCE, **labels: list[str]) -> Study:
     """A study of a file of scenarios; `label` [rows], where given, are written into the file."""
     given = labels.get("label", [None] * len(rows))
     file = lab.settings.store.parent / "dreams.jsonl"
@@ -86,7 +88,7 @@ def planted(lab: Lab, rows: Sequence[dict[str, str]], chance: dict[str, float] =
     )
     engine: Any = PlantedEngine({" ".join(row["text"].split()): chance[row["label"]] for row in rows})
     loop = FileDreams.read(file)
-    return experiment.Study(replace(lab, recordings=Recordings(engine, lab.store)), load_memory(None), lambda: loop, PlantedJudge)
+    return Study(replace(lab, recordings=Recordings(engine, lab.store)), load_memory(None), lambda: loop, PlantedJudge)
 
 
 def only(level: str) -> list[dict[str, str]]:
@@ -97,8 +99,8 @@ def mixed(count: int = 30) -> list[dict[str, str]]:
     return [row for level in CHANCE for row in only(level)[:count]]
 
 
-def answer(study: experiment.Study, id: str) -> tuple[str | None, str]:
-    measurement = experiment.MEASURES[id](study)
+def answer(study: Study, id: str) -> tuple[str | None, str]:
+    measurement = MEASURES[id](study)
     return measurement.answer, verdict_of(measurement, THRESHOLDS.for_check(id, "tiny-hybrid", "listening")).outcome
 
 
@@ -129,13 +131,13 @@ def test_as_much_must_fail_as_is_labeled_hard(lab: Lab) -> None:
 
 
 def test_a_file_has_no_temperature(lab: Lab) -> None:
-    measurement = experiment.MEASURES["q2.temperature"](planted(lab, mixed()))
+    measurement = MEASURES["q2.temperature"](planted(lab, mixed()))
     assert measurement.not_applicable and "one temperature" in str(measurement.reason)
 
 
 def test_few_scenarios_conclude_nothing(lab: Lab) -> None:
     study = planted(lab, only("obvious")[:12])
-    measurement = experiment.MEASURES["q2.label_auc"](study)
+    measurement = MEASURES["q2.label_auc"](study)
     assert measurement.estimate is None and measurement.reason == "12 usable scenarios, 20 at least are needed"
 
 
@@ -147,11 +149,11 @@ def broken_judge() -> PlantedJudge:
     raise JudgeError("judge: it is gone")
 
 
-@pytest.mark.parametrize("id", list(experiment.MEASURES))
+@pytest.mark.parametrize("id", list(MEASURES))
 def test_a_loop_or_judge_that_fails_leaves_the_reason(lab: Lab, id: str) -> None:
     study = planted(lab, mixed())
-    assert experiment.MEASURES[id](replace(study, loop=broken_loop)).reason == "dream loop: it crashed"
-    assert experiment.MEASURES[id](replace(study, judge=broken_judge)).reason == "judge: it is gone"
+    assert MEASURES[id](replace(study, make_loop=broken_loop)).reason == "dream loop: it crashed"
+    assert MEASURES[id](replace(study, make_judge=broken_judge)).reason == "judge: it is gone"
 
 
 def interval(low: float, high: float) -> Estimate:
@@ -163,14 +165,15 @@ def interval(low: float, high: float) -> Estimate:
     [(-0.1, 0.1, "calibrated on average"), (0.2, 0.3, "easier than labeled"), (-0.3, -0.2, "harder than labeled"), (0.1, 0.2, None)],
 )
 def test_calibrated_needs_the_whole_interval_within_the_band(low: float, high: float, says: str | None) -> None:
-    assert calibrated(interval(low, high)) == says
+    found = calibrated(interval(low, high))
+    assert found.words == says and (found.reason is None) == (says is not None)
 
 
 def test_an_answer_needs_the_interval_on_one_side() -> None:
-    assert told(interval(0.7, 0.8), 0.6, "above", "below") == ("above", None)
-    assert told(interval(0.4, 0.5), 0.6, "above", "below") == ("below", None)
-    found, reason = told(interval(0.5, 0.7), 0.6, "above", "below")
-    assert found is None and "neither above nor below 0.6" in str(reason)
+    assert told(interval(0.7, 0.8), 0.6, "above", "below") == Answer("above")
+    assert told(interval(0.4, 0.5), 0.6, "above", "below") == Answer("below")
+    found = told(interval(0.5, 0.7), 0.6, "above", "below")
+    assert found.words is None and "neither above nor below 0.6" in str(found.reason)
 
 
 @pytest.mark.parametrize(
@@ -183,5 +186,5 @@ def test_an_answer_needs_the_interval_on_one_side() -> None:
     ],
 )
 def test_the_temperature_nearest_the_default_is_named(said: dict[float, str | None], answer: str | None) -> None:
-    found, reason = best_temperature(said)
-    assert found == answer and (reason is None) == (answer is not None)
+    found = best_temperature(said)
+    assert found.words == answer and (found.reason is None) == (answer is not None)

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from evals.baseline import NotComparable, accepted_cycle, earlier, pinned_cycle
-from evals.q4 import experiment
-from evals.q4.baseline import probes_since
+from evals.q4 import flagging
+from evals.q4.checks import MEASURES, known
+from evals.q4.design import DETECTION, DRIFT, FLAGGING, REGRESSION, SURFACING
+from evals.q4.detection import probes_since
+from evals.q4.regression import share_of_training
+from evals.q4.self_healing import healing_answer
+from evals.q4.study import Study
+from evals.question import Question
 from fixtures.laboratory import make_lab
 from fixtures.memory import load_memory
 from fixtures.models.figures import TINY_HYBRID
-from harness.agents.agent import AgentError, SurfaceObserve, TrainingSignal
+from harness.agents.agent import AgentError, Conversation, Flag, SurfaceObserve, TrainingSignal
+from harness.analysis.estimated import Answer, Estimated
+from harness.arms.cycles import Cycles
 from harness.behaviors.files import load_behavior
 from harness.behaviors.shipped import resolve_behavior
+from harness.data.behavior import Pair
 from harness.data.measurement import Estimate, Measurement
 from harness.data.settings import PROJECT, Settings
+from harness.data.subject import Subject
 from harness.data.verdict import Verdict
 from harness.engines.hf.engine import HFEngine
 from harness.experiment.lab import Lab
@@ -61,8 +72,8 @@ def no_judge() -> Judge:
     raise JudgeError("judge: it crashed")
 
 
-def study(lab: Lab, memory: MemoryGraph | None = None) -> experiment.Study:
-    return experiment.Study(lab, memory or load_memory(None), no_surface, no_signal, no_judge)
+def study(lab: Lab, memory: MemoryGraph | None = None) -> Study:
+    return Study(lab, memory or load_memory(None), no_surface, no_signal, no_judge)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +87,7 @@ def study(lab: Lab, memory: MemoryGraph | None = None) -> experiment.Study:
     ],
 )
 def test_an_agent_that_fails_leaves_a_reason_and_trains_nothing(lab: Lab, id: str, says: str) -> None:
-    measurement = experiment.MEASURES[id](study(lab))
+    measurement = MEASURES[id](study(lab))
     assert (measurement.estimate, measurement.reason) == (None, says)
     assert not lab.store.made
 
@@ -84,13 +95,13 @@ def test_an_agent_that_fails_leaves_a_reason_and_trains_nothing(lab: Lab, id: st
 def test_a_memory_without_the_failure_pattern_says_so(lab: Lab) -> None:
     graph = load_memory(None)
     without = graph.renamed([f"node-{i}" for i in range(len(graph.nodes))])
-    assert "has no node pattern-listening-as-avoidance" in str(experiment.surfacing(study(lab, without)).reason)
+    assert "has no node pattern-listening-as-avoidance" in str(MEASURES[SURFACING](study(lab, without)).reason)
 
 
 def test_a_memory_with_few_patterns_says_so(lab: Lab) -> None:
     graph = load_memory(None)
     few = MemoryGraph(tuple(n for n in graph.nodes if n.kind != "pattern" or n.id == lab.behavior.memory_node), ())
-    assert "at least 5 placebos" in str(experiment.surfacing(study(lab, few)).reason)
+    assert "at least 5 placebos" in str(MEASURES[SURFACING](study(lab, few)).reason)
 
 
 def recorded(lab: Lab, cycle: str, shift: float, flagged: int, **other: str) -> None:
@@ -116,10 +127,40 @@ def ids_of(lab: Lab) -> list[str]:
     return [pair.id for pair in lab.behavior.split("test")]
 
 
+class Watcher:
+    """A training-signal that flags every subject's replies at a rate of its own; a reply is the subject's name and a number."""
+
+    name = "watcher"
+
+    def __init__(self, rates: dict[str, float]) -> None:
+        self.rates = rates
+
+    def flag(self, conversations: Sequence[Conversation]) -> list[Flag]:
+        said = [conversation.reply.split() for conversation in conversations]
+        return [Flag(float(drawn) < self.rates[subject], None, None, 0.5) for subject, drawn in said]
+
+
+@dataclass(frozen=True)
+class Watched(Study):
+    """A study whose subjects say their name and a number drawn at random: no model is asked."""
+
+    def conversations_each(self, subject: Subject, pairs: Sequence[Pair], seeds: Sequence[int]) -> list[list[Conversation]]:
+        drawn = np.random.default_rng(list(seeds)).random((len(seeds), len(pairs)))
+        return [[Conversation(pair.messages, f"{subject.name} {x}") for pair, x in zip(pairs, row, strict=True)] for row in drawn]
+
+
+def watched(lab: Lab, degraded: float, healthy: float = 0.1) -> Study:
+    subjects = {name: replace(lab.base, name=name, adapter_digest=name) for name in ("healthy", "degraded", "sham")}
+    rates = {"healthy": healthy, "degraded": degraded, "sham": healthy, "candidate": healthy}
+    made = Watched(lab, load_memory(None), no_surface, lambda: Watcher(rates), no_judge)
+    made.__dict__["cycles"] = Cycles(subjects["healthy"], {}, {96: subjects["degraded"]}, {96: subjects["sham"]})
+    return made
+
+
 def test_the_accepted_cycle_is_read_scenario_by_scenario_with_the_probes_since(lab: Lab) -> None:
     lab, ids = with_candidate(lab), ids_of(lab)
-    pairs, provenance = lab.behavior.split("test"), lab.measurement("q4.detection", "").provenance
-    assert accepted_cycle(lab) is None and probes_since(lab, pairs, provenance) == ()
+    pairs = lab.behavior.split("test")
+    assert accepted_cycle(lab) is None and probes_since(lab, pairs) == ()
     for cycle, shift, flagged in (("sunday", 9.0, 1), ("monday", 0.5, 5), ("tuesday", 0.4, 7), ("now", 0.0, 40)):
         recorded(lab, cycle, shift, flagged)
     history.accept(lab.settings.history_path, "monday")
@@ -127,7 +168,7 @@ def test_the_accepted_cycle_is_read_scenario_by_scenario_with_the_probes_since(l
     baseline = earlier(lab, "monday", "q4.regression", ids)
     assert (baseline.cycle, baseline.subject) == ("monday", lab.base.digest)
     assert baseline.of(ids[::-1]).tolist() == [0.5 + i for i in reversed(range(len(ids)))]
-    assert [(each.cycle, each.flagged) for each in probes_since(lab, pairs, provenance)] == [("monday", 5), ("tuesday", 7)]
+    assert [(each.cycle, each.flagged) for each in probes_since(lab, pairs)] == [("monday", 5), ("tuesday", 7)]
 
 
 @pytest.mark.parametrize("what", ["base", "behavior", "profile", "engine"])
@@ -147,7 +188,8 @@ def test_a_cycle_that_never_ran_the_gate_is_refused(lab: Lab) -> None:
 
 def test_drift_asks_only_where_a_cycle_other_than_the_accepted_one_is_pinned(lab: Lab) -> None:
     def said(lab: Lab) -> str:
-        found = experiment.drift(study(lab))
+        found = known(lab, DRIFT)
+        assert found is not None and found == Question(lab, study, MEASURES, known=known)(DRIFT)
         assert found.not_applicable and found.estimate is None and not lab.store.made
         return str(found.reason)
 
@@ -158,6 +200,41 @@ def test_drift_asks_only_where_a_cycle_other_than_the_accepted_one_is_pinned(lab
     recorded(lab, "tuesday", 0.5, 5)
     history.accept(lab.settings.history_path, "tuesday")
     assert pinned_cycle(with_candidate(lab)) == "monday" and pinned_cycle(lab) is None
+    assert known(with_candidate(lab), DRIFT) is None and known(lab, REGRESSION) is None
+
+
+@pytest.mark.parametrize("id", [REGRESSION, DRIFT, DETECTION])
+def test_a_baseline_of_other_data_leaves_a_reason(lab: Lab, id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = with_candidate(lab)
+    for cycle in ("sunday", "monday"):
+        recorded(lab, cycle, 0.5, 5, base="another")
+        history.accept(lab.settings.history_path, cycle)
+    measurement = MEASURES[id](watched(lab, degraded=0.9))
+    cycle = "sunday" if id == DRIFT else "monday"
+    assert measurement.estimate is None and f"cycle {cycle} was measured with another base" in str(measurement.reason)
+
+
+@pytest.mark.parametrize(("degraded", "caught"), [(0.9, True), (0.1, False)])
+def test_a_chart_that_misses_the_planted_degradation_says_nothing(lab: Lab, degraded: float, caught: bool) -> None:
+    measurement = MEASURES[DETECTION](watched(lab, degraded))
+    assert (measurement.estimate is not None) == caught and (measurement.reason is None) == caught
+    assert len(measurement.series) == 9 and len(measurement.exhibits) == 1
+
+
+def test_flags_that_never_change_have_no_interval_and_are_still_shown(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flagging, "own_states", lambda study: {})
+    measurement = MEASURES[FLAGGING](watched(lab, degraded=0.0, healthy=0.0))
+    assert measurement.estimate is None and "no variance" in str(measurement.reason)
+    assert [row["estimate"] for row in measurement.series] == [0.0, 0.0, 0.0] and len(measurement.exhibits) == 1
+
+
+def test_a_share_of_an_effect_that_is_not_there_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    nothing, domains = rng.standard_normal(64), np.repeat(np.arange(32), 2)
+    found = share_of_training(nothing + 1, nothing, domains, 0.05)
+    assert found.value is None and str(found.reason).startswith("the share of a whole training's effect: ")
+    assert share_of_training(np.zeros(64), nothing, domains, 0.05).value == Estimate.exact(0.0, 64, 0.05)
+    assert share_of_training(nothing, nothing, domains, 0.05).value == Estimate.exact(1.0, 64, 0.05)
 
 
 def interval(low: float, high: float) -> Estimate:
@@ -177,5 +254,13 @@ def interval(low: float, high: float) -> Estimate:
 def test_healed_needs_a_gain_over_random_replay_and_prose_that_holds(
     gain: tuple[float, float], cost: tuple[float, float], answer: str | None
 ) -> None:
-    found, reason = experiment._healing_answer(interval(*gain), interval(*cost), 0.01)
-    assert found == answer and (reason is None) == (answer is not None)
+    found = healing_answer(Estimated(interval(*gain)), Estimated(interval(*cost)), 0.01)
+    assert found.words == answer and (found.reason is None) == (answer is not None)
+
+
+def test_healing_without_an_interval_says_which_one_is_missing() -> None:
+    none = Estimated(None, "no variance")
+    assert healing_answer(none, Estimated(interval(-0.01, 0.005)), 0.01) == Answer(None, "no variance")
+    dear = healing_answer(Estimated(interval(0.1, 0.3)), none, 0.01)
+    assert dear.words is None and str(dear.reason).endswith("what prose costs is not known: no variance")
+    assert healing_answer(Estimated(interval(-0.3, -0.1)), none, 0.01).words == "worse than random replay"

@@ -18,9 +18,12 @@ from harness.engines.protocol import Recorded, Sites, Steering, score_texts
 from harness.readouts.forced_choice import METRICS, ForcedChoice, completions_of, forced_choice, metrics_key
 from harness.readouts.recordings import Recordings, steering_key
 from harness.store import Store
+from tests.tolerance import NATS, ORDER, apart
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter
+
+pytestmark = pytest.mark.numeric
 
 PAIRS = [
     Pair("a", "test", "d", (Message("user", "Paint the hall yellow."),), "I will paint the hall yellow.", "I would rather paint it blue."),
@@ -62,7 +65,7 @@ def test_a_list_that_grew_asks_only_for_what_was_added(recordings: Recordings, t
     grown = replace(recordings, grown=(1, 2))
     both = grown.forced_choice(tiny_hybrid, PAIRS)
     np.testing.assert_array_equal(both.metric("at_decision")[:1], first.metric("at_decision"))
-    np.testing.assert_allclose(both.metric("at_decision"), recordings.forced_choice(tiny_hybrid, PAIRS).metric("at_decision"), atol=1e-4)
+    assert apart(both.metric("at_decision"), recordings.forced_choice(tiny_hybrid, PAIRS).metric("at_decision"), size=NATS) <= ORDER
     (of_both,) = grown.forced_choices(tiny_hybrid, PAIRS, [Steering({1: VECTOR})])
     np.testing.assert_array_equal(of_both.metric("per_token")[:1], steered[0].metric("per_token"))
     recorded = grown.recorded(tiny_hybrid, completions_of(PAIRS)[::2], SITES)

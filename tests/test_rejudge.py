@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from datetime import date
 from pathlib import Path
@@ -16,9 +17,9 @@ from harness.data.settings import Settings
 from harness.data.waiver import Waiver
 from harness.gate.history import records as history
 from harness.gate.history.rejudge import Judged, from_gate_json, from_history, lines, rejudge, verdict_after
-from harness.gate.judging import Check, by_id, error_entry, judged, resting_on
 from harness.gate.reports import gate_json
 from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.judged import Check, by_id, error_entry, judged, resting_on
 from harness.gate.verdict.run import Run
 from harness.gate.verdict.thresholds import Thresholds, load_thresholds
 
@@ -131,6 +132,27 @@ def test_gate_json_is_judged_as_the_history_is(entries: tuple[Entry, ...], tmp_p
     run = Run(Settings(reports=tmp_path), "c1", "2026-01-01T00:00:00+00:00", entries, (), complete=True)
     path = gate_json.write(run)
     assert changes(rejudge(from_gate_json(path), thresholds(tmp_path))) == {}
+
+
+@pytest.mark.parametrize("estimate", [None, 0.4])
+def test_an_answer_that_older_versions_called_inconclusive_is_none(tmp_path: Path, estimate: float | None) -> None:
+    """They recorded the word as the answer, beside a number or without one, and a reason only where they had one."""
+    finding = judged(Measurement("q1.onset", "listening", "examples", answer="continuous"), None, "tiny-hybrid", thresholds(tmp_path))
+    rows = []
+    for id, answer, reason in (("q1.a", "inconclusive", None), ("q1.b", "inconclusive: 5 or 10", "too wide"), ("q1.c", "continuous", None)):
+        verdict = "settled" if answer == "continuous" else "inconclusive"
+        row = {**finding.check(), "id": id, "key": id, "answer_in_words": answer, "answer": answer, "reason": reason, "verdict": verdict}
+        rows.append(row | dict.fromkeys(("estimate", "low", "high", "low_alpha", "high_alpha"), estimate) | {"n": 40})
+    content = {"schema": 1, "cycle": "old", "subject": {"base": "tiny-hybrid"}, "checks": rows, "profile": "quick"}
+    path = tmp_path / "gate.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    judgements = rejudge(from_gate_json(path), thresholds(tmp_path))
+    assert changes(judgements) == {}
+    assert [one.after.verdict.message for one in judgements] == [
+        "q1.a has no answer: the data do not tell the answers apart.",
+        "q1.b has no answer: too wide.",
+        "q1.c is settled: continuous; nothing rests on it.",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.analysis.sample import DegenerateSample, check_alpha, cluster, finite
 
@@ -46,3 +48,14 @@ def test_cluster_refuses_labels_that_say_nothing(labels: list[object]) -> None:
 
 def test_degenerate_sample_carries_its_reason() -> None:
     assert DegenerateSample("no variance").reason == "no variance"
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.floats(-100, 100)), min_size=2, max_size=30))
+def test_sums_over_clusters_add_up_to_the_sum_of_all(rows: list[tuple[int, float]]) -> None:
+    labels, values = [label for label, _ in rows], np.array([value for _, value in rows])
+    if len(set(labels)) < 2:
+        with pytest.raises(ValueError, match="a single cluster"):
+            cluster(labels, len(labels))
+        return
+    groups = cluster(labels, len(labels))
+    assert groups.sums(values).sum() == pytest.approx(values.sum(), abs=1e-9) and groups.sizes.sum() == len(rows)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.tasks.sandbox import Outcome, Sandbox, function_name
+from harness.tasks.sandbox import Ran, Sandbox, function_name
 
 TESTS = ("f(1) == 2", "f(-1) == 0")
 
@@ -19,11 +19,11 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def test_right_code_passes(sandbox: Sandbox) -> None:
-    assert sandbox.run("def plus_one(x): return x + 1", TESTS, "plus_one") == Outcome(True)
+    assert sandbox.run("def plus_one(x): return x + 1", TESTS, "plus_one") == Ran(True)
 
 
 def test_the_test_that_failed_is_named(sandbox: Sandbox) -> None:
-    assert sandbox.run("def plus_one(x): return 2", TESTS, "plus_one") == Outcome(False, "not true: f(-1) == 0")
+    assert sandbox.run("def plus_one(x): return 2", TESTS, "plus_one") == Ran(False, "not true: f(-1) == 0")
 
 
 def test_a_test_must_be_true_and_not_merely_truthy(sandbox: Sandbox) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.analysis.replicates import replicated_interval
 from harness.analysis.sample import DegenerateSample
@@ -93,3 +95,11 @@ def test_an_arm_that_changed_nothing_gives_no_direction() -> None:
 def test_refuses_by_name(arm: np.ndarray, trained: np.ndarray, folds: np.ndarray, named: str) -> None:
     with pytest.raises(ValueError, match=f"^{named}"):
         project_on(arm, trained, folds)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000))
+def test_turning_the_space_of_features_changes_nothing(seed: int) -> None:
+    trained, sham = _noise(seed) + 1, _noise(seed + 1)
+    turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(30, 30)))[0]
+    assert project_on(sham @ turn, trained @ turn, FOLDS) == pytest.approx(project_on(sham, trained, FOLDS), abs=1e-9)

@@ -25,8 +25,9 @@ def test_shares_sum_to_the_level_and_none_is_negative(level: float, sizes: list[
 @given(levels, st.floats(0.01, 1), st.floats(0.01, 1))
 def test_more_is_spent_the_more_is_seen_and_more_of_a_higher_level(level: float, one: float, other: float) -> None:
     low, high = sorted((one, other))
-    assert spent(level, low) <= spent(level, high) <= level
-    assert spent(level / 2, one) <= spent(level, one)
+    rounding = 1 + 1e-12  # fractions that differ in the last digit may come out in the other order
+    assert spent(level, low) <= spent(level, high) * rounding <= level * rounding**2
+    assert spent(level / 2, one) <= spent(level, one) * rounding
 
 
 def test_one_look_is_the_fixed_rule() -> None:

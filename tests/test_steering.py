@@ -16,6 +16,9 @@ from harness.readouts.forced_choice import completions_of, forced_choice
 from harness.readouts.recordings import Recordings
 from harness.readouts.steering import DEPTHS, contrasts, layer_indices, steering
 from harness.store import Store
+from tests.tolerance import ORDER, apart
+
+pytestmark = pytest.mark.numeric
 
 HYBRID = (*["linear_attention"] * 3, "full_attention")
 VECTOR = np.array([3.0, 0.0, -4.0])
@@ -47,7 +50,7 @@ def test_without_attention_the_depths_alone_are_left() -> None:
 def test_the_length_is_dose_times_norm_whatever_the_vectors_own() -> None:
     for scale in (1e-3, 1, 1e3):
         added = steering(scale * VECTOR, 2, 0.4, 10.0).vectors[2]
-        np.testing.assert_allclose(added, 4 * VECTOR / 5, rtol=1e-6)
+        assert apart(added, 4 * VECTOR / 5) <= ORDER
         assert added.dtype == np.float32
 
 

@@ -31,7 +31,7 @@ def one_liners() -> list[tasks.CodeTask]:
     return [task for task in tasks.code() if task.tier == "one-liner"]
 
 
-def easy_questions() -> list[tasks.Question]:
+def easy_questions() -> list[tasks.ReasoningTask]:
     """Those in the words of the shipped model's language."""
     return [question for question in tasks.reasoning() if question.tier != "steps"]
 

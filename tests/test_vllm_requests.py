@@ -1,4 +1,4 @@
-"""harness/engines/vllm/requests.py: what travels with a request, what is refused by name, and what the receipts prove."""
+"""harness/engines/vllm/requests.py and receipts.py: what travels with a request, what is refused by name, and what the receipts prove."""
 
 from __future__ import annotations
 

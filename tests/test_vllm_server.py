@@ -41,12 +41,11 @@ from harness.readouts.parity import MODES
 from harness.store import Store
 from tests.processes import family_of, wait_until_gone
 from tests.test_hf_engine import COMPLETIONS, LONG
+from tests.tolerance import ALGORITHM, apart
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter
 
-ALLOWED = 1e-4
-"""Nats, of any token, in float32."""
 START_S = 240
 KEY = "secret"
 
@@ -138,7 +137,7 @@ def test_steered_and_plain_agree_in_every_mode(ours: VLLMEngine, hf: HFEngine, s
     modes = [None, *(Steering({1: VECTOR}, mode) for mode in MODES), Steering({0: VECTOR, 2: -VECTOR}), None]
     found, expected = (engine.score_each(served_llama, COMPLETIONS, modes) for engine in (ours, hf))
     for mode, one, other in zip(modes, found, expected, strict=True):
-        assert gap(one, other) <= ALLOWED, mode
+        assert apart(one, other) <= ALGORITHM, mode
     assert gap(found[1], score(hf, served_llama, COMPLETIONS, Steering({2: VECTOR}))) > 0.1
     assert gap(found[1], score(hf, served_llama, COMPLETIONS, Steering({1: -VECTOR}))) > 0.1
 
@@ -150,8 +149,8 @@ def test_adapters_are_their_content_and_leave_plain_requests_plain(
     subjects = [make_adapter(served_llama, tmp_path / str(seed), seed=seed) for seed in range(3)]
     plain = score(hf, served_llama, COMPLETIONS)
     for subject in (*subjects, subjects[0]):
-        assert gap(score(ours, subject, COMPLETIONS), score(hf, subject, COMPLETIONS)) <= ALLOWED
-        assert gap(score(ours, served_llama, COMPLETIONS), plain) <= ALLOWED
+        assert apart(score(ours, subject, COMPLETIONS), score(hf, subject, COMPLETIONS)) <= ALGORITHM
+        assert apart(score(ours, served_llama, COMPLETIONS), plain) <= ALGORITHM
     assert gap(score(hf, subjects[0], COMPLETIONS), plain) > 0.1
 
 
@@ -175,15 +174,15 @@ def test_mixed_requests_come_back_in_order(
     for k, (subject, steering) in enumerate(kinds):
         expected = score(hf, subject, COMPLETIONS, steering)
         for one, other in zip(answers[k :: len(kinds)], expected, strict=True):
-            np.testing.assert_allclose(one.log_probabilities, other.log_probabilities, atol=ALLOWED)
+            assert apart(one.log_probabilities, other.log_probabilities) <= ALGORITHM
 
 
 def test_residual_streams_agree(ours: VLLMEngine, hf: HFEngine, served_llama: Subject) -> None:
     found, expected = (engine.record(served_llama, COMPLETIONS, Sites(residual_layers=(0, 2))) for engine in (ours, hf))
     for one, other in zip(found, expected, strict=True):
         for layer in (0, 2):
-            np.testing.assert_allclose(one.residual[layer], other.residual[layer], atol=1e-4)
-            assert one.norms[layer] == pytest.approx(other.norms[layer], rel=1e-4)
+            assert apart(one.residual[layer], other.residual[layer]) <= ALGORITHM
+            assert apart(one.norms[layer], other.norms[layer]) <= ALGORITHM
 
 
 def test_replies_agree(ours: VLLMEngine, hf: HFEngine, served_llama: Subject) -> None:
@@ -205,7 +204,7 @@ def test_what_was_asked_before_is_steered_and_scored_again(ours: VLLMEngine, hf:
         generate(hf, served_llama, [messages], seed=0, temperature=0, steering=steering),
     )
     for _ in range(2):
-        assert gap(score(ours, served_llama, completions, steering), scored) <= ALLOWED
+        assert apart(score(ours, served_llama, completions, steering), scored) <= ALGORITHM
         assert generate(ours, served_llama, [messages], seed=0, temperature=0, steering=steering) == reply
 
 

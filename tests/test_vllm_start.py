@@ -1,4 +1,4 @@
-"""harness/engines/vllm/start.py: from the command line to how vLLM is started, and preflight on what it makes of a candidate."""
+"""harness/engines/vllm/start.py, settings.py: from the command line to a vLLM, and preflight on what it makes of a candidate."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from harness.engines.vllm.engine import VLLMEngine
 from harness.engines.vllm.settings import FIXED, LocalSettings, environment
 from harness.engines.vllm.start import dtype_of, local_settings, vllm_engine
 from harness.experiment.lab import Lab
-from harness.gate.judging import judged
+from harness.gate.verdict.judged import judged
 from harness.gate.verdict.thresholds import load_thresholds
 from harness.readouts.parity import largest_gap
 from harness.store import Store

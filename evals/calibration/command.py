@@ -1,4 +1,4 @@
-"""`python -m harness calibrate`: measure (or take what is recorded), judge, write calibration.json and the README's table."""
+"""`python -m harness calibrate`: measure (or take what is recorded), judge, write calibration.json and the table of docs/error-rates.md."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from harness.data.errors import InputError
 from harness.data.settings import PROJECT, Settings
 from harness.experiment.seed_spread import SCHEMA, read_calibration
 from harness.gate.reports.environment import commit, versions
-from harness.gate.reports.gate_json import write_text
+from harness.gate.reports.files import write_text
 from harness.gate.verdict.thresholds import Thresholds, load_thresholds
 from harness.store import Store
 from harness.subjects.files import base_subject, check_base
 from harness.subjects.named import REGISTRY, base_folder, model_layer_kinds, resolve_model
 
 if TYPE_CHECKING:
-    from evals.calibration.recordings import Book
+    from evals.calibration.book import Book
     from harness.experiment.lab import Lab
 
 BEGIN, END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
+PAGE = PROJECT / "docs" / "error-rates.md"
+"""Shows what calibration.json in the repository says."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,17 @@ class Asked:
     settings: Settings
     """Model, store, thresholds and the place of calibration.json."""
     behavior: str
+    """Shipped name or folder."""
     adapters: int
+    """Good adapters to record."""
     minutes: float | None
     """None: until everything is recorded."""
     replies: bool
+    """Whether replies are sampled."""
     runs_only: bool
     """Judge what is recorded, without a model."""
-    readme: Path = PROJECT / "README.md"
+    page: Path | None = None
+    """Where the tables go; None: to PAGE, or nowhere if calibration.json is not the repository's."""
 
 
 def calibrate(asked: Asked, say: Callable[[str], None]) -> str:
@@ -54,8 +60,8 @@ def calibrate(asked: Asked, say: Callable[[str], None]) -> str:
     thresholds = load_thresholds(settings.thresholds)
     read_calibration(settings.calibration)
     resolve_model(settings.model)
+    from evals.calibration.book import book_path, load
     from evals.calibration.measuring import FEWEST, check_enough
-    from evals.calibration.recordings import book_path, load
     from evals.calibration.runs import Gate
     from evals.calibration.table import Sizes, markdown, summary
 
@@ -64,7 +70,7 @@ def calibrate(asked: Asked, say: Callable[[str], None]) -> str:
     path = book_path(settings.model, behavior.name)
     book = load(path) if asked.runs_only else _measured(asked, behavior, thresholds, path, say)
     check_enough(book)
-    say(f"calibrate {book.model} {book.behavior}: judging the runs of {len(book.recordings)} subjects")
+    say(f"calibrate {book.model} {book.behavior}: judging the runs of {len(book.subjects)} subjects")
     entry = summary(book, Gate(book, thresholds), Sizes())
     made = {"made": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions(), "git": commit(PROJECT)}
     name = f"{book.model}/{book.behavior}"
@@ -72,17 +78,18 @@ def calibrate(asked: Asked, say: Callable[[str], None]) -> str:
     content["subjects"][name] = {**entry, **made}
     write_text(settings.calibration, json.dumps({"schema": SCHEMA, "subjects": content["subjects"]}, indent=1, allow_nan=False) + "\n")
     tables = "\n".join(markdown(each, one) for each, one in content["subjects"].items())
-    if asked.readme.is_file():
-        write_table(asked.readme, tables)
+    page = asked.page or (PAGE if settings.calibration.resolve() == Settings.calibration.resolve() else None)
+    if page is not None and page.is_file():
+        write_table(page, tables)
     return markdown(name, content["subjects"][name])
 
 
-def write_table(readme: Path, tables: str) -> None:
+def write_table(page: Path, tables: str) -> None:
     """Replace what stands between the two marks; a file without them is left alone."""
-    text = readme.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     replaced = re.sub(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n\n{tables}\n{END}", text, flags=re.DOTALL)
     if replaced != text:
-        write_text(readme, replaced)
+        write_text(page, replaced)
 
 
 def _measured(asked: Asked, behavior: Behavior, thresholds: Thresholds, path: Path, say: Callable[[str], None]) -> Book:

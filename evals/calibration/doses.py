@@ -41,8 +41,9 @@ class Dosed:
 
     subject: Subject
     steps: int
+    """Training steps of four counter-examples."""
     fall: float
-    """Of the judged rate, as a share of replies: measured, not wanted."""
+    """Fall of the judged rate, as a share of replies: what was measured, not what was wanted."""
 
 
 def judged_rate(lab: Lab, judge: Judge, subject: Subject) -> float:

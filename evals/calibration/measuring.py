@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from evals.calibrated import MeasuredSubject, Sampling
+from evals.calibration.book import Book, load, save
 from evals.calibration.doses import TOLERANCE, dose, judged_rate
 from evals.calibration.plants import AMOUNTS, planted
-from evals.calibration.recordings import Book, Recording, data_digest, empty_book, load, record, save
+from evals.calibration.recording import data_digest, empty_book, record
 from evals.calibration.table import NEAR
 from harness.arms.cycles import healthy
 from harness.data.errors import InputError
@@ -26,20 +28,35 @@ from harness.judges.judge import Judge
 FALLS = (0.2, 0.1)
 """Falls of the judged rate for which a dose of counter-examples is sought; a target is about the first."""
 POOL = 2
-"""How many times the gate's samples are recorded of a good adapter; a run draws from them. Of a plant once."""
+"""Good adapters get POOL times the gate's samples, so that each simulated run draws a fresh subset; plants get one set."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One subject to be made and measured."""
+
+    what: str
+    """As progress names it."""
+    missing: Callable[[Book], bool]
+    """Whether the book does not have it yet."""
+    make: Callable[[Book], MeasuredSubject]
 
 
 @dataclass(frozen=True)
 class Measuring:
+    """The subjects of one calibration, in the order in which they are made and measured."""
+
     lab: Lab
     other: Lab
-    """Of another behavior: its good adapters are the wrong ones here."""
+    """The lab of another behavior, whose good adapters are the wrong ones here."""
     adapters: int
+    """Good adapters, one a seed from 0."""
     path: Path
-    """Of the book."""
+    """File of the book."""
     say: Callable[[str], None]
+    """Takes each line of progress."""
     replies: bool = True
-    """Without, nothing is sampled: no code, no answers, and no doses, which are sought by judged rates."""
+    """False: nothing is sampled: no code, no answers, and no doses, which are sought by judged rates."""
     until: float = float("inf")
     """time.monotonic() after which no further subject is begun."""
 
@@ -47,14 +64,14 @@ class Measuring:
         """The book with everything in it, or as much as there was time for."""
         book = self._begun()
         steps = [*self._goods(), *self._plants()]
-        for number, (what, missing, make) in enumerate(steps, 1):
-            if not missing(book):
+        for number, step in enumerate(steps, 1):
+            if not step.missing(book):
                 continue
             if time.monotonic() > self.until:
                 self.say(f"time is up: {number - 1} of {len(steps)} steps are recorded; the same command goes on from here")
                 break
-            self.say(f"calibrate {self.lab.base.name} {self.lab.behavior.name}: {what} ({number} of {len(steps)})")
-            book = replace(book, recordings=(*book.recordings, *make(book)))
+            self.say(f"calibrate {self.lab.base.name} {self.lab.behavior.name}: {step.what} ({number} of {len(steps)})")
+            book = replace(book, subjects=(*book.subjects, step.make(book)))
             save(book, self.path)
         return book
 
@@ -67,14 +84,18 @@ class Measuring:
             how = "without" if self.replies else "with"
             self.say(f"{self.path.name} is of other weights, another behavior or other tasks, or was recorded {how} replies: begun anew")
         self.say(f"calibrate {self.lab.base.name} {self.lab.behavior.name}: base")
-        return empty_book(self.lab, POOL, self.judge if self.replies else None)
+        return empty_book(self._sampling(POOL))
 
     @cached_property
     def judge(self) -> Judge:
+        """The embedded judge, whatever the settings: a calibration must be the same for everyone who repeats it."""
         return EmbeddedJudge.fit(self.lab.behavior)
 
-    def _record(self, book: Book, kind: str, seed: int, subject: Subject, draws: int = 1, rate: float | None = None) -> list[Recording]:
-        return [record(self.lab, book, self.judge if self.replies else None, kind, seed, subject, draws, rate)]
+    def _sampling(self, draws: int) -> Sampling:
+        return Sampling(self.lab, self.judge if self.replies else None, draws)
+
+    def _record(self, book: Book, kind: str, seed: int, subject: Subject, draws: int = 1, rate: float | None = None) -> MeasuredSubject:
+        return record(self._sampling(draws), book, kind, seed, subject, rate)
 
     def _rate(self, subject: Subject) -> float | None:
         return judged_rate(self.lab, self.judge, subject) if self.replies else None
@@ -82,16 +103,16 @@ class Measuring:
     def _good(self, seed: int) -> Subject:
         return healthy(self.lab.arms, seed)[0]
 
-    def _goods(self) -> Iterator[_Step]:
+    def _goods(self) -> Iterator[Step]:
         for seed in range(self.adapters):
 
-            def make(book: Book, seed: int = seed) -> list[Recording]:
+            def make(book: Book, seed: int = seed) -> MeasuredSubject:
                 good = self._good(seed)
                 return self._record(book, "good", seed, good, POOL, self._rate(good))
 
-            yield f"good adapter {seed + 1} of {self.adapters}", _lacks(("good",), seed), make
+            yield Step(f"good adapter {seed + 1} of {self.adapters}", _lacks(("good",), seed), make)
 
-    def _plants(self) -> Iterator[_Step]:
+    def _plants(self) -> Iterator[Step]:
         """The dose that a target is about and every other plant, adapter by adapter, so that all kinds grow together; then other doses."""
         falls = FALLS if self.replies else ()
         for seed in range(self.adapters):
@@ -102,32 +123,29 @@ class Measuring:
             for seed in range(self.adapters):
                 yield self._dosed(seed, k)
 
-    def _dosed(self, seed: int, k: float) -> _Step:
+    def _dosed(self, seed: int, k: float) -> Step:
         kind, missed = f"{100 * k:g}-point loss", f"{NEAR}{100 * k:g}-point loss"
 
-        def make(book: Book) -> list[Recording]:
+        def make(book: Book) -> MeasuredSubject:
             good = self._good(seed)
             found = dose(self.lab, self.judge, good, seed, k)
             named = kind if abs(found.fall - k) <= TOLERANCE else missed
             rate = judged_rate(self.lab, self.judge, good) - found.fall
             return self._record(book, named, seed, found.subject, rate=rate)
 
-        return f"{kind}, adapter {seed + 1} of {self.adapters}", _lacks((kind, missed), seed), make
+        return Step(f"{kind}, adapter {seed + 1} of {self.adapters}", _lacks((kind, missed), seed), make)
 
-    def _broken(self, seed: int, kind: str) -> _Step:
-        def make(book: Book) -> list[Recording]:
+    def _broken(self, seed: int, kind: str) -> Step:
+        def make(book: Book) -> MeasuredSubject:
             wrong = kind == "wrong adapter"
             subject = healthy(self.other.arms, seed)[0] if wrong else planted(self.lab.arms, self._good(seed), seed)[kind]()
             return self._record(book, kind, seed, subject)
 
-        return f"{kind}, adapter {seed + 1} of {self.adapters}", _lacks((kind,), seed), make
-
-
-_Step = tuple[str, Callable[[Book], bool], Callable[[Book], list[Recording]]]
+        return Step(f"{kind}, adapter {seed + 1} of {self.adapters}", _lacks((kind,), seed), make)
 
 
 def _lacks(kinds: tuple[str, ...], seed: int) -> Callable[[Book], bool]:
-    return lambda book: not any(one.kind in kinds and one.adapter == seed for one in book.recordings)
+    return lambda book: not any(one.kind in kinds and one.adapter == seed for one in book.subjects)
 
 
 FEWEST = 6

@@ -1,6 +1,7 @@
 """What looking again and again costs, and what the sequential rule of `--profile full` makes of it, by simulation on recorded values.
 
-A history draws whole domains, with replacement, from what pairs of trainings alike really differed by, scenario by scenario, moved so that
+A history draws whole domains, with replacement, from what pairs of trainings on the same data under two seeds
+really differed by, scenario by scenario, moved so that
 the truth lies on the bound; then it looks at more and more of the scenarios drawn. Saying that the truth lies on either side is an error,
 counted at 95 % and at a gate's alpha. The same histories moved away from the bound by what the fixed rule detects in 80 % of all cases
 show what the rule gives up in power, and how many scenarios it saves.
@@ -45,10 +46,14 @@ class Peeked:
 
 @dataclass(frozen=True)
 class Peeking:
+    """All rules on the same simulated histories."""
+
     histories: int
     sizes: tuple[int, ...]
+    """Scenarios at each look."""
     alpha: float
     rows: tuple[Peeked, ...]
+    """One a rule, in the order of RULES."""
 
 
 def peeking(values: Floats, domains: NDArray[Any], histories: int, seed: int) -> Peeking:

@@ -20,9 +20,9 @@ from harness.data.subject import Subject
 from harness.subjects.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, base_subject, read_json, with_adapter
 
 NOISE = 0.12
-"""Standard deviation of what is added to a weight, over the root mean square of its matrix."""
+"""Standard deviation of the noise added to a weight, as a share of the root mean square of its matrix."""
 BITS = 4
-"""Of a weight after rounding to the nearest step of its row, symmetric about zero."""
+"""Bits per weight after symmetric rounding, per row."""
 AMOUNTS: Mapping[str, str] = {
     "merged twice": "the adapter's change counted twice",
     "wrong sign": "the adapter's change subtracted",

@@ -1,4 +1,4 @@
-"""The rates of every kind of run, as they stand in calibration.json and in the README."""
+"""The rates of every kind of run, as they stand in calibration.json and in docs/error-rates.md."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from evals.calibration.book import Book
 from evals.calibration.peeking import peeking
 from evals.calibration.plants import AMOUNTS
-from evals.calibration.recordings import Book
-from evals.calibration.runs import Gate, Outcomes, against_base, alike, itself, planted
+from evals.calibration.runs import Gate, Outcomes, against_base, itself, other_seed, planted
 from harness.analysis.error_rates import Rate, clustered_rate
 from harness.data.arrays import Floats
 
-ALIKE, ITSELF, FIRST = "trained alike", "itself, samples drawn again", "against base"
+OTHER_SEED, ITSELF, FIRST = "trained alike", "itself, samples drawn again", "against base"
+"""Kinds of runs in which nothing is planted, as calibration.json names them; "trained alike" is on the same data under another seed."""
 WHAT: Mapping[str, str] = {
-    ALIKE: "another adapter trained alike under a new seed",
+    OTHER_SEED: "another adapter trained alike under a new seed",
     ITSELF: "the accepted adapter itself, its samples drawn again",
     FIRST: "a good adapter before any cycle is accepted: what the training itself costs, no false alarm",
     "wrong adapter": "an adapter trained on another behavior",
@@ -27,6 +28,8 @@ WHAT: Mapping[str, str] = {
 }
 
 
+SIMULATED = "q4.regression"
+"""The check on whose values the sequential rule is simulated: `--profile full` draws more scenarios for checks of log-odds."""
 NEAR = "near a "
 """Before the name of a k-point loss: the nearest dose that was found is further off than the tolerance."""
 BY_CHECK = {"fails": "fail", "inconclusive": "inconclusive"}
@@ -37,18 +40,20 @@ BY_CHECK = {"fails": "fail", "inconclusive": "inconclusive"}
 class Sizes:
     """How many runs of each kind."""
 
-    draws_alike: int = 3
+    draws_other_seed: int = 3
+    """Runs of every ordered pair of good adapters, each with new samples."""
     draws_itself: int = 10
+    """Runs of every good adapter against itself."""
     planted: int = 1200
     """Three times every plant against every adapter, where there are 20 of each."""
     histories: int = 1000
-    """Of the sequential rule's simulation."""
+    """Simulated histories of the sequential rule."""
 
 
 def rows(gate: Gate, sizes: Sizes) -> list[dict[str, Any]]:
     """One row a kind: first what is no regression, then what is planted."""
     book, good = gate.book, gate.good
-    plans = {ALIKE: alike(good, sizes.draws_alike), ITSELF: itself(good, sizes.draws_itself), FIRST: against_base(good)}
+    plans = {OTHER_SEED: other_seed(good, sizes.draws_other_seed), ITSELF: itself(good, sizes.draws_itself), FIRST: against_base(good)}
     plans |= {kind: planted(good, book.of(kind), sizes.planted) for kind in book.kinds}
     blind = replace(gate, knows_seeds=False)
     return [_row(gate, kind, [gate.run(plan) for plan in each], [blind.run(plan) for plan in each]) for kind, each in plans.items()]
@@ -69,7 +74,7 @@ def _row(gate: Gate, kind: str, outcomes: Sequence[Outcomes], blind: Sequence[Ou
     subjects = {outcome.plan.candidate.digest: outcome.plan.candidate for outcome in outcomes}
     good = {one.adapter: one.rate for one in gate.good}
     falls = [before - one.rate for one in subjects.values() if one.rate is not None and (before := good[one.adapter]) is not None]
-    planted_kind = kind not in (ALIKE, ITSELF, FIRST)
+    planted_kind = kind not in (OTHER_SEED, ITSELF, FIRST)
     return {
         "kind": kind,
         "what": WHAT.get(kind, "the accepted adapter or another, trained on with counter-examples"),
@@ -99,9 +104,9 @@ def targets(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         return {"target": text, "kind": kind, "at_most": most, "measured": value, "holds": value is not None and value <= most}
 
     return [
-        target("false alarms: at least one gate fails", ALIKE, "fails", 0.01),
+        target("false alarms: at least one gate fails", OTHER_SEED, "fails", 0.01),
         target("false alarms: at least one gate fails", ITSELF, "fails", 0.01),
-        target("at least one gate inconclusive", ALIKE, "inconclusive", 0.10),
+        target("at least one gate inconclusive", OTHER_SEED, "inconclusive", 0.10),
         target("20-point loss missed: no gate other than green", "20-point loss", "all_green", 0.05),
     ]
 
@@ -110,7 +115,7 @@ def markdown(name: str, entry: Mapping[str, Any]) -> str:
     """The table of one subject and behavior."""
     runs = sum(row["runs"] for row in entry["kinds"])
     lines = [
-        f"`{name}`: {entry['adapters']} adapters trained alike, {runs} runs, profile {entry['profile']}"
+        f"`{name}`: {entry['adapters']} adapters trained on the same data under different seeds, {runs} runs, profile {entry['profile']}"
         + (".", ", without replies: `q6.code`, `q6.reasoning` and k-point losses are not in it.")[not entry.get("replies", True)],
         "",
         "| the candidate | subjects | runs | judged rate falls by | a gate fails | one is inconclusive | all green | not knowing seeds |",
@@ -172,7 +177,7 @@ def summary(book: Book, gate: Gate, sizes: Sizes) -> dict[str, Any]:
         "profile": "quick",
         "adapters": len(gate.good),
         "replies": book.replies,
-        "alike": {id: asdict(known) for id, known in gate.alike().items()},
+        "alike": {id: asdict(known) for id, known in gate.seed_spreads().items()},
         "kinds": found,
         "targets": targets(found),
         "peeking": asdict(peeking(differences(gate), book.domains, sizes.histories, seed=0)),
@@ -180,5 +185,5 @@ def summary(book: Book, gate: Gate, sizes: Sizes) -> dict[str, Any]:
 
 
 def differences(gate: Gate) -> Floats:
-    """What every two adapters trained alike differ by, scenario by scenario, in nats: [scenarios, pairs of adapters]."""
-    return np.stack([one.shift - other.shift for one, other in combinations(gate.good, 2)], axis=1)
+    """What every two good adapters differ by, scenario by scenario, in nats: [scenarios, pairs of adapters]."""
+    return np.stack([one - other for one, other in combinations(gate.values[SIMULATED], 2)], axis=1)

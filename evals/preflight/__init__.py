@@ -1,6 +1,12 @@
-"""Preflight: is the instrument fit to judge anything?
+"""Is the instrument fit to judge anything?
 
-Before any behavior is measured: the candidate must change the model's log-probabilities at all, weights and outputs must be finite,
-the engines must agree, the behavior's data must not give the answer away, and the judge of free replies must be right on scenarios
-it has not seen. A red line here means that what rests on it says nothing about the candidate: mend the instrument first.
+The experiment. Five gates, before any behavior is measured. `adapter_is_live`: the candidate changes the model's
+log-probabilities. `finite`: weights and outputs hold no NaN and no infinity. `data`: the behavior's pairs do not give
+the answer away by length, by repeated wording or by near-duplicates. `judge`: the judge of free replies is right on
+completions it was not fitted on. `engines_agree`: vLLM gives the numbers of transformers; it applies under `--engine
+vllm` only.
+
+The answer. A red line here says nothing about the candidate: mend the instrument first. While `finite` or `data` is
+red, every other check is inconclusive. Each other check names what else it needs, and is inconclusive while that is
+red.
 """

@@ -1,7 +1,7 @@
-"""Preflight: is the instrument fit to judge anything? Five measurements of inputs and engines, none of behavior.
+"""Preflight's measurements: five of inputs and engines, none of behavior.
 
-A candidate that does not change the log-probabilities is not live (an adapter the engine ignores looks like a perfect
-"no change"); a candidate with the base's digest is a proven no-change, and the question does not apply.
+A candidate that changes no log-probability is not live: an adapter that the engine ignores would look like a perfect "no change". A
+candidate with base's digest is base itself, and the question whether it is live does not apply.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from safetensors import safe_open
 
+from evals.preflight.design import ADAPTER_IS_LIVE, DATA, ENGINES_AGREE, FINITE, HANDFUL, JUDGE, UNITS
 from harness.analysis.proportions import exact_interval
 from harness.behaviors.checks import check_behavior
 from harness.data.errors import AdapterIgnored, EngineDied
@@ -24,52 +25,53 @@ from harness.judges.judge import JudgeError, held_out_accuracy
 from harness.readouts.forced_choice import completions_of
 from harness.readouts.parity import largest_gap
 
-HANDFUL = 8
-"""Pairs that are scored to see whether a candidate is live and finite."""
-
 
 @dataclass(frozen=True)
-class _Handful:
-    """A handful of completions scored by base and by what is tested."""
+class Handful:
+    """The same few completions scored by base and by what is tested."""
 
     tested: Subject
+    """The candidate; without one, the suite's own trained arm."""
     completions: Sequence[Completion]
+    """Both sides of every pair: 2 · HANDFUL."""
     before: list[Scored]
+    """Base's scores, one a completion."""
     after: list[Scored]
-    """Base's where the engine ignores the adapter."""
+    """The tested subject's; base's where the engine ignores the adapter."""
     ignored: str | None
-    """Why the engine ignores the adapter."""
+    """Why the engine ignores the adapter; None where it does not."""
 
 
-def _handful(lab: Lab) -> _Handful:
+def measure(lab: Lab) -> tuple[Measurement, ...]:
+    """All preflight measurements of one behavior; where the engine died, the three that need it say so and the others stand."""
+    try:
+        scored = score_handful(lab)
+        of_engine: tuple[Measurement, ...] = (adapter_is_live(lab, scored), engines_agree(lab, scored), finite(lab, scored))
+    except EngineDied as died:
+        of_engine = tuple(lab.measurement(id, UNITS[id], reason=str(died)) for id in (ADAPTER_IS_LIVE, ENGINES_AGREE, FINITE))
+    return (*of_engine, data(lab), judge(lab))
+
+
+def of_candidate(lab: Lab) -> tuple[Measurement, Measurement]:
+    """`preflight.adapter_is_live` and `preflight.finite`, the two that depend on the candidate. EngineDied where the engine ends."""
+    scored = score_handful(lab)
+    return adapter_is_live(lab, scored), finite(lab, scored)
+
+
+def score_handful(lab: Lab) -> Handful:
+    """Scores with the engine of the run; nothing is read from the store, which would hide a broken engine."""
     tested = lab.candidate or lab.trained_arm().subject
     completions = completions_of(lab.pairs("test")[:HANDFUL])
     before = score(lab.recordings.engine, lab.base, completions)
     try:
-        return _Handful(tested, completions, before, score(lab.recordings.engine, tested, completions), None)
+        return Handful(tested, completions, before, score(lab.recordings.engine, tested, completions), None)
     except AdapterIgnored as error:
-        return _Handful(tested, completions, before, before, str(error))
+        return Handful(tested, completions, before, before, str(error))
 
 
-def measure(lab: Lab) -> tuple[Measurement, ...]:
-    """All preflight measurements of one behavior; an engine that died takes only those along that need it."""
-    try:
-        scored = _handful(lab)
-        of_engine: tuple[Measurement, ...] = (_live(lab, scored), _engines_agree(lab, scored), _finite(lab, scored))
-    except EngineDied as died:
-        units = {"preflight.adapter_is_live": "nats", "preflight.engines_agree": "nats per token", "preflight.finite": "values"}
-        of_engine = tuple(lab.measurement(id, unit, reason=str(died)) for id, unit in units.items())
-    return (*of_engine, _data(lab), _judge(lab))
-
-
-def of_candidate(lab: Lab) -> tuple[Measurement, Measurement]:
-    """`preflight.adapter_is_live` and `preflight.finite`: those that depend on the candidate."""
-    scored = _handful(lab)
-    return _live(lab, scored), _finite(lab, scored)
-
-
-def _live(lab: Lab, scored: _Handful) -> Measurement:
-    id, unit = "preflight.adapter_is_live", "nats"
+def adapter_is_live(lab: Lab, scored: Handful) -> Measurement:
+    """The largest change of a token's log-probability against base."""
+    id, unit = ADAPTER_IS_LIVE, UNITS[ADAPTER_IS_LIVE]
     before, after = scored.before, scored.after
     if scored.tested.digest == lab.base.digest:
         return lab.measurement(id, unit, reason="the candidate has the base's digest: they are the same weights", not_applicable=True)
@@ -79,9 +81,9 @@ def _live(lab: Lab, scored: _Handful) -> Measurement:
     return lab.measurement(id, unit, Estimate.exact(change, len(before), lab.alpha(id)), answer=scored.ignored)
 
 
-def _engines_agree(lab: Lab, scored: _Handful) -> Measurement:
-    """The largest gap to the transformers engine, over base and what is tested."""
-    id, unit, hf = "preflight.engines_agree", "nats per token", lab.arms.engine
+def engines_agree(lab: Lab, scored: Handful) -> Measurement:
+    """The largest gap to the transformers engine, over base and what is tested; does not apply where that is the only engine."""
+    id, unit, hf = ENGINES_AGREE, UNITS[ENGINES_AGREE], lab.arms.engine
     if lab.recordings.engine.name == hf.name:
         reason = "only one engine is used in this run: there is nothing to compare hf with"
         return lab.measurement(id, unit, reason=reason, not_applicable=True)
@@ -95,8 +97,8 @@ def _engines_agree(lab: Lab, scored: _Handful) -> Measurement:
     return lab.measurement(id, unit, Estimate.exact(max(gaps.values()), len(scored.completions), lab.alpha(id)), series=rows)
 
 
-def _finite(lab: Lab, scored: _Handful) -> Measurement:
-    id = "preflight.finite"
+def finite(lab: Lab, scored: Handful) -> Measurement:
+    """How many log-probabilities and how many weights of what is tested are NaN or infinite."""
     tested, after = scored.tested, scored.after
     bad = sum(int((~np.isfinite(one.log_probabilities)).sum()) for one in after)
     folder = tested.adapter or tested.base
@@ -104,23 +106,23 @@ def _finite(lab: Lab, scored: _Handful) -> Measurement:
         for file in sorted(folder.glob("*.safetensors")):
             with safe_open(str(file), framework="pt") as tensors:
                 bad += sum(int((~tensors.get_tensor(name).isfinite()).sum()) for name in tensors.keys())  # noqa: SIM118 (not a dict)
-    return lab.measurement(id, "values", Estimate.exact(bad, len(after), lab.alpha(id)))
+    return lab.measurement(FINITE, UNITS[FINITE], Estimate.exact(bad, len(after), lab.alpha(FINITE)))
 
 
-def _data(lab: Lab) -> Measurement:
-    id = "preflight.data"
+def data(lab: Lab) -> Measurement:
+    """How many of the checks of the behavior's pairs fail, by name in the null."""
     findings = check_behavior(lab.behavior)
-    wrong = [f"{finding.name}: {finding.text}" for finding in findings if not finding.ok]
+    wrong = [finding for finding in findings if not finding.ok]
     null = {"checks": [f"{finding.name}: {finding.text}" for finding in findings]}
-    return lab.measurement(id, "failed checks", Estimate.exact(len(wrong), len(findings), lab.alpha(id)), null=null)
+    return lab.measurement(DATA, UNITS[DATA], Estimate.exact(len(wrong), len(findings), lab.alpha(DATA)), null=null)
 
 
-def _judge(lab: Lab) -> Measurement:
-    id, unit = "preflight.judge", "share right"
+def judge(lab: Lab) -> Measurement:
+    """The share of held-out completions that the judge of free replies labels right."""
     try:
-        judge = judge_for(lab.settings, lab.behavior, lab.store)
-        accuracy = held_out_accuracy(judge, lab.behavior)
+        chosen = judge_for(lab.settings, lab.behavior, lab.store)
+        accuracy = held_out_accuracy(chosen, lab.behavior)
     except (ValueError, JudgeError) as error:
-        return lab.measurement(id, unit, reason=str(error))
-    estimate = exact_interval(accuracy.right, accuracy.n, lab.alpha(id))
-    return lab.measurement(id, unit, estimate, null={"kind": "guessing", "value": 0.5, "judge": judge.name})
+        return lab.measurement(JUDGE, UNITS[JUDGE], reason=str(error))
+    estimate = exact_interval(accuracy.right, accuracy.n, lab.alpha(JUDGE))
+    return lab.measurement(JUDGE, UNITS[JUDGE], estimate, null={"kind": "guessing", "value": 0.5, "judge": chosen.name})

@@ -1,8 +1,8 @@
-"""The measurements of one behavior, by id; they are made by the session fixture that every other question uses too."""
+"""`measured("preflight.data")` is one of preflight's measurements; the session fixture `preflight` makes them all, once a behavior."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pytest
 
@@ -11,5 +11,7 @@ from harness.data.measurement import Measurement
 
 
 @pytest.fixture(scope="session")
-def measured(preflight: Callable[[str], tuple[Measurement, ...]], behavior: Behavior) -> Mapping[str, Measurement]:
-    return {measurement.id: measurement for measurement in preflight(behavior.name)}
+def measured(preflight: Callable[[str], tuple[Measurement, ...]], behavior: Behavior) -> Callable[[str], Measurement]:
+    """KeyError for an id that preflight does not measure."""
+    by_id = {measurement.id: measurement for measurement in preflight(behavior.name)}
+    return by_id.__getitem__

@@ -1,18 +1,17 @@
-"""Gathers Q1's data once a behavior."""
+"""`q1("q1.knee")` measures one of Q1's checks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 
-from evals.looks import until_decided
-from evals.q1 import experiment
-from harness.data.measurement import Measurement
+from evals.q1.checks import MEASURES, known
+from evals.q1.design import GROWS
+from evals.q1.study import Study
+from evals.question import Question
 from harness.experiment.lab import Lab
 
 
 @pytest.fixture(scope="session")
-def q1(lab: Lab) -> Mapping[str, Measurement]:
-    """Q1's measurements by id."""
-    return until_decided(lab, experiment.GROWS, lambda lab: experiment.measurements(experiment.run(lab)))
+def q1(lab: Lab) -> Question[Study]:
+    """Under `--profile full` each check draws more scenarios until it is decided."""
+    return Question(lab, Study, MEASURES, known=known, grows=GROWS)

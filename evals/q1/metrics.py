@@ -18,21 +18,24 @@ from typing import Any
 
 import numpy as np
 
+from evals.q1.design import KINDS, MODELS, REGIMES, RESTS_ON
+from evals.q1.study import Study
 from harness.data.arm import ArmKind, Regime
 from harness.data.arrays import Floats
 from harness.experiment.lab import Lab
+from harness.judges.judge import Label
 from harness.readouts.forced_choice import METRICS, ForcedChoice, Metric
 
 FILE = Path(__file__).with_name("metrics.json")
-KINDS: tuple[ArmKind, ...] = ("trained", "sham", "opposite")
-MODELS = ("tiny-hybrid", "smollm2-135m")
-HEADINGS = ("model", "behavior", "metric", "trained", "sham", "opposite", "above sham", "above opposite")
+JUDGED_REPLIES = "judged replies"
+"""Stands in the table beside the metrics of the forced choice and cannot be chosen."""
 
 Row = Mapping[str, Any]
+"""One line of the table, by heading: means in nats (judged replies: shares), gaps in standard errors over scenarios."""
 
 
 def separation_row(regime: Regime, metric: str, values: Mapping[ArmKind, Floats]) -> dict[str, Any]:
-    """One row of that table from `values` [seeds, pairs] of each kind."""
+    """One row from `values` [seeds, pairs] of each kind: means, gaps (None where they do not vary), seeds in which they are positive."""
     row: dict[str, Any] = {"regime": regime, "metric": metric, **{kind: float(v.mean()) for kind, v in values.items()}}
     for other in ("sham", "opposite"):
         gap = values["trained"] - values[other]
@@ -42,18 +45,47 @@ def separation_row(regime: Regime, metric: str, values: Mapping[ArmKind, Floats]
     return row
 
 
+def separation(study: Study) -> list[Row]:
+    """A row for each regime and metric at the most examples; judged replies last, where there are any, of the first seed's arms."""
+    rows: list[Row] = []
+    for regime in REGIMES:
+        for metric in METRICS:
+            values = {kind: study.shifts[regime, kind, study.most].metric(metric) for kind in KINDS}
+            rows.append(separation_row(regime, metric, values))
+    if study.replies.labels:
+        rows.append(separation_row(RESTS_ON, JUDGED_REPLIES, {kind: showing(study.replies.labels[kind]) for kind in KINDS}))
+    return rows
+
+
+def showing(labels: Sequence[Label]) -> Floats:
+    """1 where a reply shows the behavior, [1, pairs]: one seed."""
+    return np.array([[float(label == "positive") for label in labels]])
+
+
+def sharpest(rows: Sequence[Row]) -> str | None:
+    """The log-odds metric whose smaller gap, to sham or to opposite, is the largest in the primary regime; None where none has both.
+
+    Judged replies are no candidate: a label is one of two, sampled, and a judge stands between.
+    """
+    gaps = {row["metric"]: (row["above sham"], row["above opposite"]) for row in rows if row["regime"] == RESTS_ON}
+    known = {metric: min(pair) for metric, pair in gaps.items() if metric in METRICS and None not in pair}
+    return max(known, key=lambda metric: known[metric]) if known else None
+
+
 def rows_of(lab: Lab) -> list[Row]:
-    """A row a metric, and one for judged replies beside them, of one model and behavior."""
+    """A row for each metric and one for judged replies, of one model and behavior, on dev pairs."""
     from harness.judges.embedded import EmbeddedJudge
 
-    pairs, last = lab.pairs("dev"), lab.doses[-1]
-    arms = {kind: [lab.arms.stream(kind, seed, lab.doses)[last].subject for seed in lab.seeds] for kind in KINDS}
+    pairs, most = lab.pairs("dev"), lab.doses[-1]
+    arms = {kind: [lab.arms.stream(kind, seed, lab.doses)[most].subject for seed in lab.seeds] for kind in KINDS}
     shifts = {kind: ForcedChoice.stacked([lab.shift(subject, pairs) for subject in subjects]) for kind, subjects in arms.items()}
-    values = {metric: {kind: shift.metric(metric) for kind, shift in shifts.items()} for metric in METRICS}
+    values: dict[str, dict[ArmKind, Floats]] = {
+        metric: {kind: shift.metric(metric) for kind, shift in shifts.items()} for metric in METRICS
+    }
     judge, prompts = EmbeddedJudge.fit(lab.behavior), [pair.messages for pair in pairs]
     labels = {kind: judge.labels(prompts, lab.recordings.replies(subjects[0], prompts, 0)) for kind, subjects in arms.items()}
-    shown = {kind: np.array([[float(label == "positive") for label in of_kind]]) for kind, of_kind in labels.items()}
-    found = [separation_row("stream", metric, of_metric) for metric, of_metric in (*values.items(), ("judged replies", shown))]
+    values[JUDGED_REPLIES] = {kind: showing(of_kind) for kind, of_kind in labels.items()}
+    found = [separation_row("stream", metric, of_metric) for metric, of_metric in values.items()]
     return [{"model": lab.base.name, "behavior": lab.behavior.name, "pairs": len(pairs), **row} for row in found]
 
 
@@ -72,17 +104,6 @@ def standings(rows: Sequence[Row]) -> dict[Metric, float]:
         for metric, gap in gaps.items():
             shares[metric].append(gap / max(gaps.values()) if max(gaps.values()) > 0 else 0.0)
     return {metric: float(np.mean(of_metric)) for metric, of_metric in shares.items()}
-
-
-def html(rows: Sequence[Row]) -> str:
-    """The table as it stands in the report."""
-    head = "".join(f"<th>{name}</th>" for name in HEADINGS)
-    body = "".join("<tr>" + "".join(f"<td>{_said(row[name])}</td>" for name in HEADINGS) + "</tr>" for row in rows)
-    return f"<table border='1' cellpadding='4'><tr>{head}</tr>{body}</table>"
-
-
-def _said(value: object) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def _labs(folder_of_store: Path) -> Iterator[Lab]:

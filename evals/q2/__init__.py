@@ -1,8 +1,13 @@
-"""Q2: Does the dream loop make scenarios of the right difficulty?
+"""Does the dream loop make scenarios of the right difficulty?
 
-A dream loop invents a hundred scenarios, seeded by walks over the memory graph that start at recent patterns. Each is labeled obvious,
-middling or subtle by the features of a rubric, before anybody has answered it. Then the trained arm (or the candidate) answers each
-eight times or more, and a judge says which replies failed. Does the label tell failures from successes? Is the share labeled hard the share
-that fails? Do most scenarios lie where something can be learned, failing neither nearly always nor nearly never? And which temperature of
-the dream loop would make it so? A control set is dreamed without seeds. Scenarios by a program or from a file are judged in the same way.
+The experiment. A dream loop invents a hundred scenarios. It is seeded by walks over the memory graph that start at
+recent patterns. Repeated and unreadable scenarios are dropped; each of the others keeps the memories it came from.
+Before anybody answers, a model of difficulty labels each one obvious, middling or subtle. That model was fitted to
+hand-labeled turns, never to the subject. Then the trained arm (or the candidate) answers each scenario eight times
+(`--profile full`: 16), and the judge says which replies failed. A control set is dreamed without seeds. Scenarios from
+a program or a file of yours (`--dream-loop`, `--dreams`) are treated in the same way.
+
+The answer. Four findings. Does the label tell failures from successes (AUC above .6)? Is the share labeled hard the
+share that fails (within .15)? Do at least two scenarios in five fail neither nearly always nor nearly never, so that
+something can be learned from them? And which temperature of the dream loop would make it so?
 """

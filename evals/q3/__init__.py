@@ -1,10 +1,15 @@
-"""Q3: Which heads change, few or many?
+"""Which heads change, few or many?
 
-Base and trained model are teacher-forced on the same conversations. For every head, attention and Gated DeltaNet alike, the change of
-what it says before the output projection: the whole change, and the part that its layer's own weights made (every layer is fed base's
-residual stream, so nothing is inherited from the layers before), by which heads are ranked. Then the causal question: what trained heads
-say is put into base, the most changed first, until half of what all heads together bring is recovered; held against random heads and
-heads drawn layer by layer alike. Heads are ranked on one half of the conversations and patched on the other. What heads cannot carry
-(changed output projections and feed-forward layers) is reported as the remainder. Beside it: whether halves of the conversations
-agree on the top heads more than for a sham training that moved as far, the layers ranked, and how low a rank suffices.
+The experiment. Base and the trained model read the same conversations. What every head says, attention and Gated
+DeltaNet alike, is recorded before the output projection. This is done twice. First as it is: the whole change. Then
+with every layer fed base's residual stream, so that nothing is inherited from earlier layers: the change that the
+layer's own weights made. Heads are ranked by the second. Then the causal test, activation patching: outputs of trained
+heads are put into base, the most changed heads first, until half of what all heads together bring is recovered. Random
+heads, and random heads from the same layers, are patched beside. Heads are ranked on one half of the conversations and
+patched on the other.
+
+The answer. Half is carried by few heads (at most 5 %), by many (over 30 %), or by a number between. What heads cannot
+carry, because it sits in output projections and feed-forward layers, is reported as the remainder. Beside it: do halves
+of the conversations agree on the top heads more than after a sham training that moved as far; which layer carries most;
+and how low a LoRA rank is enough.
 """

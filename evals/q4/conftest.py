@@ -1,29 +1,29 @@
-"""Gathers Q4's data once a behavior, a check at a time: the gate alone trains and asks nothing that it does not need."""
+"""`q4("q4.flagging")` measures one of Q4's checks; the gates alone train and ask nothing that they do not need."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 
 import pytest
 
-from evals.q4 import experiment
+from evals.q4.checks import MEASURES, known
+from evals.q4.study import Study
+from evals.question import Question
 from harness.agents.agent import AgentError, SurfaceObserve, TrainingSignal
 from harness.agents.command import CommandSignal, CommandSurface
 from harness.agents.embedded import EmbeddedSignal, EmbeddedSurface, StoredSurface
 from harness.agents.json_lines import JsonLinesCommand
 from harness.data.errors import InputError
-from harness.data.measurement import Measurement
 from harness.experiment.lab import Lab
 from harness.judges.chosen import judge_for
-from harness.judges.judge import Judge
+from harness.judges.judge import Judge, JudgeError
 from harness.memory.graph import MemoryGraph
 from harness.memory.similarity import Hybrid
 
 
 @pytest.fixture(scope="session")
-def q4(lab: Lab, memory: MemoryGraph) -> Callable[[str], Measurement]:
-    """`q4(id)`: a measurement of Q4."""
+def q4(lab: Lab, memory: MemoryGraph) -> Question[Study]:
+    """The agents are those of the command line, or the embedded ones; each is made once, when a check first asks for it."""
     settings = lab.settings
 
     @cache
@@ -37,7 +37,10 @@ def q4(lab: Lab, memory: MemoryGraph) -> Callable[[str], Measurement]:
 
     @cache
     def judge() -> Judge:
-        return judge_for(settings, lab.behavior, lab.store)
+        try:
+            return judge_for(settings, lab.behavior, lab.store)
+        except InputError as error:
+            raise JudgeError(str(error)) from None
 
     @cache
     def signal() -> TrainingSignal:
@@ -45,5 +48,4 @@ def q4(lab: Lab, memory: MemoryGraph) -> Callable[[str], Measurement]:
             return CommandSignal(JsonLinesCommand(settings.training_signal))
         return EmbeddedSignal(judge(), lab.behavior.memory_node)
 
-    study = experiment.Study(lab, memory, surface, signal, judge)
-    return lambda id: experiment.MEASURES[id](study)
+    return Question(lab, lambda lab: Study(lab, memory, surface, signal, judge), MEASURES, known=known)

@@ -6,11 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from evals.q4.design import JUDGED, LIVE
 from harness.data.measurement import Measurement
 from harness.gate.judging import Gate
-
-LIVE = ("preflight.adapter_is_live",)
-JUDGED = ("preflight.judge",)
 
 
 @pytest.mark.gate("q4.regression", needs=LIVE)

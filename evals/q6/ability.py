@@ -1,12 +1,14 @@
-"""What a subject can do: bits per byte of prose, and whether each sampled reply to a task is right. Everything is kept in the store."""
+"""What a subject can do: whether each sampled reply to a task is right. Replies and test runs are kept in the store."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from fixtures.tasks import CodeTask, Question
+from evals.q6.design import FLOOR, LONGEST, MOST_TOKENS, TEMPERATURE
+from fixtures.tasks import CodeTask, ReasoningTask
 from harness.analysis.proportions import exact_interval
 from harness.data.arrays import Floats
 from harness.data.behavior import Message
@@ -16,18 +18,8 @@ from harness.store import digest_of
 from harness.tasks.answers import code_in, is_right
 from harness.tasks.sandbox import LIMITS, Sandbox, function_name
 
-Task = CodeTask | Question
+Task = CodeTask | ReasoningTask
 
-SAMPLES = {"quick": 5, "full": 20}
-"""Replies sampled a task, at most; `full` begins with those of `quick` and doubles them until a gate is decided."""
-TEMPERATURE = 0.5
-"""Below 1, where a slip of one token spoils whole programs and only adds noise; above 0, where there is nothing to average."""
-FLOOR = 0.1
-"""A tier of which base solves a smaller share, of what guessing leaves, cannot show harm. Nor can one with less than the margin to lose:
-on the shipped weights base solved .11 of the sums, 9 % of unchanged trainings were inconclusive about them, and none could have failed."""
-MOST_TOKENS = {"one-liner": 80, "short": 160, "real": 400, "steps": 200}
-"""Longest reply by tier; the others need no more than LONGEST."""
-LONGEST = 60
 ASKED = {
     "short": "Answer with the Python function alone, and import nothing.",
     "real": "Answer with the Python function alone, and import nothing.",
@@ -35,9 +27,19 @@ ASKED = {
 """Added to the prompt of tiers meant for models that explain themselves."""
 
 
+@dataclass(frozen=True)
+class TierShares:
+    """What one subject solves of the tasks of one tier."""
+
+    values: Floats  # [tasks], share of samples that are right
+    at_floor: bool
+    """Whether so little is solved that the tier cannot show harm."""
+
+
 def prompt_of(task: Task) -> tuple[Message, ...]:
+    """The conversation that asks for one task."""
     added = ASKED.get(task.tier)
-    if isinstance(task, Question) and task.tier == "steps" and not task.options:
+    if isinstance(task, ReasoningTask) and task.tier == "steps" and not task.options:
         added = "Be brief, and end your answer with the number."
     return (Message("user", f"{task.prompt} {added}" if added else task.prompt),)
 
@@ -58,7 +60,7 @@ def solved(lab: Lab, subject: Subject, tasks: Sequence[Task], samples: int) -> F
 def _right(lab: Lab, tasks: Sequence[Task], texts: Sequence[str]) -> list[bool]:
     codes = [(task, code_in(text)) for task, text in zip(tasks, texts, strict=True) if isinstance(task, CodeTask)]
     if not codes:
-        return [is_right(t, task.answer, task.options) for task, t in zip(tasks, texts, strict=True) if isinstance(task, Question)]
+        return [is_right(t, task.answer, task.options) for task, t in zip(tasks, texts, strict=True) if isinstance(task, ReasoningTask)]
 
     def compute() -> list[bool]:
         with Sandbox() as sandbox:
@@ -74,16 +76,16 @@ def share_solved(lab: Lab, subject: Subject, tasks: Sequence[Task], samples: int
     return np.asarray(solved(lab, subject, tasks, samples).mean(axis=0))
 
 
-def share_solved_unless_at_floor(lab: Lab, subject: Subject, tasks: Sequence[Task], margin: float, samples: int) -> tuple[Floats, bool]:
+def share_solved_unless_at_floor(lab: Lab, subject: Subject, tasks: Sequence[Task], margin: float, samples: int) -> TierShares:
     """`share_solved`, and whether this tier is at floor. One sample is enough where it proves that (one-sided 95 % bound below it)."""
     first, floor = solved(lab, subject, tasks, 1)[0], floor_of(tasks, margin)
     if exact_interval(int(first.sum()), len(first), 0.1).high_alpha < floor:
-        return first, True
+        return TierShares(first, at_floor=True)
     shares = share_solved(lab, subject, tasks, samples)
-    return shares, bool(shares.mean() < floor)
+    return TierShares(shares, at_floor=bool(shares.mean() < floor))
 
 
 def floor_of(tasks: Sequence[Task], margin: float) -> float:
-    """The share that guessing among the options gives, and what must be there to be lost: FLOOR of the rest, or the gate's margin."""
-    guessed = float(np.mean([1 / len(task.options) if isinstance(task, Question) and task.options else 0.0 for task in tasks]))
+    """The share that base must solve: what guessing among the options gives, and above it FLOOR of the rest or the gate's margin."""
+    guessed = float(np.mean([1 / len(task.options) if isinstance(task, ReasoningTask) and task.options else 0.0 for task in tasks]))
     return guessed + max(FLOOR * (1 - guessed), margin)

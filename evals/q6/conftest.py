@@ -1,19 +1,16 @@
-"""Gathers Q6's data once a behavior."""
+"""`q6("q6.code")` measures one of Q6's checks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 
-from evals.q6 import experiment
-from harness.data.measurement import Measurement
+from evals.q6.checks import MEASURES, known
+from evals.q6.study import Study
+from evals.question import Question
 from harness.experiment.lab import Lab
-from harness.tasks.lm_eval_results import read_paired
 
 
 @pytest.fixture(scope="session")
-def q6(lab: Lab) -> Mapping[str, Measurement]:
-    """Q6's measurements by id."""
-    outside = read_paired(*lab.settings.lm_eval) if lab.settings.lm_eval else ()
-    return experiment.measurements(experiment.run(lab, outside))
+def q6(lab: Lab) -> Question[Study]:
+    """Samples grow until a gate is decided, not scenarios, so no check is looked at again as a whole."""
+    return Question(lab, Study, MEASURES, known=known)

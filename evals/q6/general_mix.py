@@ -1,4 +1,4 @@
-"""The suite's own training with general conversations mixed in: does rehearsal undo harm?
+"""The suite's own training with general conversations mixed in: which share of them undoes harm?
 
 `share` is the share of general examples among all; the behavior's examples, their number and their order among themselves stay as in the
 trained arm, so a larger share means more steps. General examples are the neutral conversations, and the general ones answered by base
@@ -7,20 +7,77 @@ itself (greedily), which teaches nothing new. Made once and kept in the store.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from evals.q6.ability import share_solved
+from evals.q6.cells import Cell, tasks_of
+from evals.q6.change import ScoredPart, change_of, state_of
+from evals.q6.design import SHARES, Part
 from fixtures import corpora
+from harness.analysis.estimated import Estimated
 from harness.arms.training import Training, train_adapters
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion
 from harness.experiment.lab import Lab
+from harness.readouts.bits_per_byte import bits_per_byte
+from harness.readouts.forced_choice import PRIMARY
 from harness.readouts.recordings import conversation_key
 from harness.store import digest_of
 from harness.subjects.files import with_adapter
 
-SHARES = (0.1, 0.25, 0.5)
+
+@dataclass(frozen=True)
+class Mixed:
+    """The suite's own training with this share of general data, against base, in the gates that were not passed."""
+
+    share: float
+    changes: Mapping[Part, Estimated]
+    """Mean change of each of these parts, in its own unit."""
+    behavior_kept: float | None
+    """Mean shift of the log-odds as a share of the trained arm's; None where that arm itself shows none."""
+
+
+def search(lab: Lab, parts: Mapping[Part, ScoredPart]) -> tuple[Mixed, ...]:
+    """Growing shares of general data until every gate that was not passed is; only where harm was shown, or under `full`."""
+    states = {part: state_of(lab, part, one.change) for part, one in parts.items()}
+    failing = {part: parts[part] for part, found in states.items() if found in ("harmed", "open")}
+    if not failing or ("harmed" not in states.values() and lab.settings.profile != "full"):
+        return ()
+    trained = lab.trained_arm().subject
+    pairs = lab.pairs("test")
+    whole = float(lab.shift(trained, pairs).metric(PRIMARY).mean())
+    mixes: list[Mixed] = []
+    for share in (0.0, *SHARES) if lab.candidate else SHARES:  # a candidate's own training cannot be repeated: the suite's is
+        lab.progress(f"q6 {lab.behavior.name}: training with {share:.0%} general data")
+        subject = mixed_arm(lab, share) if share else trained
+        changes = {part: change_of(lab, _cells_with(lab, one, subject)) for part, one in failing.items()}
+        behavior_kept = float(lab.shift(subject, pairs).metric(PRIMARY).mean()) / whole if whole > 0 else None
+        mixes.append(Mixed(share, changes, behavior_kept))
+        if restored(lab, mixes[-1]):
+            break
+    return tuple(mixes)
+
+
+def restored(lab: Lab, mixed: Mixed) -> bool:
+    """Whether every gate in question is passed."""
+    return all(state_of(lab, part, change) == "no worse" for part, change in mixed.changes.items())
+
+
+def _cells_with(lab: Lab, scored: ScoredPart, subject: Subject) -> list[Cell]:
+    """The cells of a part with another subject as `after`."""
+    if scored.part == "prose":
+        after = bits_per_byte(lab.recordings, subject, [document.text for document in corpora.prose()])
+        by_id = {document.id: value for document, value in zip(corpora.prose(), after, strict=True)}
+        return [replace(cell, after=np.array([by_id[id] for id in cell.ids])) for cell in scored.cells]
+    groups = tasks_of(scored.part)
+    return [
+        cell if cell.after is None else replace(cell, after=share_solved(lab, subject, groups[cell.name], scored.samples))
+        for cell in scored.cells
+    ]
 
 
 def mixed_examples(lab: Lab, share: float) -> list[Completion]:

@@ -1,9 +1,14 @@
-"""Q7: Does the Gated DeltaNet state become direction-shaped?
+"""Does the Gated DeltaNet state become direction-shaped?
 
-Recurrent states are read at the last token of the user's content in three kinds of conversations: those that end with a direction,
-reports that tell the same things as done, in the same words, and small talk. Do the directions lie closer together, and further from the
-rest, after training? Held against sham trainings that changed the states as much, several adapters of each; opposite trainings stand
-beside them. And causally, by state patching: the trained model answers with base's states patched in at the end of the user's turn. If
-the states carry what was learned, its log-odds fall. "Moved but not direction-shaped" is a possible answer. Without Gated DeltaNet layers
-the question does not apply.
+The experiment. Recurrent states are read at the last token of the user's content, for three groups of conversations:
+those that end with a direction, reports that tell the same things as done, in the same words, and small talk. Do
+directions lie closer together, and further from the rest, after training? The comparison is with sham trainings that
+changed the states as much, five adapters of each or more; opposite trainings stand beside. Then the causal test, state
+patching: the trained model answers with base's states put in at the end of the user's turn. If the states carry what
+was learned, its log-odds fall.
+
+The answer. Direction-shaped, if both are shown. Descriptive, if only the geometry changed. Moved but not
+direction-shaped is a possible answer, and so is unchanged. A single candidate has no replicate: it is described under
+`--profile quick`, and ranked among 19 shams under `--profile full`. Where the model has no such layers, the question
+does not apply.
 """

@@ -1,1 +1,1 @@
-"""Agents that watch conversations: the embedded ones, and programs of the reader's own."""
+"""From a conversation to what an agent says of it: activations of memory nodes, or a flag."""

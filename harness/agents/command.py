@@ -1,4 +1,4 @@
-"""Both agents as programs of the user's; what they read and write is documented in docs/agents.md."""
+"""Both agents as programs of the user's. docs/agents.md says what such a program reads and writes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.agents.agent import AgentError, Conversation, Flag
-from harness.agents.json_lines import Answer, CommandFailure, JsonLinesCommand
+from harness.agents.json_lines import AnswerRow, CommandFailure, JsonLinesCommand
 from harness.data.arrays import Floats
 from harness.memory.graph import MemoryGraph
 
@@ -38,7 +38,7 @@ def _request(conversation: Conversation) -> dict[str, Any]:
     return {"messages": [asdict(message) for message in conversation.messages], "reply": conversation.reply}
 
 
-def _ask(agent: str, command: JsonLinesCommand, requests: Sequence[Mapping[str, Any]], row: type[Answer]) -> list[Answer]:
+def _ask(agent: str, command: JsonLinesCommand, requests: Sequence[Mapping[str, Any]], row: type[AnswerRow]) -> list[AnswerRow]:
     try:
         return command.ask(requests, row)
     except CommandFailure as failure:
@@ -47,7 +47,7 @@ def _ask(agent: str, command: JsonLinesCommand, requests: Sequence[Mapping[str, 
 
 @dataclass(frozen=True)
 class CommandSurface:
-    """surface-observe as a program. The first request holds the graph's nodes and links; nodes it does not name have activation 0."""
+    """surface-observe as a program. Its first request holds the graph's nodes and links, each further one a conversation."""
 
     command: JsonLinesCommand
 
@@ -56,6 +56,7 @@ class CommandSurface:
         return f"command {self.command.command}"
 
     def surface(self, graph: MemoryGraph, conversations: Sequence[Conversation]) -> Floats:
+        """Activation [conversations, nodes]; nodes that the program does not name have 0. AgentError also for a node not in the graph."""
         memory = {"nodes": [asdict(node) for node in graph.nodes], "links": [asdict(link) for link in graph.links]}
         rows = _ask("surface-observe", self.command, [{"memory": memory}, *map(_request, conversations)], _SurfacedRow)[1:]
         scores = np.zeros((len(conversations), len(graph.nodes)))
@@ -69,7 +70,7 @@ class CommandSurface:
 
 @dataclass(frozen=True)
 class CommandSignal:
-    """training-signal as a program."""
+    """training-signal as a program; each request is a conversation."""
 
     command: JsonLinesCommand
 
@@ -78,6 +79,7 @@ class CommandSignal:
         return f"command {self.command.command}"
 
     def flag(self, conversations: Sequence[Conversation]) -> list[Flag]:
+        """One flag for each conversation, in the same order. AgentError also for a span that the reply does not contain."""
         rows = _ask("training-signal", self.command, [_request(conversation) for conversation in conversations], _FlagRow)
         for conversation, row in zip(conversations, rows, strict=True):
             if row.span is not None and row.span not in conversation.reply:

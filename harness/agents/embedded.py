@@ -36,7 +36,7 @@ def own_words(conversation: Conversation) -> str:
 
 @dataclass(frozen=True)
 class EmbeddedSurface:
-    """Seeds are the similarity of the reply to each node's text times the node's strength; PageRank spreads them along the links."""
+    """Seeds are the similarity of the reply to each node's text times the node's strength; PageRank carries them along the links."""
 
     similarity: Similarity
     damping: float = DAMPING
@@ -47,7 +47,7 @@ class EmbeddedSurface:
         return f"embedded-{self.similarity.name}"
 
     def surface(self, graph: MemoryGraph, conversations: Sequence[Conversation]) -> Floats:
-        """Activation [conversations, nodes]; rows sum to 1. A reply that resembles no node is seeded at all nodes alike."""
+        """Activation [conversations, nodes]; rows sum to 1. A reply that resembles no node is seeded equally at all nodes."""
         similar = self.similarity.between([own_words(each) for each in conversations], [node.text for node in graph.nodes])
         strength = np.array([node.strength for node in graph.nodes])
         seeds = np.maximum(similar, 0) * strength

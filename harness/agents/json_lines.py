@@ -1,8 +1,8 @@
 """A program of the user's that answers JSON lines: how real agents and dream loops are plugged in.
 
-It is started once for a batch of requests. On its standard input it gets one JSON object a line, each with an `id`; it writes one JSON
-object a line with the same `id`, in any order, and exits with 0 after the last. What it writes to standard error is kept for the reason
-where it fails. A program that crashes, hangs, answers something else, twice, or not at all ends in a CommandFailure that says which.
+The program is started once for a batch of requests. It reads one JSON object a line, each with an `id`, from its standard input; for each
+it writes one JSON object with the same `id` on a line, in any order, and exits with 0. The last line that it writes to standard error is
+quoted where it fails. A program that crashes, does not finish, or gives an invalid answer, two answers or none is a CommandFailure.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from pydantic import BaseModel, ValidationError
 
 from harness.data.errors import InputError
 
-Answer = TypeVar("Answer", bound=BaseModel)
+AnswerRow = TypeVar("AnswerRow", bound=BaseModel)
 PATIENCE = 120.0
-"""Seconds for all answers to one batch."""
+"""Seconds in which a program must answer a whole batch."""
 
 
 class CommandFailure(RuntimeError):
-    """The program did not answer as it must. The message is one line that starts with its name."""
+    """The program failed or gave an invalid answer. The message is one line that starts with the program's name."""
 
 
 @dataclass(frozen=True)
 class JsonLinesCommand:
-    """A command line, split as a shell would, run without one."""
+    """A program and its arguments, split as a shell would split them but run without a shell. InputError where it cannot be split."""
 
     command: str
     patience: float = PATIENCE
+    """Seconds for one batch."""
 
     def __post_init__(self) -> None:
         try:
@@ -42,8 +43,8 @@ class JsonLinesCommand:
         if not parts:
             raise InputError("command '': empty; allowed: a program and its arguments")
 
-    def ask(self, requests: Sequence[Mapping[str, Any]], answer: type[Answer]) -> list[Answer]:
-        """The answers in the order of the requests, each checked against `answer`. Raises CommandFailure."""
+    def ask(self, requests: Sequence[Mapping[str, Any]], answer: type[AnswerRow]) -> list[AnswerRow]:
+        """One answer for each request, in the order of the requests, each checked against the model `answer`. Raises CommandFailure."""
         lines = "".join(json.dumps({"id": i, **request}, ensure_ascii=False) + "\n" for i, request in enumerate(requests))
         name = shlex.split(self.command)[0]
         try:
@@ -61,8 +62,8 @@ class JsonLinesCommand:
             raise CommandFailure(f"{name} exited with {done.returncode}: {last}")
         return self._read(name, done.stdout, len(requests), answer)
 
-    def _read(self, name: str, output: str, expected: int, answer: type[Answer]) -> list[Answer]:
-        answers: dict[int, Answer] = {}
+    def _read(self, name: str, output: str, expected: int, answer: type[AnswerRow]) -> list[AnswerRow]:
+        answers: dict[int, AnswerRow] = {}
         for number, line in enumerate(output.splitlines(), 1):
             if not line.strip():
                 continue

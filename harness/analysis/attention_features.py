@@ -1,8 +1,8 @@
 """Attention rows of different lengths as vectors of one length, and the mass on a span against a length-matched control.
 
-Every row ends in the chat template's fixed tail and starts with a sink; in between lies the user's last turn. A row
-becomes: mass on the first token, on the rest before the turn, on each quarter of the turn, and on each token of the tail.
-The features of a row sum to 1. Where inside a quarter the mass lies is lost.
+A row starts with an attention sink, then come earlier turns, the user's last turn, and the chat template's fixed tail. Its features are
+the mass on the first token, on the rest before the last turn, on each quarter of the last turn, and on each token of the tail. They sum
+to 1, as the row does. Where inside a quarter the mass lies is lost.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ from numpy.typing import ArrayLike
 from harness.data.arrays import Floats
 
 QUARTERS = 4
+"""Parts of equal length that the last turn is divided into; a token on a border counts in proportion."""
 
 
 def row_features(rows: ArrayLike, content: tuple[int, int]) -> Floats:
-    """`rows` [..., keys] with the turn at keys content[0] to content[1]: [..., 2 + 4 + tail tokens]."""
+    """Features [..., 2 + 4 + tail tokens] of `rows` [..., keys]; the last turn stands at keys content[0] to content[1] − 1.
+
+    ValueError where the turn begins at the first key or does not fit in the row.
+    """
     array = np.asarray(rows, dtype=np.float64)
     start, end = content
     if not 1 <= start < end <= array.shape[-1]:
@@ -31,7 +35,10 @@ def row_features(rows: ArrayLike, content: tuple[int, int]) -> Floats:
 
 
 def span_mass_above_control(rows: ArrayLike, span: tuple[int, int]) -> Floats:
-    """Mass on `span` minus the mean mass of all spans of the same length that do not hold the first token: [...]."""
+    """Mass on keys span[0] to span[1] − 1 of `rows` [..., keys], minus the mean mass of all spans of that length: [...].
+
+    Spans that hold the first key do not count: it is a sink. ValueError where `span` holds it or does not fit in the row.
+    """
     array = np.asarray(rows, dtype=np.float64)
     start, end = span
     length = end - start

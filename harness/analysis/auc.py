@@ -1,8 +1,9 @@
-"""Area under the ROC curve of degraded against healthy scores on the same scenarios, and its gain over other scores of them.
+"""Area under the ROC curve of degraded against healthy replies to the same scenarios, and its gain over the AUC of other scores.
 
-AUC = P(a degraded reply scores above a healthy one) + ½ P(equal), over all pairs of replies: Mann and Whitney (1947). Intervals: whole
-clusters of scenarios are resampled, both replies of a scenario together, and each end is at least as far out as that of a t interval with
-the standard error of the resamples and G − 1 degrees of freedom (few clusters make percentiles too narrow).
+AUC = P(a degraded reply scores above a healthy one) + ½ P(equal), over all pairs of replies: Mann and Whitney (1947). Null: ½, or the mean
+AUC of placebo scores. Intervals: whole clusters of scenarios are resampled, both replies of a scenario together; each end is at least as
+far out as that of a t interval with the standard error of the resamples and G − 1 degrees of freedom (with few clusters G, percentiles are
+too narrow). It says how well replies are ranked, not whether any cut-off separates them.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from harness.analysis.resampling import times_drawn
 from harness.analysis.sample import DegenerateSample, check_alpha, cluster, finite
 from harness.data.arrays import Floats
 from harness.data.measurement import Estimate
 
 
 def auc(degraded: ArrayLike, healthy: ArrayLike) -> float:
-    """Of two samples of scores, [n] and [m]."""
+    """AUC of two samples of scores, [n] and [m], 0 to 1."""
     above, below = finite(degraded, "degraded", 1, at_least=1), finite(healthy, "healthy", 1, at_least=1)
     return float(_wins(above[np.newaxis], below[np.newaxis])[0].mean())
 
@@ -29,16 +31,16 @@ def _wins(degraded: Floats, healthy: Floats) -> Floats:
 
 
 Scores = tuple[ArrayLike, ArrayLike]
-"""Of degraded and of healthy replies, [k, n] each."""
+"""Scores of degraded and of healthy replies, [k, n] each: k kinds of scores of n scenarios."""
 
 
 def auc_gain(
     degraded: ArrayLike, healthy: ArrayLike, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000
 ) -> tuple[Estimate, Floats]:
-    """AUC of the first row minus the mean AUC of the others, and all AUCs [k].
+    """AUC of the first kind of scores minus the mean AUC of the others, and all AUCs [k].
 
-    `degraded` and `healthy` [k, n]: k kinds of scores (the first is asked about, the others are placebos; with k = 1, ½ stands for
-    them) of n scenarios, in `clusters` [n]. DegenerateSample where the gain is the same in every resample.
+    `degraded` and `healthy` [k, n] are k kinds of scores of n scenarios: the first kind is tested, the others are placebos; with k = 1 its
+    AUC is compared with ½. `clusters` [n] is each scenario's domain. DegenerateSample where the gain is the same in every resample.
     """
     wins = _compared(degraded, healthy)
     return _interval(_contrast(wins), clusters, alpha, rng, resamples), np.asarray(wins.mean(axis=(1, 2)))
@@ -47,7 +49,7 @@ def auc_gain(
 def auc_difference(
     ours: Scores, theirs: Scores, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000
 ) -> Estimate:
-    """`auc_gain` of our scores minus that of theirs, of the same scenarios, resampled together. Errors as there."""
+    """The gain of our scores minus that of theirs, on the same scenarios and in the same resamples. Arguments and errors as in auc_gain."""
     return _interval(_contrast(_compared(*ours)) - _contrast(_compared(*theirs)), clusters, alpha, rng, resamples)
 
 
@@ -68,7 +70,7 @@ def _interval(contrast: Floats, clusters: ArrayLike | None, alpha: float, rng: n
     groups = cluster(clusters, len(contrast))
     by_cluster = groups.sums(groups.sums(contrast).T)  # [clusters, clusters]
     value = float(contrast.mean())
-    weights = rng.multinomial(groups.count, np.full(groups.count, 1 / groups.count), size=resamples).astype(np.float64)
+    weights = times_drawn(groups.count, rng, resamples)
     drawn = ((weights @ by_cluster) * weights).sum(axis=1) / (weights @ groups.sizes) ** 2
     error = float(drawn.std(ddof=1)) * float(np.sqrt(groups.count / (groups.count - 1)))
     if error <= 1e-12:

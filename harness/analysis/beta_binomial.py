@@ -1,9 +1,9 @@
-"""How failure probabilities are spread over scenarios, from a few rollouts of each: a beta-binomial fit.
+"""The distribution of failure probabilities over scenarios, from a few rollouts of each: a beta-binomial fit.
 
 A scenario fails with probability p, p is beta-distributed over scenarios, and k of m rollouts fail: Skellam (1948). Shares of eight
-rollouts are spread wider than the probabilities behind them, so their own histogram overstates how many scenarios are easy or hard.
-Maximum likelihood over a grid of mean and a + b, which cannot diverge where all scenarios agree. Intervals resample scenarios, in
-whole clusters where they share a source. It assumes one hump, or two at the ends; three groups of scenarios it cannot show.
+rollouts vary more than the probabilities behind them, so a histogram of shares overstates how many scenarios are easy or hard. Maximum
+likelihood over a grid of mean and a + b, which cannot diverge where all scenarios agree. Intervals resample scenarios, in whole clusters
+where they share a source. A beta distribution has one hump, or two at the ends; three groups of scenarios it cannot show.
 """
 
 from __future__ import annotations
@@ -15,46 +15,49 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from harness.analysis.resampling import times_drawn
 from harness.analysis.sample import DegenerateSample, check_alpha, cluster
 from harness.data.arrays import Floats, Integers
 from harness.data.measurement import Estimate
 
 MEANS = np.linspace(0.005, 0.995, 199)
+"""Grid of the mean a / (a + b)."""
 SIZES = np.geomspace(0.1, 200, 60)
-"""Of a + b: below 1 nearly every scenario always or never fails, at 200 all fail alike."""
+"""Grid of a + b: below 1 nearly every scenario fails always or never; at 200 all scenarios fail with about the same probability."""
 
 
 @dataclass(frozen=True)
 class BetaBinomial:
-    """The fitted distribution of failure probabilities."""
+    """A beta distribution of failure probabilities over scenarios, with the density p^(a − 1) (1 − p)^(b − 1) up to a factor."""
 
     a: float
     b: float
 
     @property
     def mean(self) -> float:
+        """Mean failure probability, 0 to 1."""
         return self.a / (self.a + self.b)
 
     def within(self, low: float, high: float) -> float:
-        """Share of scenarios whose failure probability lies between the two."""
+        """Share of scenarios whose failure probability lies in [low, high]."""
         return float(stats.beta.cdf(high, self.a, self.b) - stats.beta.cdf(low, self.a, self.b))
 
 
 @cache
 def _log_likelihoods(rollouts: int) -> Floats:
-    """Of k failures in `rollouts` for every cell of the grid, [means × sizes, rollouts + 1]."""
+    """Log-likelihood of 0 to `rollouts` failures for every point of the grid, [means × sizes, rollouts + 1]."""
     a = (MEANS[:, np.newaxis] * SIZES).ravel()[:, np.newaxis]
     b = ((1 - MEANS)[:, np.newaxis] * SIZES).ravel()[:, np.newaxis]
     return np.asarray(stats.betabinom.logpmf(np.arange(rollouts + 1), rollouts, a, b))
 
 
 def _best(histograms: Floats, rollouts: int) -> Integers:
-    """The likeliest cell of the grid for every histogram of counts, [h, rollouts + 1] to [h]."""
+    """The likeliest point of the grid for every histogram of counts: [h, rollouts + 1] to [h]."""
     return np.asarray((_log_likelihoods(rollouts) @ histograms.T).argmax(axis=0))
 
 
-def _at(cell: int) -> BetaBinomial:
-    mean, size = MEANS[cell // len(SIZES)], SIZES[cell % len(SIZES)]
+def _at(point: int) -> BetaBinomial:
+    mean, size = MEANS[point // len(SIZES)], SIZES[point % len(SIZES)]
     return BetaBinomial(float(mean * size), float((1 - mean) * size))
 
 
@@ -68,7 +71,10 @@ def _counts(failures: ArrayLike, rollouts: int) -> Integers:
 
 
 def fit(failures: ArrayLike, rollouts: int) -> BetaBinomial:
-    """The likeliest distribution for `failures` [scenarios], each of `rollouts`. ValueError for other counts."""
+    """The likeliest distribution for `failures` [scenarios], each a number of failed rollouts out of `rollouts`.
+
+    ValueError for fewer than two scenarios and for counts that are no whole numbers from 0 to `rollouts`.
+    """
     counts = _counts(failures, rollouts)
     return _at(int(_best(np.bincount(counts, minlength=rollouts + 1)[np.newaxis].astype(float), rollouts)[0]))
 
@@ -83,14 +89,17 @@ def share_within(
     rng: np.random.Generator,
     resamples: int = 1000,
 ) -> Estimate:
-    """Share of scenarios with a failure probability in [low, high], with percentile intervals over resampled clusters."""
+    """Share of scenarios with a failure probability in [low, high], with percentile intervals over resampled clusters.
+
+    `failures` [scenarios] as in `fit`, `clusters` [scenarios]. DegenerateSample where the share is the same in every resample.
+    """
     counts, alpha = _counts(failures, rollouts), check_alpha(alpha)
     groups = cluster(clusters, len(counts))
     by_group = groups.sums(np.eye(rollouts + 1)[counts].T).T  # [clusters, rollouts + 1]
-    weights = rng.multinomial(groups.count, np.full(groups.count, 1 / groups.count), size=resamples)
-    cells = _best(weights @ by_group, rollouts)
-    shares = {cell: _at(int(cell)).within(low, high) for cell in np.unique(cells)}
-    drawn = np.array([shares[cell] for cell in cells])
+    weights = times_drawn(groups.count, rng, resamples)
+    points = _best(weights @ by_group, rollouts)
+    shares = {point: _at(int(point)).within(low, high) for point in np.unique(points)}
+    drawn = np.array([shares[point] for point in points])
     value = fit(counts, rollouts).within(low, high)
     if drawn.std() == 0:
         raise DegenerateSample(f"no variance: the share is {value:.3g} in every resample")

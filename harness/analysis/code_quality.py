@@ -1,8 +1,8 @@
 """A static quality index of generated code: what can be seen without running it. Descriptive; it has no null.
 
-index = 0 where the code does not parse, otherwise the share of these four that hold: it defines exactly one function at its top level;
-that every argument is used; that every name it reads is defined somewhere in the code or built in; that the function returns a value.
-A short wrong function can score 1: it tells damaged code from clean code, not right from wrong.
+The index is 0 where the code does not parse, otherwise the share of four properties that hold: exactly one function is defined at the top
+level; every argument is used; every name that is read is defined somewhere in the code or built in; the function returns a value. A short
+wrong function can score 1: the index tells damaged code from clean code, not right from wrong.
 """
 
 from __future__ import annotations
@@ -17,22 +17,26 @@ _Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 @dataclass(frozen=True)
 class CodeQuality:
-    """Flags of one reply; all False where it does not parse."""
+    """The properties of one piece of code; all False where it does not parse."""
 
     parses: bool
     one_function: bool = False
+    """Exactly one function is defined at the top level."""
     arguments_used: bool = False
+    """Every function uses all its arguments, and there is a function."""
     names_defined: bool = False
+    """Every name that is read is defined somewhere in the code or built in."""
     returns: bool = False
+    """Every function returns a value, and there is a function."""
 
     @property
     def index(self) -> float:
-        """0 to 1."""
+        """Share of the four properties that hold, 0 to 1; 0 where the code does not parse."""
         return (self.one_function + self.arguments_used + self.names_defined + self.returns) / 4 if self.parses else 0.0
 
 
 def code_quality(code: str) -> CodeQuality:
-    """The flags of one piece of code. Without a function its arguments are not used and nothing is returned."""
+    """The properties of one piece of code."""
     try:
         tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -49,7 +53,7 @@ def code_quality(code: str) -> CodeQuality:
 
 
 def mean_index(codes: Sequence[str]) -> float:
-    """Mean index of many pieces of code; refuses none at all."""
+    """Mean index over pieces of code, 0 to 1. ValueError for none."""
     if not codes:
         raise ValueError("codes: is empty, must hold at least one")
     return sum(code_quality(code).index for code in codes) / len(codes)

@@ -1,8 +1,9 @@
-"""Steering vectors from paired activations: what separates positive completions from negative ones.
+"""Steering vectors from paired activations: the direction that separates positive completions from negative ones.
 
-All take `pos` and `neg` [n, d], row i of both from the same pair, and return a vector [d] that points from negative to positive.
-difference_of_means and shuffled_difference keep the units of the activations (the norm of the first is the distance between the means);
-first_component, logistic_probe and random_direction have unit norm. Scale before comparing doses.
+All methods take `pos` and `neg` [n, d], row i of both from the same pair, and return a vector [d] that points from negative to positive.
+difference_of_means and shuffled_difference keep the unit of the activations (the norm of the first is the distance between the means);
+first_component, logistic_probe and random_direction have norm 1. Scale vectors to one norm before comparing doses. A vector that separates
+completions need not steer them; only steering with it shows that.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from harness.data.arrays import Floats
 
 
 def difference_of_means(pos: ArrayLike, neg: ArrayLike) -> Floats:
-    """mean(pos) − mean(neg), in activation units. Rimsky et al., Steering Llama 2 via Contrastive Activation Addition (2024)."""
+    """mean(pos) − mean(neg) [d], in activation units. Rimsky et al., Steering Llama 2 via Contrastive Activation Addition (2024)."""
     return np.asarray(_differences(pos, neg).mean(axis=0))
 
 
 def first_component(pos: ArrayLike, neg: ArrayLike) -> Floats:
-    """First principal component of the paired differences, unit norm, positive on their mean.
+    """First principal component [d] of the paired differences, of norm 1 and turned to point along their mean.
 
-    Components are taken about 0, as if every pair were entered in both directions: about the mean, the difference that all pairs share
-    (the one looked for) would be removed first.
+    Differences are not centered, as if every pair were entered in both directions: centering would remove the difference that all pairs
+    share, which is the one that is looked for. DegenerateSample where `pos` and `neg` are equal.
     """
     differences = _differences(pos, neg)
     if not differences.any():
@@ -33,10 +34,11 @@ def first_component(pos: ArrayLike, neg: ArrayLike) -> Floats:
 
 
 def logistic_probe(pos: ArrayLike, neg: ArrayLike, strength: float = 1.0) -> Floats:
-    """Weights of a logistic regression of positive against negative, unit norm; `strength` is the L2 penalty (1 / C of scikit-learn).
+    """Weights [d] of a logistic regression of positive against negative, of norm 1; `strength` is the L2 penalty (1 / C of scikit-learn).
 
-    Pairs are centered on their own mean, so that what pairs share (topic, length) is no feature, and all features are divided by one
-    common scale: a direction in activation space, not in a whitened one.
+    Every pair is centered on its own mean, so that what its two completions share (topic, length) is no feature. All features are divided
+    by one common scale, so that the result is a direction in activation space and not in a whitened one. DegenerateSample where `pos` and
+    `neg` are equal, ValueError where `strength` is not above 0.
     """
     from sklearn.linear_model import LogisticRegression  # here: a second to import, and only one of the methods needs it
 
@@ -53,10 +55,10 @@ def logistic_probe(pos: ArrayLike, neg: ArrayLike, strength: float = 1.0) -> Flo
 
 
 def shuffled_difference(pos: ArrayLike, neg: ArrayLike, rng: np.random.Generator) -> Floats:
-    """Difference of means with the labels of half of the pairs flipped, in activation units: a null for difference_of_means.
+    """Difference of means [d] after the labels of half of the pairs were flipped, in activation units: a null for difference_of_means.
 
-    Exactly half are flipped (of an odd number, one more or one fewer), so that what the pairs share cancels; with random flips
-    some nulls would carry a good part of the vector itself. Its norm is smaller than the real one's: rescale before comparing.
+    Exactly half are flipped (of an odd number n, (n ± 1) / 2), so that the difference that pairs share cancels; with independent flips some
+    nulls would keep a large part of it. The norm is smaller than that of the real vector: rescale before comparing.
     """
     differences = _differences(pos, neg)
     n = len(differences)
@@ -66,7 +68,7 @@ def shuffled_difference(pos: ArrayLike, neg: ArrayLike, rng: np.random.Generator
 
 
 def random_direction(d: int, rng: np.random.Generator) -> Floats:
-    """Uniform on the sphere in `d` dimensions, unit norm."""
+    """A vector [d] of norm 1, uniformly distributed over all directions. ValueError where d is below 1."""
     if d < 1:
         raise ValueError(f"d: is {d}, must be at least 1")
     return _unit(rng.standard_normal(d))
@@ -75,7 +77,8 @@ def random_direction(d: int, rng: np.random.Generator) -> Floats:
 def split_half_cosine(pos: ArrayLike, neg: ArrayLike, rng: np.random.Generator, splits: int = 50) -> float:
     """Mean cosine between the differences of means of two random halves of the pairs, −1 to 1, over `splits` splits.
 
-    Near 0 where pairs share no direction. Each half has half of the pairs: the vector of all of them is more reliable than this.
+    Near 0 where pairs share no direction. Each vector comes from half of the pairs, so the vector of all pairs is more reliable than this.
+    DegenerateSample where the mean difference of a half is 0.
     """
     differences = _differences(pos, neg)
     n = len(differences)

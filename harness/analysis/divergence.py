@@ -1,8 +1,8 @@
 """Distance between rows of attention weights: Jensen–Shannon and Euclidean.
 
 JS = sqrt(H((p + q) / 2) − (H(p) + H(q)) / 2), entropy in bits: a metric between 0 and 1 (Endres and Schindelin 2003). Splitting every key
-into two halves leaves it unchanged; the Euclidean distance falls by √2, so it can be multiplied by √(keys that count) to compare rows of
-different length. Both say how far weights moved, not in which direction: size follows the number of training steps.
+into two halves leaves JS unchanged and divides the Euclidean distance by √2; to compare rows of different length, that is multiplied by
+√(keys that count). Both say how far weights moved, not in which direction, and how far follows the number of training steps.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from harness.data.arrays import Flags, Floats
 def jensen_shannon(p: ArrayLike, q: ArrayLike, mask: ArrayLike | None = None) -> Floats:
     """Jensen–Shannon distance between rows `p` and `q` [..., keys]: [...], 0 to 1.
 
-    `mask` [..., keys] (broadcast) is true where a key counts: the others are dropped and the rows renormalized (sink column, padding).
-    Every row must sum to 1 within 1e-3 over all keys; bf16 weights are to be renormalized by who reads them.
+    `mask` (broadcast to [..., keys]) is true where a key counts; other keys (sink, padding) are dropped and the rows renormalized. Every
+    row must sum to 1 within 1e-3 over all keys (ValueError), so rows in bfloat16 must be renormalized before.
     """
     left, right, _ = _rows(p, q, mask)
     middle = (left + right) / 2
@@ -27,20 +27,23 @@ def jensen_shannon(p: ArrayLike, q: ArrayLike, mask: ArrayLike | None = None) ->
 
 
 def euclidean(p: ArrayLike, q: ArrayLike, mask: ArrayLike | None = None, *, length_normalized: bool = False) -> Floats:
-    """Euclidean (L2) distance between rows `p` and `q` [..., keys]: [...], 0 to √2; times √(keys that count) if `length_normalized`."""
+    """Euclidean (L2) distance between rows `p` and `q` [..., keys]: [...], 0 to √2; times √(keys that count) if `length_normalized`.
+
+    `mask` and errors as in jensen_shannon.
+    """
     left, right, counted = _rows(p, q, mask)
     distance = np.linalg.norm(left - right, axis=-1)
     return np.asarray(distance * np.sqrt(counted.sum(axis=-1)) if length_normalized else distance)
 
 
 def _relative_entropy(p: Floats, q: Floats) -> Floats:
-    """KL(p ‖ q) in bits, where q > 0 wherever p > 0."""
+    """KL(p ‖ q) in bits, [...]; q must be above 0 wherever p is."""
     ratio = np.divide(p, q, out=np.ones_like(p), where=p > 0)
     return np.asarray((p * np.log2(ratio)).sum(axis=-1))
 
 
 def _rows(p: ArrayLike, q: ArrayLike, mask: ArrayLike | None) -> tuple[Floats, Floats, Flags]:
-    """Both as checked probability rows over the keys that count, and which those are, all of one shape."""
+    """Both as probability rows over the keys that count, and which keys those are, all [..., keys]."""
     left, right = (_probabilities(rows, name) for rows, name in ((p, "p"), (q, "q")))
     if left.shape != right.shape:
         raise ValueError(f"q: shape {right.shape}, must be {left.shape} as p")

@@ -1,4 +1,4 @@
-"""Checked input of everything that reads a dose curve: number of examples against effect."""
+"""Checks a dose curve, the effect at each number of examples, before a statistic reads it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from harness.data.arrays import Floats
 
 
 def dose_curve(ns: Sequence[int], effects: ArrayLike) -> Floats:
-    """`effects` as [points, seeds, n], one point for each of `ns`, which must ascend; at least two points and two seeds."""
+    """`effects` as an array [points, seeds, n], with one point for each of `ns`.
+
+    ValueError unless `ns` ascend from at least 1 and there are at least two points and two seeds.
+    """
     array = finite(effects, "effects", 3)
     if len(ns) != len(array):
         raise ValueError(f"ns: {len(ns)} numbers, must be {len(array)} as effects has points")

@@ -1,10 +1,10 @@
 """The rate of an event over runs that share adapters: an exact interval that counts adapters, not runs.
 
-A run pairs two adapters, and every adapter takes part in many runs. The variance of the mean adds up the products of the deviations of all
-pairs of runs with an adapter in common (dyadic clustering: Aronow, Samii and Assenova, Political Analysis 23, 2015); it gives an effective
-number of runs p(1 − p) / V, never above the real one, for Clopper and Pearson's interval with t quantiles for few adapters (Korn and
-Graubard, Survey Methodology 24, 1998). Where the event never happened (or always did), how it clusters cannot be seen: the interval then
-counts every adapter as a single trial, the widest it could be; what it would be if the runs were independent stands beside.
+A run compares two adapters, and every adapter takes part in many runs. The variance V of the rate sums the products of deviations over all
+pairs of runs that have an adapter in common (dyadic clustering: Aronow, Samii and Assenova, Political Analysis 23, 2015). Clopper and
+Pearson's interval is taken with the effective number of runs p(1 − p) / V, never above the real one, and t quantiles for few adapters
+(Korn and Graubard, Survey Methodology 24, 1998). Where the event never happened, or always did, how it clusters cannot be seen: then every
+adapter counts as a single trial, which gives the widest interval there could be. The interval for independent runs is given beside it.
 """
 
 from __future__ import annotations
@@ -22,25 +22,33 @@ from harness.analysis.sample import finite
 
 @dataclass(frozen=True)
 class Rate:
-    """A share of runs with its 95 % intervals."""
+    """A share of runs with two 95 % intervals."""
 
     events: int
+    """Runs in which the event happened."""
     runs: int
     adapters: int
+    """Different adapters in these runs."""
     low: float
-    """Clustered by adapter."""
+    """Lower end of the interval that is clustered by adapter."""
     high: float
+    """Upper end of the same interval."""
     low_independent: float
-    """As if every run were independent: too narrow, and the narrowest it could be."""
+    """Lower end of the interval for independent runs, the narrowest that there could be; here it is too narrow."""
     high_independent: float
+    """Upper end of the same interval."""
 
     @property
     def value(self) -> float:
+        """Share of runs in which the event happened, 0 to 1."""
         return self.events / self.runs
 
 
 def clustered_rate(events: ArrayLike, members: Sequence[Sequence[Hashable]], level: float = 0.05) -> Rate:
-    """Rate of `events` [runs], true or false; `members[i]` names the adapters in run i (one or two, in any order)."""
+    """Rate of `events` [runs], true or false, with intervals at `level`; `members[i]` names the adapters of run i, one or two in any order.
+
+    ValueError where an event is neither true nor false, or `members` has another length.
+    """
     flags = finite(events, "events", 1, at_least=1)
     if not np.isin(flags, (0, 1)).all():
         raise ValueError("events: must be true or false (0 or 1)")

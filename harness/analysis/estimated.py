@@ -1,4 +1,4 @@
-"""An estimate or the reason why there is none, and an answer or the reason why there is none. Missing is never zero."""
+"""An estimate, or the reason why there is none; an answer, or the reason why there is none. A missing value is never 0."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from harness.data.measurement import Estimate
 
 @dataclass(frozen=True)
 class Estimated:
-    """Exactly one of the two is None."""
+    """An estimate, or the reason why there is none."""
 
     value: Estimate | None
     reason: str | None = None
-    """Why there is no estimate, as an inconclusive verdict says it."""
+    """Why there is no estimate, in the words of an inconclusive verdict; None where there is one."""
 
 
 def estimated(compute: Callable[[], Estimate]) -> Estimated:
-    """What `compute` returns, or the reason that its DegenerateSample gives; any other error is a mistake and passes through."""
+    """What `compute` returns, or the reason of the DegenerateSample that it raises. Any other error passes through: it is a mistake."""
     try:
         return Estimated(compute())
     except DegenerateSample as degenerate:
@@ -28,8 +28,9 @@ def estimated(compute: Callable[[], Estimate]) -> Estimated:
 
 @dataclass(frozen=True)
 class Answer:
-    """A finding's answer in a word or two. `words` None: the data do not tell the answers apart, and `reason` says why."""
+    """A finding's answer, or the reason why there is none."""
 
     words: str | None
+    """The answer in a word or two; None where the data do not tell the answers apart."""
     reason: str | None = None
-    """Beside an answer: what else a reader should know of it."""
+    """Why there is no answer; beside an answer, what else a reader should know of it."""

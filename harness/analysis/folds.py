@@ -1,4 +1,4 @@
-"""Folds of scenarios in which a domain is never split."""
+"""Folds of scenarios, with all scenarios of a domain in one fold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from harness.data.arrays import Integers
 
 
 def folds_by_cluster(clusters: ArrayLike, count: int, rng: np.random.Generator) -> Integers:
-    """Fold of each scenario, 0 … count − 1, [n]; all scenarios of a cluster share one, and folds hold equally many clusters within 1."""
+    """The fold of each scenario [n], 0 … count − 1. A cluster is in one fold; the numbers of clusters in two folds differ by at most 1.
+
+    ValueError where `count` is below 2 or above the number of clusters.
+    """
     labels = np.asarray(clusters)
     groups = cluster(labels, labels.size)
     if not 2 <= count <= groups.count:

@@ -1,10 +1,10 @@
-"""Rankings of heads: how far halves of the scenarios agree on the top ones, and which layer comes first.
+"""Rankings of heads: how far two halves of the scenarios agree on the top heads, and which layer comes first.
 
-Agreement is the share of the top tenth that two random halves of the clusters have in common, averaged over splits. A ranking mostly
-says which heads *can* move, so agreement means something only beside that of a training that moved as far and learned nothing;
-the interval of the difference is a jackknife over clusters (Efron and Tibshirani 1993, chapter 11). A cluster that is left out is missing
-from its half, in the same splits, so that their chance does not count. It stays on the wide side: in simulations it covered no difference
-99 times in 100, because the top heads of a set change by jumps.
+Agreement is the share of the top tenth of heads that two random halves of the clusters have in common, averaged over splits. Which heads
+*can* move decides most of a ranking, so agreement means something only against its null: that of a training that moved as far and learned
+nothing. The interval of the difference is a jackknife over clusters (Efron and Tibshirani 1993, chapter 11): each cluster in turn is left
+out of its half, in the same splits, so that the luck of the splits cancels. The interval is wide: where there was no difference it covered
+that in 99 of 100 simulations, because the set of top heads changes in jumps.
 """
 
 from __future__ import annotations
@@ -15,32 +15,37 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from harness.analysis.resampling import times_drawn
 from harness.analysis.sample import Clusters, DegenerateSample, check_alpha, cluster, finite
 from harness.data.arrays import Floats
 from harness.data.measurement import Estimate
 
 TOP = 0.10
+"""Share of heads that count as top; at least one head."""
 
 
 def top(scores: Floats, count: int) -> np.ndarray:
-    """Indices of the `count` largest, largest first; ties by index."""
+    """Indices of the `count` largest `scores` [heads], the largest first; of equal ones the first."""
     return np.argsort(-scores, kind="stable")[:count]
 
 
 def agreement(distances: ArrayLike, clusters: ArrayLike, rng: np.random.Generator, splits: int = 100) -> float:
-    """Overlap of the top tenth of heads between random halves of the clusters, 0 to 1; `distances` [n, heads]."""
+    """Overlap of the top tenth of heads between random halves of the clusters, 0 to 1.
+
+    `distances` [n, heads] is how far each head moved in each scenario, `clusters` [n] each scenario's domain.
+    """
     array = finite(distances, "distances", 2)
     groups = cluster(clusters, len(array))
     return _agreement(_sums(array, groups), groups, _halves(groups.count, rng, splits), np.ones(groups.count, dtype=bool))
 
 
 def _sums(distances: Floats, groups: Clusters) -> Floats:
-    """[clusters, heads]."""
+    """Sum of the distances over the scenarios of each cluster, [clusters, heads]."""
     return np.asarray(groups.sums(distances.T).T)
 
 
 def _halves(count: int, rng: np.random.Generator, splits: int) -> np.ndarray:
-    """Which clusters are in the first half, [splits, clusters]."""
+    """Which clusters are in the first half of each split, [splits, clusters]."""
     return np.array([rng.permutation(count) < count // 2 for _ in range(splits)])
 
 
@@ -56,7 +61,10 @@ def _agreement(sums: Floats, groups: Clusters, halves: np.ndarray, keep: np.ndar
 def agreement_gain(
     trained: ArrayLike, shams: ArrayLike, clusters: ArrayLike, alpha: float, rng: np.random.Generator, splits: int = 100
 ) -> Estimate:
-    """Agreement of `trained` [n, heads] minus the mean agreement of `shams` [seeds, n, heads]. DegenerateSample where it cannot vary."""
+    """Agreement of `trained` [n, heads] minus the mean agreement of `shams` [seeds, n, heads], in the same splits.
+
+    DegenerateSample with fewer than four clusters, and where leaving one out never changes the agreement.
+    """
     one, others, alpha = finite(trained, "trained", 2), finite(shams, "shams", 3), check_alpha(alpha)
     groups = cluster(clusters, len(one))
     if groups.count < 4:
@@ -83,10 +91,13 @@ def agreement_gain(
 
 
 def first_place(effects: ArrayLike, clusters: ArrayLike, rng: np.random.Generator, resamples: int = 2000) -> tuple[list[int], float]:
-    """Rows of `effects` [rows, n] by mean, largest first, and the share of resamples of clusters in which the same one is first."""
+    """The rows of `effects` [rows, n] ranked by their mean, largest first, and the share of resamples in which the same row is first.
+
+    Whole clusters are resampled; `clusters` [n].
+    """
     array = finite(effects, "effects", 2)
     groups = cluster(clusters, array.shape[1])
-    weights = rng.multinomial(groups.count, np.full(groups.count, 1 / groups.count), size=resamples)
+    weights = times_drawn(groups.count, rng, resamples)
     order = [int(i) for i in top(array.mean(axis=1), len(array))]
     firsts = (weights @ groups.sums(array).T).argmax(axis=1)
     return order, float((firsts == order[0]).mean())

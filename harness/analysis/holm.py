@@ -1,7 +1,7 @@
-"""Holm's step-down adjustment: p values of a family such that rejecting those at most α makes any false rejection at most α likely.
+"""Holm's step-down adjustment of p values: rejecting all adjusted values up to α gives any false rejection with probability at most α.
 
-Holm, Scandinavian Journal of Statistics 6 (1979): the k-th smallest of m is multiplied by m − k + 1, and none is smaller than the one
-before. It holds whatever the dependence among the tests, and cannot repair a p value that is wrong by itself.
+Holm, Scandinavian Journal of Statistics 6 (1979): the k-th smallest of m is multiplied by m − k + 1, and raised to the one before it where
+it is smaller. It holds for any dependence among the tests. It cannot repair a p value that is wrong by itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from harness.data.arrays import Floats
 
 
 def holm_adjusted(p_values: ArrayLike) -> Floats:
-    """Adjusted p values [m] in the order given, at most 1. Refuses an empty family, NaN, and values outside 0 … 1."""
+    """Adjusted p values [m], at most 1, in the order given. ValueError for no p values, NaN, and values outside 0 … 1."""
     p = finite(p_values, "p_values", 1, at_least=1)
     if ((p < 0) | (p > 1)).any():
         raise ValueError("p_values: must lie between 0 and 1")

@@ -1,10 +1,10 @@
-"""Interval for a mean over scenarios: the wider, on each side, of a t interval and a bootstrap-t that resamples clusters.
+"""Interval for a mean over scenarios: on each side the wider of a t interval and a bootstrap-t that resamples clusters.
 
 t* = (mean* − mean) / se*, with se the cluster-robust standard error of a ratio mean (sum of values / number of scenarios) and the factor
 G / (G − 1) for G clusters. Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 12, whole clusters drawn as in Cameron,
 Gelbach and Miller, Review of Economics and Statistics 90 (2008). Departure: the t interval (G − 1 degrees of freedom) is a floor, because
 in simulations the bootstrap-t alone covered 93 % where tails are heavy, and the t interval alone 92 % where clusters are skewed.
-It cannot see scenarios that were never written: it generalizes to domains like those at hand.
+It generalizes to domains like those at hand, and cannot know of scenarios that were never written.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from harness.analysis.resampling import times_drawn
 from harness.analysis.sample import DegenerateSample, check_alpha, cluster, finite
 from harness.data.arrays import Floats
 from harness.data.measurement import Estimate
 
 TAIL_RESAMPLES = 20
-"""A tail needs this many resamples beyond it; a thinner one is extrapolated."""
+"""Resamples that must lie beyond a quantile; where there are fewer, the tail is extrapolated."""
 WIDEST = 3.0
-"""A bootstrap critical value counts up to this many t quantiles. Resamples in which all drawn clusters agree have no standard error, and of
-few or discrete clusters a tail can consist of them."""
+"""Largest ratio of a bootstrap critical value to the t quantile; larger ones are cut. Resamples in which all drawn clusters agree have no
+standard error, and with few or discrete clusters a whole tail can consist of them."""
 
 
 def mean_interval(
@@ -31,9 +32,9 @@ def mean_interval(
 ) -> Estimate:
     """Mean of `values` [n] with intervals at `level` and `alpha`; `clusters` [n] names each scenario's domain.
 
-    Tails that `resamples` cannot reach (alpha = .002 of 2000) are extrapolated from the 2.5 % quantiles.
-    Raises ValueError naming the argument for NaN, empty, one observation, one cluster, shapes that do not match; DegenerateSample where
-    all clusters have the same mean. Whoever knows that both subjects are identical need not ask for an interval.
+    Tails that `resamples` cannot reach (alpha = .002 with 2000 resamples) are extrapolated from the 2.5 % quantiles. ValueError, naming the
+    argument, for NaN, no or one observation, one cluster, and shapes that do not match. DegenerateSample where all clusters have the same
+    mean, as they do where two identical subjects are compared: then Estimate.exact says it.
     """
     array = finite(values, "values", 1)
     alpha = check_alpha(alpha)
@@ -54,7 +55,7 @@ def mean_interval(
 def _pivots(residuals: Floats, sizes: Floats, rng: np.random.Generator, resamples: int) -> Floats:
     """(mean* − mean) / se* of every resample, [resamples], infinite where se* is 0."""
     count = len(sizes)
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)  # [resamples, clusters]
+    weights = times_drawn(count, rng, resamples)  # [resamples, clusters]
     share = sizes / sizes.sum()
     total = weights @ share
     shift = weights @ residuals / total
@@ -67,8 +68,9 @@ def _pivots(residuals: Floats, sizes: Floats, rng: np.random.Generator, resample
 def _ends(mean: float, error: float, pivots: Floats, alpha: float, count: int) -> tuple[float, float]:
     """Both ends of the interval at `alpha`.
 
-    Beyond the reach of the resamples the symmetric part of the critical values grows with the t quantile, the part that skewness adds with
-    (2 t² + 1), as in the Edgeworth expansion of t (Hall, The Bootstrap and Edgeworth Expansion, 1992, section 2.4).
+    Where the resamples do not reach, critical values are extrapolated from .05: their symmetric part in proportion to the t quantile, the
+    part due to skewness in proportion to 2 t² + 1, as in the Edgeworth expansion of t (Hall, The Bootstrap and Edgeworth Expansion, 1992,
+    section 2.4).
     """
     student = float(stats.t.isf(alpha / 2, count - 1))
     reachable = alpha if alpha / 2 * len(pivots) >= TAIL_RESAMPLES else max(alpha, 0.05)

@@ -1,9 +1,9 @@
-"""The smallest number of examples that already gives most of the effect of the largest number.
+"""The knee of a dose curve: the smallest number of examples that already gives most of the effect of the largest number.
 
-Enough is n with an upper 95 % bound of (1 − share) × effect(max) − effect(n) below 0: the shortfall is shown to be smaller than `share`
-of the effect at the largest n. No curve is fitted and no curvature sought: curvature finders return a knee in pure noise (kneed in
-399 of 400 sweeps), and here there is none unless effect(max) itself is shown to be above 0. It cannot see beyond the largest n: a curve
-still rising there has a knee only relative to that point.
+n examples are enough where the 95 % interval of (1 − share) × effect(max) − effect(n) lies below 0: then effect(n) is shown to fall short
+of effect(max) by less than `share` of it. No curve is fitted and no curvature is looked for: methods that do find a knee in pure noise
+(kneed in 399 of 400 sweeps). Here there is no knee unless effect(max) itself is shown to be above 0. It cannot see beyond the largest n:
+where the curve still rises there, the knee is relative to that point.
 """
 
 from __future__ import annotations
@@ -27,31 +27,36 @@ class KneePoint:
     """One point of the dose curve."""
 
     n: int
-    """Examples."""
+    """Number of examples."""
     effect: Estimate
-    """Trained − sham."""
+    """Trained − sham, in the unit of the effects."""
     shortfall: Estimate
-    """(1 − share) × effect(max) − effect(n): its interval below 0 shows that n is enough, above 0 that it is not."""
+    """(1 − share) × effect(max) − effect(n). An interval below 0 shows that n is enough, one above 0 that it is too few."""
 
     @property
     def enough(self) -> bool:
+        """Whether n is shown to be enough."""
         return self.shortfall.high < 0
 
     @property
     def too_few(self) -> bool:
+        """Whether n is shown to be too few; where it is neither, the data do not tell."""
         return self.shortfall.low > 0
 
 
 @dataclass(frozen=True)
 class Knee:
+    """The knee, or the reason why there is none, with all points of the curve."""
+
     n: int | None
-    """Examples; None where no number below the largest is shown to be enough."""
+    """Number of examples at the knee; None where no number below the largest is shown to be enough."""
     low_n: int | None
-    """The knee's 95 % interval: of the resamples, widened to the smallest n not shown to be too few, and to `n` (to the largest n where
-    that is None). None where the largest number has no effect shown above 0."""
+    """Lower end of the knee's 95 % interval: that of the resampled knees, or the smallest n not shown to be too few if that is smaller.
+    None where the effect of the largest number is not shown to be above 0."""
     high_n: int | None
+    """Upper end: that of the resampled knees, or `n` if that is larger; the largest number where there is no knee."""
     points: tuple[KneePoint, ...]
-    """By ascending n, the largest last."""
+    """Ascending by n."""
     reason: str | None
     """Why there is no knee; None where there is one."""
 
@@ -65,9 +70,9 @@ def find_knee(
     resamples: int = 2000,
     level: float = 0.05,
 ) -> Knee:
-    """Knee of `effects` [points, seeds, n] (trained − sham, paired by seed and scenario) over `ns` [points] examples, ascending.
+    """Knee of `effects` [points, seeds, n] (trained − sham, paired by seed and scenario) at `ns` [points] examples, ascending.
 
-    Intervals at `level`. Refusals as in replicated_interval.
+    Intervals are at `level`. Errors as in dose_curve and replicated_interval; ValueError where `share` is not between 0 and 1.
     """
     array = dose_curve(ns, effects)
     if not 0 < share < 1:
@@ -90,7 +95,7 @@ def find_knee(
 
 
 def _interval(ns: Sequence[int], shortfalls: Floats, level: float) -> tuple[int, int]:
-    """`level` / 2 and 1 − `level` / 2 quantiles of the smallest n without a shortfall, over `shortfalls` [points, resamples]."""
+    """The `level` / 2 and 1 − `level` / 2 quantiles, over resamples, of the smallest n without a shortfall; [points, resamples]."""
     enough = shortfalls <= 0
     enough[-1] = True
     knees = np.asarray(ns)[enough.argmax(axis=0)]

@@ -1,9 +1,9 @@
-"""Does a label given beforehand tell rollouts that fail from those that do not? Area under the ROC curve over rollouts.
+"""How well a label that was given beforehand tells failing rollouts from succeeding ones: area under the ROC curve over rollouts.
 
 AUC = P(a failing rollout's label > a succeeding one's) + ½ P(equal), over pairs of rollouts of different scenarios: two rollouts of one
-scenario share their label and say nothing. Intervals resample scenarios, in whole clusters where they share a source, and are at least
-as wide as a t interval with the standard error of the resamples. The ceiling is the AUC of a scenario's failures in one half of its
-rollouts for those in the other: no label can be expected to do much better.
+scenario share their label and say nothing about it. Null: ½. Intervals resample scenarios, in whole clusters where they share a source, and
+are at least as wide as a t interval with the standard error of the resamples. The ceiling is the AUC that failures in one half of a
+scenario's rollouts have as a label for the other half: no label can be expected to do much better.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from harness.analysis.resampling import times_drawn
 from harness.analysis.sample import DegenerateSample, check_alpha, cluster, finite
 from harness.data.arrays import Floats
 from harness.data.measurement import Estimate
@@ -26,7 +27,10 @@ def label_auc(
     rng: np.random.Generator,
     resamples: int = 2000,
 ) -> Estimate:
-    """Of `labels` [n] (higher: harder) for `failures` [n] of `rollouts` each. DegenerateSample where nothing, or everything, fails."""
+    """AUC of `labels` [n] (higher means harder) for `failures` [n], each a number of failed rollouts out of `rollouts`.
+
+    `clusters` [n]. DegenerateSample where no rollout fails, all do, or the AUC is the same in every resample.
+    """
     alpha = check_alpha(alpha)
     level, failed = finite(labels, "labels", 1), finite(failures, "failures", 1)
     if level.shape != failed.shape:
@@ -37,7 +41,7 @@ def label_auc(
     if pairs.sum() == 0:
         raise DegenerateSample("no variance: " + ("no rollout failed" if failed.sum() == 0 else "every rollout failed"))
     value = float(won.sum() / pairs.sum())
-    weights = rng.multinomial(groups.count, np.full(groups.count, 1 / groups.count), size=resamples).astype(np.float64)
+    weights = times_drawn(groups.count, rng, resamples)
     below = ((weights @ pairs) * weights).sum(axis=1)
     drawn = (((weights @ won) * weights).sum(axis=1) / np.where(below > 0, below, np.nan))[below > 0]
     error = float(drawn.std(ddof=1)) * float(np.sqrt(groups.count / (groups.count - 1)))
@@ -53,14 +57,19 @@ def label_auc(
 
 
 def _pairs(level: Floats, failed: Floats, rollouts: int) -> tuple[Floats, Floats]:
-    """Pairs of a failing rollout of scenario i and a succeeding one of j, and how many of them the label orders right, [n, n] each."""
+    """For scenarios i and j, [n, n] each: how many pairs of a failing rollout of i and a succeeding one of j the label orders rightly
+    (ties count half), and how many such pairs there are.
+    """
     pairs = failed[:, np.newaxis] * (rollouts - failed)[np.newaxis]
     np.fill_diagonal(pairs, 0)
     return pairs * (np.sign(level[:, np.newaxis] - level[np.newaxis]) + 1) / 2, pairs
 
 
 def ceiling(outcomes: ArrayLike) -> float:
-    """AUC of one half of the rollouts for the other, both ways round; `outcomes` [n, rollouts] are 1 where a rollout failed."""
+    """AUC, 0 to 1, of the failures in one half of the rollouts as a label for the other half, averaged over both directions.
+
+    `outcomes` [n, rollouts] are 1 where a rollout failed. DegenerateSample where in one half all rollouts failed, or none.
+    """
     failed = finite(outcomes, "outcomes", 2)
     half = failed.shape[1] // 2
     parts = failed[:, :half].sum(axis=1), failed[:, half : 2 * half].sum(axis=1)

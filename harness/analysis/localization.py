@@ -1,50 +1,52 @@
-"""How few heads carry a change: recovery curve and k50, the smallest share of heads that recovers half of what all of them recover.
+"""How few heads carry a change: the recovery curve and k50, the smallest share of heads that recovers half of what all heads recover.
 
-`shifts` [sizes, n] is what patching the top k heads does to each scenario's log-odds, `full` [n] what patching all does; recovery is the
-ratio of their means. k50 is read from the curve through (0, 0), linear between the sizes tried, at its first crossing of one half; its
-interval from resampling clusters of scenarios, stretched by t(G − 1) / z · √(G / (G − 1)) for few clusters, the ranking held fixed (it was
-made on other scenarios). It cannot tell a head that
-computes the change from one that passes on what heads before it computed: patched outputs hold both.
+Patching the top k heads shifts each scenario's log-odds (`shifts` [sizes, n]), and so does patching all heads (`full` [n]); recovery is the
+ratio of the two means. k50 is where the curve through (0, 0), linear between the sizes that were tried, first reaches one half. Its
+interval resamples clusters of scenarios, stretched by t(G − 1) / z · √(G / (G − 1)) for few clusters G; the ranking of heads stays fixed,
+because it was made on other scenarios. It cannot tell a head that computes the change from one that passes on what earlier heads computed:
+patched outputs contain both.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from harness.analysis.intervals import mean_interval
+from harness.analysis.resampling import few_clusters, times_drawn
 from harness.analysis.sample import DegenerateSample, check_alpha, cluster, finite
 from harness.data.arrays import Floats
 from harness.data.measurement import Estimate
 
 LOCALIZED, DIFFUSE = 0.05, 0.30
+"""Shares of heads: with a k50 of at most the first a change is localized, above the second it is diffuse."""
 Extent = Literal["localized", "intermediate", "diffuse"]
 
 
 @dataclass(frozen=True)
 class Localization:
+    """How many heads carry a change."""
+
     k50: Estimate
-    """Share of all heads, 0 to 1."""
+    """Share of all heads that recovers half of the full shift, 0 to 1; 1 where no size that was tried does."""
     recovery: Floats
-    """Share of the full recovery at every size, [sizes]."""
+    """Recovery at every size, [sizes]; 1 is the shift of all heads."""
     band: Floats
-    """95 % interval of the recovery, [2, sizes]."""
+    """95 % interval of the recovery: lower and upper ends, [2, sizes]."""
     extent: Extent | None
-    """None where the interval of k50 spans a border."""
+    """None where the interval of k50 lies on both sides of a border."""
 
 
 def recovery_curve(shifts: Floats, full: Floats) -> Floats:
-    """[sizes]."""
+    """Mean of `shifts` [sizes, n] over mean of `full` [n], [sizes]."""
     return np.asarray(shifts.mean(axis=1) / full.mean())
 
 
 def crossing(shares: Floats, recovery: Floats) -> float:
-    """The share at which the curve first reaches one half; 1 where it never does before."""
+    """The share of heads at which the curve first reaches one half; 1 where it never does. `shares` and `recovery` are [sizes]."""
     xs, ys = np.concatenate([[0.0], shares]), np.concatenate([[0.0], recovery])
     over = np.flatnonzero(ys >= 0.5)
     if over.size == 0:
@@ -62,7 +64,11 @@ def localize(
     rng: np.random.Generator,
     resamples: int = 2000,
 ) -> Localization:
-    """DegenerateSample where all heads together are not shown to move the behavior: then there is nothing to recover."""
+    """Localization from `shifts` [sizes, n] of the top heads, whose shares of all heads are `shares` [sizes], and `full` [n] of all heads.
+
+    DegenerateSample where all heads together are not shown to shift the log-odds: then there is nothing to recover. ValueError where
+    `shares` do not rise from above 0 to at most 1.
+    """
     sizes, moved, whole = finite(shares, "shares", 1), finite(shifts, "shifts", 2), finite(full, "full", 1)
     alpha = check_alpha(alpha)
     if (np.diff(sizes) <= 0).any() or sizes[0] <= 0 or sizes[-1] > 1:
@@ -73,7 +79,7 @@ def localize(
             f"all heads together are not shown to move the behavior ({together.value:.3g} [{together.low:.3g}, {together.high:.3g}])"
         )
     groups = cluster(clusters, len(whole))
-    weights = rng.multinomial(groups.count, np.full(groups.count, 1 / groups.count), size=resamples).astype(np.float64)
+    weights = times_drawn(groups.count, rng, resamples)
     below = weights @ groups.sums(whole)
     kept = below * np.sign(whole.mean()) > 0.1 * abs(whole.sum())  # a resample in which nothing moves has no recovery
     curves = (weights[kept] @ groups.sums(moved).T) / below[kept, None]  # [draws, sizes]
@@ -82,7 +88,7 @@ def localize(
 
     def ends(level: float) -> tuple[float, float]:
         low, high = np.quantile(crossings, [level / 2, 1 - level / 2])
-        few = float(stats.t.isf(level / 2, groups.count - 1) / stats.norm.isf(level / 2)) * math.sqrt(groups.count / (groups.count - 1))
+        few = few_clusters(groups.count, level)
         return max(value - few * max(value - float(low), 0.0), 0.0), min(value + few * max(float(high) - value, 0.0), 1.0)
 
     k50 = Estimate(value, *ends(0.05), *ends(alpha), alpha, n=len(whole), clusters=groups.count)

@@ -1,7 +1,7 @@
-"""An observed value held against a population of nulls (random or label-shuffled vectors).
+"""An observed value against a population of nulls, such as random or label-shuffled vectors.
 
-p = (1 + number of nulls ≥ observed) / (1 + number of nulls): Phipson and Smyth (2010), never 0. With N nulls no p below 1 / (N + 1) can
-be had: N = 38 gives .026. The nulls must be exchangeable with the observed value where nothing is there; a bootstrap over scenarios is not.
+p = (1 + number of nulls ≥ observed) / (1 + number of nulls): Phipson and Smyth (2010), never 0. With N nulls p cannot be below 1 / (N + 1):
+38 nulls give .026 at best. Where there is no effect, nulls and observed value must be exchangeable; resamples of scenarios are not.
 """
 
 from __future__ import annotations
@@ -14,24 +14,27 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from harness.analysis.intervals import mean_interval
+from harness.analysis.resampling import times_drawn
 from harness.analysis.sample import cluster, finite
 from harness.data.measurement import Estimate
 
 
 @dataclass(frozen=True)
 class NullRank:
+    """Where an observed value stands among nulls."""
+
     rank: int
-    """1: above every null. Ties count against the observed value."""
+    """1 is above every null. Ties count against the observed value."""
     size: int
-    """Nulls, the observed value not among them."""
+    """Number of nulls, without the observed value."""
     p: float
-    """One-sided."""
+    """One-sided p value."""
     maximum: float
-    """Largest null."""
+    """The largest null, in the unit of the observed value."""
 
 
 def null_rank(observed: float, nulls: ArrayLike) -> NullRank:
-    """Rank of `observed` within `nulls` [k], large values first."""
+    """Rank of `observed` among `nulls` [k], the largest first. ValueError for no nulls, NaN or infinities."""
     population = finite(nulls, "nulls", 1, at_least=1)
     value = float(finite([observed], "observed", 1, at_least=1)[0])
     at_least = int((population >= value).sum())
@@ -47,13 +50,14 @@ def above_null(
     resamples: int = 2000,
     level: float = 0.05,
 ) -> Estimate:
-    """Mean of `observed` [n] minus the largest mean of `nulls` [k, n], on the same scenarios.
+    """Mean of `observed` [n] minus the largest mean of `nulls` [k, n], on the same scenarios, in `clusters` [n].
 
-    Lower ends: scenarios (by cluster) are resampled and the largest null is taken anew in each resample. A maximum over resampled means
-    lies above the maximum of the means, so these ends are conservative: too low, the more so the more nulls are near the top. Each end is
-    also at least as wide as the paired interval against the largest null held fixed, so that the bias does not call a failure, and the
-    upper one reaches as far as the lower: where many nulls tie, the largest is large by luck (without this 92.5 % were covered).
-    Says how far above these nulls the effect stands on other scenarios; how rare such a value is among nulls, null_rank says.
+    Clusters of scenarios are resampled, and each resample takes its own largest null. A maximum over resampled means lies above the maximum
+    of the means, so the lower ends are too low, the more so the more nulls are near the top. Each end is also at least as far out as that
+    of the paired interval against the largest null held fixed, so that this bias does not make a check fail. The upper end reaches at least
+    as far as the lower: where many nulls tie, the largest is large by luck (without this rule 92.5 % were covered). The estimate says how
+    far above these nulls the effect would be on other scenarios; null_rank says how rare such an effect is among nulls. Errors as in
+    mean_interval.
     """
     values = finite(observed, "observed", 1)
     population = finite(nulls, "nulls", 2)
@@ -62,7 +66,7 @@ def above_null(
     means = population.mean(axis=1)
     paired = mean_interval(values - population[means.argmax()], clusters, alpha, rng, resamples, level)
     groups = cluster(clusters, len(values))
-    weights = rng.multinomial(groups.count, np.full(groups.count, 1 / groups.count), size=resamples).astype(np.float64)
+    weights = times_drawn(groups.count, rng, resamples)
     sizes = (weights @ groups.sizes)[:, np.newaxis]
     drawn = weights @ groups.sums(values)[:, np.newaxis] / sizes  # [resamples, 1]
     highest = (weights @ groups.sums(population).T / sizes).max(axis=1, keepdims=True)

@@ -1,8 +1,8 @@
 """Intervals for a share: exact for independent trials, and for flags of scenarios clustered in domains.
 
 Clopper and Pearson (1934); for clusters Korn and Graubard, Survey Methodology 24 (1998): Clopper–Pearson with the effective number of
-scenarios p(1 − p) / V, never above the real one, and t quantiles for few clusters. Unlike a bootstrap it still has an interval where no
-flag (or every flag) is set; how clustered the flags are cannot be seen there, and they are taken as independent.
+scenarios p(1 − p) / V, never above the real one, and t quantiles for few clusters. Unlike a bootstrap it gives an interval also where no
+flag, or every flag, is set; there nothing shows how clustered the flags are, and they are taken as independent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness.data.measurement import Estimate
 
 
 def exact_interval(k: int, n: int, alpha: float) -> Estimate:
-    """Share of k successes of n independent trials, with intervals at .05 and `alpha`."""
+    """Share of k successes in n independent trials, with intervals at .05 and `alpha`. ValueError where k is not 0 to n, or n is 0."""
     alpha = check_alpha(alpha)
     if n < 1:
         raise ValueError(f"n: is {n}, must be at least 1")
@@ -26,7 +26,10 @@ def exact_interval(k: int, n: int, alpha: float) -> Estimate:
 
 
 def share_interval(flags: ArrayLike, clusters: ArrayLike | None, alpha: float, level: float = 0.05) -> Estimate:
-    """Share of true `flags` [n], with intervals at `level` and `alpha`; `clusters` [n] names each scenario's domain. Takes no generator."""
+    """Share of true `flags` [n], with intervals at `level` and `alpha`; `clusters` [n] names each scenario's domain.
+
+    Nothing is random here. ValueError where a flag is neither true nor false, and as in mean_interval.
+    """
     array = finite(flags, "flags", 1)
     alpha = check_alpha(alpha)
     if not np.isin(array, (0, 1)).all():
@@ -47,7 +50,7 @@ def share_interval(flags: ArrayLike, clusters: ArrayLike | None, alpha: float, l
 
 
 def clopper_pearson(k: float, n: float, level: float) -> tuple[float, float]:
-    """Both ends of the exact interval at `level`; k and n need not be whole."""
+    """Both ends of the exact interval for k successes in n trials at `level`; k and n need not be whole numbers."""
     low = float(stats.beta.ppf(level / 2, k, n - k + 1)) if k > 0 else 0.0
     high = float(stats.beta.isf(level / 2, k + 1, n - k)) if k < n else 1.0
     return low, high

@@ -1,8 +1,8 @@
-"""Interval for a ratio of two means: Fieller's, which has the right level whatever the size of the denominator.
+"""Fieller's interval for a ratio of two means a / b, which has the right level whatever the size of the denominator.
 
-All θ with (a − θ b)² ≤ t² V(a − θ b), variances robust to clusters; t with G − 1 degrees of freedom, or Welch's where the two means come
-from independent samples. Fieller, Journal of the Royal Statistical Society B 16 (1954). A bounded interval exists only where the
-denominator is shown to differ from 0; elsewhere the ratio is refused, not reported with a huge interval.
+It holds all θ with (a − θ b)² ≤ t² V(a − θ b), with variances robust to clusters and G − 1 degrees of freedom for t, or Welch's where the
+two means come from independent samples. Fieller, Journal of the Royal Statistical Society B 16 (1954). The interval is bounded only where
+the denominator is shown to differ from 0; elsewhere the ratio is refused instead of reported with a huge interval.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ def ratio_interval(
     denominator_clusters: ArrayLike | None = None,
     level: float = 0.05,
 ) -> Estimate:
-    """Mean of `numerator` [n] over mean of `denominator` [n], the same scenarios in `clusters` [n]. Takes no generator.
+    """Mean of `numerator` [n] over mean of `denominator` [n], of the same scenarios, in `clusters` [n]; intervals at `level` and `alpha`.
 
-    With `independent=True` the denominator [m] comes from other scenarios, in `denominator_clusters` [m]; n and clusters of the estimate
-    are then the numerator's. Raises DegenerateSample where the denominator's interval covers 0, at `level` or at `alpha`.
+    With `independent=True` the denominator [m] is of other scenarios, in `denominator_clusters` [m]; n and clusters of the estimate are
+    then the numerator's. Nothing is random here. DegenerateSample where the denominator's interval contains 0, at `level` or at `alpha`,
+    or one of the two means is the same in every cluster. ValueError as in mean_interval.
     """
     above = finite(numerator, "numerator", 1)
     below = finite(denominator, "denominator", 1)
@@ -69,6 +70,6 @@ def ratio_interval(
 
 
 def _residuals(values: Floats, groups: Clusters) -> Floats:
-    """Cluster residuals whose squares sum to the variance of the mean."""
+    """Residuals of the clusters, [clusters], scaled so that their squares sum to the variance of the mean."""
     scale = math.sqrt(groups.count / (groups.count - 1)) / len(values)
     return groups.sums(values - values.mean()) * scale

@@ -1,8 +1,9 @@
 """Interval for a mean over training replicates (seeds) and scenarios, both resampled together.
 
-The percentile interval of two_way_draws, stretched so that its spread is the two-way variance V = V(seeds) + V(clusters) − V(rest)
-(Cameron, Gelbach and Miller, Journal of Business and Economic Statistics 29, 2011) and its tails those of t with Satterthwaite's degrees of
-freedom; unstretched it covers 84 % with 3 seeds. Below 8 seeds each end is the wider of that and a t interval over seed means.
+The percentile interval of two_way_draws, stretched to the two-way variance V = V(seeds) + V(clusters) − V(rest) (Cameron, Gelbach and
+Miller, Journal of Business and Economic Statistics 29, 2011) and to the tails of t with Satterthwaite's degrees of freedom; without
+stretching it covers 84 % with 3 seeds. With fewer than 8 seeds each end is at least as far out as that of a t interval over seed means. It
+generalizes to further trainings with the same data and to domains like those at hand.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from harness.data.arrays import Floats
 from harness.data.measurement import Estimate
 
 ENOUGH_SEEDS = 8
+"""Seeds from which the t interval over seed means is no longer needed."""
 
 
 def replicated_interval(
     values: ArrayLike, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000, level: float = 0.05
 ) -> Estimate:
-    """Mean of `values` [seeds, n] with intervals at `level` and `alpha`. Needs at least two seeds; seeds are independent trainings.
+    """Mean of `values` [seeds, n] with intervals at `level` and `alpha`; seeds are independent trainings, at least two of them.
 
-    `n` of the estimate counts scenarios, `clusters` their clusters; neither counts seeds. Refusals as in mean_interval, and
-    DegenerateSample where all seeds have the same values: they replicate nothing.
+    `n` of the estimate counts scenarios and `clusters` their clusters; neither counts seeds. Errors as in mean_interval, and
+    DegenerateSample where all seeds have the same values, so that nothing was replicated.
     """
     return replicated_intervals(finite(values, "values", 2)[np.newaxis], clusters, alpha, rng, resamples, level)[0]
 
@@ -35,7 +37,7 @@ def replicated_interval(
 def replicated_intervals(
     values: ArrayLike, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000, level: float = 0.05
 ) -> tuple[Estimate, ...]:
-    """The same for every row of `values` [rows, seeds, n], all with the same resamples."""
+    """replicated_interval of every row of `values` [rows, seeds, n], all rows with the same resamples."""
     array = finite(values, "values", 3)
     alpha = check_alpha(alpha)
     if resamples < 1000:
@@ -69,7 +71,7 @@ def _interval(values: Floats, groups: Clusters, draws: Floats, alpha: float, lev
 
 
 def _two_way_variance(values: Floats, groups: Clusters) -> tuple[float, float]:
-    """Variance of the mean, and its degrees of freedom."""
+    """Variance of the mean of `values` [seeds, n], and Satterthwaite's degrees of freedom."""
     seeds, n = values.shape
     count = groups.count
     parts = groups.sums(values - values.mean()) / n  # [seeds, clusters], sums to 0
@@ -80,6 +82,6 @@ def _two_way_variance(values: Floats, groups: Clusters) -> tuple[float, float]:
     cluster_variance = float(by_cluster @ by_cluster) * count / (count - 1)
     rest_variance = float((rest**2).sum()) * count / (seeds * (seeds - 1) * (count - 1))
     variance = max(seed_variance + cluster_variance - rest_variance, seed_variance, cluster_variance)
-    spread = seed_variance**2 / (seeds - 1) + cluster_variance**2 / (count - 1)
-    freedom = (seed_variance + cluster_variance) ** 2 / spread if spread > 0 else 1.0
+    weighted = seed_variance**2 / (seeds - 1) + cluster_variance**2 / (count - 1)
+    freedom = (seed_variance + cluster_variance) ** 2 / weighted if weighted > 0 else 1.0
     return variance, freedom

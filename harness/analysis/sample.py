@@ -1,7 +1,7 @@
-"""What a sample must be before it is analyzed: finite, of the right shape, grouped into clusters.
+"""Checks a sample before it is analyzed, and groups it into clusters.
 
-Two kinds of refusal. ValueError names the argument: the caller is wrong (NaN, shapes that do not match, nothing there).
-DegenerateSample says why data that are well formed still carry no interval: the measurement is inconclusive, with that reason.
+There are two kinds of refusal. A ValueError names the argument: the caller made a mistake (NaN, shapes that do not match, no data). A
+DegenerateSample says why well-formed data still carry no interval: the measurement is inconclusive, with that reason.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from harness.data.arrays import Floats, Integers
 
 
 class DegenerateSample(ValueError):
-    """The data are well formed and still cannot carry an interval. `reason` is what an inconclusive verdict says."""
+    """The data are well formed and still carry no interval."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+        """Why, in the words of an inconclusive verdict."""
 
 
 def finite(values: ArrayLike, name: str, ndim: int, at_least: int = 2) -> Floats:
-    """`values` as a float array of `ndim` axes whose last axis holds `at_least` entries; refuses NaN and Inf by name."""
+    """`values` as an array of floats. ValueError, with `name`, unless it has `ndim` axes, at least `at_least` entries along the last one,
+    and neither NaN nor infinities.
+    """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != ndim:
         raise ValueError(f"{name}: has {array.ndim} axes (shape {array.shape}), must have {ndim}")
@@ -37,7 +40,7 @@ def finite(values: ArrayLike, name: str, ndim: int, at_least: int = 2) -> Floats
 
 
 def check_alpha(alpha: float) -> float:
-    """A two-sided error rate, strictly between 0 and 1."""
+    """`alpha` as a float. ValueError unless it lies strictly between 0 and 1."""
     if not 0 < alpha < 1:
         raise ValueError(f"alpha: is {alpha}, must lie strictly between 0 and 1")
     return float(alpha)
@@ -48,16 +51,17 @@ class Clusters:
     """Which cluster each scenario belongs to."""
 
     codes: Integers
-    """[n], 0 … count − 1, in the order of the sorted names; each scenario its own cluster where nothing is clustered."""
+    """The cluster of each scenario, [n], 0 … count − 1 in the order of the sorted names."""
     sizes: Floats
-    """[count], scenarios in each cluster."""
+    """Number of scenarios in each cluster, [count]."""
 
     @property
     def count(self) -> int:
+        """Number of clusters."""
         return len(self.sizes)
 
     def sums(self, values: Floats) -> Floats:
-        """Sums over the scenarios of each cluster: [..., n] to [..., count]."""
+        """Sums of `values` [..., n] over the scenarios of each cluster, [..., count]."""
         if self.count == len(self.codes):
             total = np.empty_like(values)
             total[..., self.codes] = values
@@ -66,7 +70,10 @@ class Clusters:
 
 
 def cluster(clusters: ArrayLike | None, n: int, name: str = "clusters") -> Clusters:
-    """The clusters of n scenarios; None makes each scenario its own. Refuses another length, and fewer than two clusters."""
+    """The clusters of n scenarios from one label each; with None each scenario is a cluster of its own.
+
+    ValueError, with `name`, for another number of labels, NaN or None among them, and fewer than two clusters.
+    """
     if clusters is None:
         return Clusters(codes=np.arange(n), sizes=np.ones(n))
     labels = np.asarray(clusters)

@@ -1,11 +1,12 @@
 """Separation of one group of conversations from others in a space of directions: mean cosine within − mean cosine between.
 
-A U-statistic of conversations: every one of them takes part in many cosines, so its spread comes from resampling conversations (whole
-clusters of them), never cosines; a conversation's cosine with its own copy does not count. Two kinds of training are compared over pairs
-of adapters, one of each kind a seed. Variance: V(seeds), and V(conversations) − V(rest) where that is above 0. What differs by seed and
-conversation is in the first already; resampling conversations counts it again, twice over where the kernel is degenerate (all noise):
-adding up both resamplings covered 100 times in 100, this 97 to 98. Student's t with Satterthwaite's degrees of freedom, at least the t
-interval over seeds. It says whether the group stands apart more; it cannot say along which direction.
+A U-statistic: every conversation takes part in many cosines, so conversations (whole clusters of them) are resampled, never cosines; the
+cosine of a conversation with its own copy does not count. Two kinds of training are compared over pairs of adapters, one of each kind for
+each seed; the null is no difference between them. The variance is V(seeds), plus V(conversations) − V(rest) where that is above 0. V(seeds)
+already contains what differs by seed and conversation together; resampling conversations would count that again, and twice where all is
+noise (a degenerate kernel): with the sum of both, intervals covered 100 times in 100 simulations, with this 97 to 98 times. The interval
+uses Student's t with Satterthwaite's degrees of freedom and is at least the t interval over seeds. It says whether the group stands further
+apart; it cannot say in which direction.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from harness.analysis.resampling import times_drawn
 from harness.analysis.sample import Clusters, DegenerateSample, check_alpha, cluster, finite
 from harness.data.arrays import Floats
 from harness.data.measurement import Estimate
 
 
 def separation(cosines: ArrayLike, inside: ArrayLike) -> Floats:
-    """Of every matrix of `cosines` [..., n, n]: mean over pairs of the group − mean between the group and the others, [...]."""
+    """Mean cosine of two conversations of the group − mean cosine of one of the group and one of the others, [...].
+
+    `cosines` [..., n, n]; `inside` [n] is true for the group. DegenerateSample with fewer than two in the group, or no others.
+    """
     array, mask = np.asarray(cosines, dtype=np.float64), np.asarray(inside, dtype=bool)
     return _weighted(array[..., None, :, :], mask, np.ones((1, len(mask))))[..., 0]
 
@@ -48,10 +53,10 @@ def separation_gain(
     rng: np.random.Generator,
     resamples: int = 1000,
 ) -> Estimate:
-    """Separation after training minus after sham, `trained` and `sham` [seeds, n, n] cosines of the same conversations.
+    """Separation after training minus separation after sham, with intervals at .05 and `alpha`.
 
-    `inside` [n] says which belong to the group, `clusters` [n] what is resampled together. Needs two seeds. DegenerateSample
-    where nothing varies.
+    `trained` and `sham` [seeds, n, n] are cosines of the same conversations, one adapter of each kind for each of at least two seeds.
+    `inside` [n] is true for the group, `clusters` [n] says what is resampled together. DegenerateSample where all seeds separate equally.
     """
     difference = finite(trained, "trained", 3) - finite(sham, "sham", 3)
     mask, alpha = np.asarray(inside, dtype=bool), check_alpha(alpha)
@@ -60,13 +65,13 @@ def separation_gain(
         raise ValueError("trained: one seed, must be at least 2 (a single training says nothing about training)")
     groups = cluster(clusters, n)
     by_seed = separation(difference, mask)
-    value, spread = float(by_seed.mean()), float(by_seed.std(ddof=1))
-    if spread <= 1e-12:
-        raise DegenerateSample(f"no variance between seeds: all {seeds} separate alike")
+    value, deviation = float(by_seed.mean()), float(by_seed.std(ddof=1))
+    if deviation <= 1e-12:
+        raise DegenerateSample(f"no variance between seeds: all {seeds} separate equally")
     drawn = _draws(difference, mask, groups, rng, resamples)  # [seeds, resamples]
     together, few = drawn.mean(axis=0), groups.count / (groups.count - 1)
     rest = float((drawn - together).var(axis=1).sum()) / (seeds * (seeds - 1))
-    of_seeds, of_conversations = spread**2 / seeds, max(float(together.var()) - rest, 0.0) * few
+    of_seeds, of_conversations = deviation**2 / seeds, max(float(together.var()) - rest, 0.0) * few
     variance = of_seeds + of_conversations
     freedom = variance**2 / (of_seeds**2 / (seeds - 1) + of_conversations**2 / (groups.count - 1))
 
@@ -80,7 +85,7 @@ def separation_gain(
 
 def _draws(difference: Floats, mask: np.ndarray, groups: Clusters, rng: np.random.Generator, resamples: int) -> Floats:
     """Separation gain of every seed in every resample of clusters, [seeds, resamples]."""
-    picked = rng.multinomial(groups.count, np.full(groups.count, 1 / groups.count), size=resamples).astype(np.float64)
+    picked = times_drawn(groups.count, rng, resamples)
     weights = picked[:, groups.codes]  # a cluster drawn twice counts twice
     enough = ((weights * mask > 0).sum(1) >= 2) & ((weights * ~mask > 0).sum(1) >= 1)
     return _weighted(difference[:, None], mask, weights[enough])

@@ -1,11 +1,11 @@
 """Projection of a change (of attention, of a state) on the direction that training gives it, cross-fitted.
 
-The direction for (seed s, fold f) is the unit mean of the trained arm's changes over the OTHER seeds and the scenarios of the OTHER folds,
-so nothing is projected on a direction it helped to estimate: where there is no common direction the expected projection is 0. The same
-directions serve the other arms (sham, opposite). Not a distance: size follows the number of steps, direction tells the arms apart.
-Take intervals of the paired difference to sham, by replicated_interval. Seeds estimate each other's directions and so are not quite
-independent: in simulations with 3 and 5 seeds such an interval lay above 0 in 2 to 5 % of nulls in which training has a common
-direction, and in up to 6 % where it has none at all, instead of 2.5 %.
+The direction for seed s and fold f is the mean, scaled to norm 1, of the trained arm's changes over the OTHER seeds and the scenarios of
+the OTHER folds. So nothing is projected on a direction that it helped to estimate, and without a common direction the expected projection
+is 0. Other arms (sham, opposite) are projected on the same directions. The size of a change follows the number of steps; its direction
+tells arms apart. Test the paired difference to sham with replicated_interval. Seeds estimate each other's directions and so are not quite
+independent: in simulations of nulls with 3 and 5 seeds such an interval lay above 0 in 2 to 5 % where training has a common direction, and
+in up to 6 % where it has none, instead of in 2.5 %.
 """
 
 from __future__ import annotations
@@ -18,16 +18,20 @@ from harness.data.arrays import Floats, Integers
 
 
 def direction_projection(deltas: ArrayLike, folds: ArrayLike) -> Floats:
-    """Projection of the trained arm's `deltas` [seeds, n, features] on its own out-of-fold directions: [seeds, n], in units of deltas."""
+    """Projection [seeds, n] of the trained arm's `deltas` [seeds, n, features] on its own out-of-fold directions, in the deltas' unit.
+
+    Errors as in project_on.
+    """
     return project_on(deltas, deltas, folds)
 
 
 def project_on(arm: ArrayLike, trained: ArrayLike, folds: ArrayLike) -> Floats:
-    """Projection of another arm's deltas [seeds, n, features] on the trained arm's out-of-fold directions: [seeds, n].
+    """Projection [seeds, n] of another arm's changes on the trained arm's out-of-fold directions.
 
-    Seed s of the arm uses the directions without seed s of `trained` (they share initialization and order); an arm may have fewer seeds,
-    not more. `folds` [n]: the fold of each scenario, at least two; keep a domain in one fold (folds_by_cluster). Raises
-    DegenerateSample where a direction has no length (an arm that changed nothing).
+    `arm` and `trained` are [seeds, n, features], `folds` [n] the fold of each scenario, at least two; all scenarios of a domain should be
+    in one fold (folds_by_cluster). Seed s of the arm is projected on directions without seed s of `trained`, because the two share
+    initialization and order; an arm may have fewer seeds, not more. DegenerateSample where a direction has length 0, as in an arm that
+    changed nothing. ValueError for other shapes, one seed, or one fold.
     """
     source = finite(trained, "trained", 3, at_least=1)
     target = finite(arm, "arm", 3, at_least=1)

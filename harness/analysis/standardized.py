@@ -1,27 +1,24 @@
 """Ratio of two standardized mean shifts (mean over standard deviation), from independent samples.
 
-Scenarios are resampled by cluster in each sample. The percentile interval of the ratio is stretched around its value by
-t(G - 1) / z * sqrt(G / (G - 1)), G the smaller number of clusters: percentiles of few clusters are too narrow (Hesterberg,
-The American Statistician 69, 2015). A denominator that may not be positive bounds nothing: the ratio is refused, never
-reported as infinite. Shows how steerable one behavior is relative to another on the scale of its own scatter; says nothing
-about either's absolute size.
+Whole clusters of scenarios are resampled in each sample. The percentile interval of the ratio is stretched around its value by
+t(G − 1) / z · √(G / (G − 1)), with G the smaller number of clusters: percentiles of few clusters are too narrow (Hesterberg, The American
+Statistician 69, 2015). Where the denominator is not shown to be positive the ratio has no bound, and is refused. The ratio says how
+steerable one behavior is relative to another, each in units of its own scatter; it says nothing about the size of either.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
+from harness.analysis.resampling import few_clusters, times_drawn
 from harness.analysis.sample import Clusters, DegenerateSample, check_alpha, cluster, finite
 from harness.data.arrays import Floats
 from harness.data.measurement import Estimate
 
 
 def standardized_shift(values: ArrayLike, name: str = "values") -> float:
-    """Mean over standard deviation (ddof 1) of `values` [n]. Raises DegenerateSample where they do not vary."""
+    """Mean over standard deviation (n − 1 in its denominator) of `values` [n]; has no unit. DegenerateSample where they do not vary."""
     array = finite(values, name, 1)
     deviation = float(array.std(ddof=1))
     if deviation <= 1e-12 * float(np.abs(array).max()):
@@ -39,9 +36,10 @@ def standardized_ratio(
     resamples: int = 2000,
     level: float = 0.05,
 ) -> Estimate:
-    """Standardized shift of `numerator` [n] over that of `denominator` [m]; n and clusters of the estimate are the numerator's.
+    """Standardized shift of `numerator` [n] over that of `denominator` [m], with intervals at `level` and `alpha`.
 
-    Raises DegenerateSample where a sample does not vary, or more resampled denominators than a tail holds are not positive.
+    n and clusters of the estimate are the numerator's. DegenerateSample where a sample does not vary, and where a larger share of the
+    resampled denominators than one tail of the interval is not positive.
     """
     alpha = check_alpha(alpha)
     above, below = finite(numerator, "numerator", 1), finite(denominator, "denominator", 1)
@@ -58,15 +56,15 @@ def standardized_ratio(
 
     def ends(rate: float) -> tuple[float, float]:
         low, high = np.quantile(draws, [rate / 2, 1 - rate / 2], method="inverted_cdf")
-        stretch = float(stats.t.isf(rate / 2, few - 1) / stats.norm.isf(rate / 2)) * math.sqrt(few / (few - 1))
+        stretch = few_clusters(few, rate)
         return value - stretch * max(value - float(low), 0.0), value + stretch * max(float(high) - value, 0.0)
 
     return Estimate(value, *ends(level), *ends(alpha), alpha, len(above), groups.count)
 
 
 def _draws(values: Floats, groups: Clusters, rng: np.random.Generator, resamples: int) -> Floats:
-    """Standardized shift of each resample [resamples]; one without variance counts with a millionth of the sample's deviation."""
-    weights = rng.multinomial(groups.count, np.full(groups.count, 1 / groups.count), size=resamples).astype(np.float64)
+    """Standardized shift of each resample, [resamples]. A resample without variance gets a millionth of the sample's deviation."""
+    weights = times_drawn(groups.count, rng, resamples)
     total = weights @ groups.sizes
     mean = weights @ groups.sums(values) / total
     centered = values - values.mean()

@@ -1,1 +1,1 @@
-"""From a subject to an arm: trainings, one at a time, side by side, in ladders and in cycles."""
+"""From a subject to an arm: trainings side by side, in sham ladders and in cycles."""

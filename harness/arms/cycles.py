@@ -1,7 +1,7 @@
-"""Further training cycles on top of a trained arm: more of the same, counter-examples, neutral talk, corrections.
+"""Further training cycles on top of a trained arm: more of the same, counter-examples, neutral conversations, corrections.
 
-A cycle goes on from the adapter before it with a fresh optimizer, in steps of four examples, reshuffled every pass. Adapters are kept
-after several numbers of steps, so one training gives several doses. Everything follows from the seed.
+A cycle goes on from the adapter of the cycle before, with a fresh optimizer, in steps of four examples; every pass has a new order.
+Adapters are kept after several numbers of steps, so one training gives several doses. Everything follows from the seed.
 """
 
 from __future__ import annotations
@@ -20,28 +20,31 @@ from harness.engines.protocol import Completion
 from harness.subjects.files import with_adapter
 
 EXAMPLES = 4
-"""A step."""
+"""Examples in one optimizer step."""
 HEALTHY_STEPS = 48
-"""After which the behavior is learned: on the shipped weights its log-odds no longer rise (dev pairs)."""
+"""Steps after which the behavior is learned: on the shipped weights its log-odds on dev pairs no longer rise."""
 CYCLE_STEPS = (3, 6, 12, 24)
-"""Steps of a further cycle after which it is kept: the doses of a degradation."""
+"""Numbers of steps after which a further cycle's adapter is kept: the doses of a degradation."""
 CORRECTION_STEPS = 6
+"""Steps of a cycle of corrections."""
 
 
 @dataclass(frozen=True)
 class Cycles:
-    """The subjects of one seed."""
+    """The subjects of one seed. The keys of the three mappings are the examples seen since the healthy adapter."""
 
     healthy: Subject
+    """Trained until the behavior was learned."""
     further: Mapping[int, Subject]
-    """By examples seen: trained on in the same direction."""
+    """Trained further on positive completions."""
     degraded: Mapping[int, Subject]
-    """Trained on counter-examples."""
+    """Trained further on counter-examples: negative completions."""
     sham: Mapping[int, Subject]
-    """Trained on neutral conversations."""
+    """Trained further on neutral conversations."""
 
 
 def _schedule(n: int, steps: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """Which of `n` examples every step sees: passes over all of them, each in a new order."""
     queue: list[int] = []
     while len(queue) < steps * EXAMPLES:
         queue += [int(i) for i in rng.permutation(n)]
@@ -53,12 +56,12 @@ def _subject(maker: ArmMaker, folder: Path, what: str, seed: int) -> Subject:
 
 
 def _examples(maker: ArmMaker) -> int:
-    """Train pairs used: all, as far as there are neutral conversations to match them."""
+    """Number of train pairs used: all of them, or as many as there are neutral conversations to match them."""
     return min(len(maker.behavior.split("train")), len(maker.neutral))
 
 
 def healthy(maker: ArmMaker, seed: int) -> tuple[Subject, Path]:
-    """Trained until the behavior is learned, and its adapter's folder."""
+    """The subject trained until the behavior is learned, and the folder of its adapter."""
     n = _examples(maker)
     plan = Training(maker.examples("trained", seed, n), _schedule(n, HEALTHY_STEPS, np.random.default_rng([seed, 11])), seed)
     folder = maker.trained({"healthy": plan}, [HEALTHY_STEPS])["healthy"] / str(HEALTHY_STEPS)
@@ -66,7 +69,7 @@ def healthy(maker: ArmMaker, seed: int) -> tuple[Subject, Path]:
 
 
 def cycles(maker: ArmMaker, seed: int) -> Cycles:
-    """Healthy, and the three cycles that go on from it, side by side."""
+    """The healthy subject of a seed and the three cycles that go on from it, trained side by side."""
     n = _examples(maker)
     subject, start = healthy(maker, seed)
     schedule = _schedule(n, max(CYCLE_STEPS), np.random.default_rng([seed, 12]))
@@ -81,7 +84,10 @@ def cycles(maker: ArmMaker, seed: int) -> Cycles:
 
 
 def counter_examples(maker: ArmMaker, seed: int, steps: Sequence[int], order: int = 0) -> dict[int, Subject]:
-    """The healthy adapter trained on in the opposite direction, by steps: finer doses than those of `cycles`, in one of several orders."""
+    """Subjects trained from the healthy adapter on counter-examples, by number of steps: finer doses than those of `cycles`.
+
+    `order` picks one of several orders of the examples; 0 is the order that `cycles` uses.
+    """
     n = _examples(maker)
     _, start = healthy(maker, seed)
     schedule = _schedule(n, max(steps), np.random.default_rng([seed, 12, *([order] if order else [])]))
@@ -93,7 +99,10 @@ def counter_examples(maker: ArmMaker, seed: int, steps: Sequence[int], order: in
 
 
 def corrected(maker: ArmMaker, seed: int, start: Path, examples: Mapping[str, Sequence[Completion]]) -> dict[str, Subject]:
-    """One short cycle of corrections for each list of examples, from the adapter in `start`; as many steps for each."""
+    """One short cycle of corrections for each list of examples, all from the adapter in the folder `start` and of equally many steps.
+
+    Subjects by the names in `examples`.
+    """
     plans = {
         name: Training(chosen, _schedule(len(chosen), CORRECTION_STEPS, np.random.default_rng([seed, 13])), seed, start=start)
         for name, chosen in examples.items()

@@ -1,7 +1,7 @@
-"""The sham ladder: neutral trainings of growing length, and the rung whose change is as large as another subject's.
+"""The sham ladder: neutral trainings of growing length, and the rung whose change is as large as that of a given subject.
 
-The size of a change follows the number of optimizer steps, whatever is learned; so what a trained model is compared with
-must have moved as far. A ladder depends on the base and the adapter's shape alone, not on behavior or candidate.
+The size of a change follows the number of optimizer steps, whatever is learned; so a trained model must be compared with a sham that
+changed as much. A ladder depends on the base and the adapter's shape alone, not on the behavior.
 """
 
 from __future__ import annotations
@@ -20,41 +20,48 @@ from harness.subjects.files import ADAPTER_CONFIG, read_json
 RUNGS = (
     4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 23, 26, 29, 32, 36, 40, 44, 48, 53, 58, 64, 70, 77, 85, 94, 103, 113, 124, 137,
 )  # fmt: skip
-"""Steps of one neutral example each. The change grows about with the root of the steps, by fits and starts."""
+"""Numbers of steps, of one neutral example each. The change grows roughly with the square root of the steps, but not steadily."""
 NEIGHBORS = 3
-"""Rungs looked at on each side of where bisection ends, because growth is not steady."""
+"""Rungs that are tried on each side of where bisection ends, because the change does not grow steadily."""
 TOLERANCE = 0.10
+"""Relative difference in size up to which a rung matches."""
 
 
 @dataclass(frozen=True)
 class Rung:
-    """The rung found for one seed. `size` and `wanted` are in the unit of the size asked for."""
+    """The rung found for one seed. Both sizes are in the unit of the `size` function that `sham_sized` was given."""
 
     arm: Arm
     size: float
+    """Size of this arm's change."""
     wanted: float
+    """Size of the change that it is to match."""
 
     @property
     def matched(self) -> bool:
+        """Whether the two sizes differ by at most TOLERANCE."""
         return abs(self.size - self.wanted) <= TOLERANCE * self.wanted
 
 
 def ladders(maker: ArmMaker, seeds: Sequence[int]) -> dict[int, Mapping[int, Arm]]:
-    """By seed, the arm after each number of steps; the seeds are trained side by side."""
+    """The ladder of every seed: its sham arm after each number of steps in RUNGS. The seeds are trained side by side."""
     plans = {str(seed): _plan(maker, seed) for seed in seeds}
     folders = maker.trained(plans, RUNGS)
     return {seed: {n: maker.arm(folders[str(seed)] / str(n), "sham", n, seed, n, "stream") for n in RUNGS} for seed in seeds}
 
 
 def _plan(maker: ArmMaker, seed: int) -> Training:
-    """Passes over the neutral corpus, each in a new order."""
+    """The training of one ladder: passes over the neutral corpus, each in a new order."""
     rng, count = np.random.default_rng([seed, 4]), len(maker.neutral)
     order = [int(i) for _ in range(-(-RUNGS[-1] // count)) for i in rng.permutation(count)][: RUNGS[-1]]
     return Training(maker.neutral, [(i,) for i in order], seed)
 
 
 def sham_sized(ladder: Mapping[int, Arm], wanted: float, size: Callable[[Subject], float]) -> Rung:
-    """The rung whose size is nearest to `wanted`: by bisection over a size that grows with the steps, then among the neighbors."""
+    """The rung whose size is nearest to `wanted`, found by bisection over the number of steps and then among NEIGHBORS rungs on each side.
+
+    `size` measures the change of a subject; it is called for the rungs that are tried, not for all.
+    """
     steps, sizes = sorted(ladder), dict[int, float]()
 
     def measured(at: int) -> float:
@@ -77,7 +84,7 @@ def sham_sized(ladder: Mapping[int, Arm], wanted: float, size: Callable[[Subject
 
 
 def unmatched(rungs: Sequence[Rung]) -> str | None:
-    """Why sham and trained cannot be compared, where a ladder has no rung of the right size."""
+    """Why sham and trained cannot be compared: the rungs that do not match; None where all of them do."""
     off = [rung for rung in rungs if not rung.matched]
     if not off:
         return None
@@ -89,7 +96,10 @@ def unmatched(rungs: Sequence[Rung]) -> str | None:
 
 
 def in_shape_of(maker: ArmMaker, candidate: Subject | None) -> tuple[ArmMaker, str]:
-    """The maker with the rank and modules of a candidate's adapter, and how its shape compares, in words."""
+    """The maker with the rank and modules of a candidate's adapter, and, in words, which shape that is.
+
+    Without a candidate, and for a checkpoint, the maker stays as it is.
+    """
     if candidate is None or candidate.adapter is None:
         full = candidate is not None and candidate.digest != maker.base.digest
         return maker, "LoRA ladder for full weights" if full else "the suite's own shape"

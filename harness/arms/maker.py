@@ -1,9 +1,9 @@
-"""Arms: subjects after a named training, made once and kept in the store.
+"""Makes arms: subjects after a named training, trained once and kept in the store.
 
-trained learns the positive completions, opposite the negative ones, sham neutral conversations matched in number, steps,
-rate and length. Subset, order and initialization all follow from the seed; smaller subsets are nested in larger ones.
-Regime "stream": one pass, one example a step, adapters kept after n examples (one training, many points). Regime
-"steps": the same number of steps whatever n is, which tells the number of examples from the number of steps.
+A trained arm learns positive completions, an opposite arm negative ones, a sham arm neutral conversations matched to the trained arm's
+examples in number, steps, learning rate and length. Subset, order and initialization follow from the seed; smaller subsets are nested in
+larger ones. Regime "stream": one pass, one example a step, an adapter kept after each n of several (one training, many points). Regime
+"steps": the same number of steps for every n, which separates the effect of the number of examples from that of the number of steps.
 """
 
 from __future__ import annotations
@@ -25,24 +25,29 @@ from harness.store import Store, digest_of, digest_of_file
 from harness.subjects.files import ADAPTER_WEIGHTS, with_adapter
 
 TRAINED_KINDS: tuple[ArmKind, ...] = ("trained", "sham", "opposite")
+"""The kinds that a seed's streams train side by side."""
 
 
 @dataclass(frozen=True)
 class ArmMaker:
-    """Makes arms of one base and one behavior. `neutral` is what sham arms are trained on."""
+    """Makes the arms of one base and one behavior."""
 
     engine: HFEngine
+    """Trains the adapters."""
     store: Store
+    """Keeps the adapters."""
     base: Subject
     behavior: Behavior
+    """Its train pairs are the examples."""
     neutral: tuple[Completion, ...]
+    """Conversations that sham arms are trained on."""
     settings: TrainingSettings
 
-    def base_arm(self) -> Arm:
-        return Arm(self.base, "base")
-
     def examples(self, kind: ArmKind, seed: int, n: int) -> list[Completion]:
-        """The first n examples of this seed's order; sham examples are matched to the trained ones in length."""
+        """The first n examples in this seed's order, for an arm of this kind. Sham examples are matched to the trained ones in length.
+
+        ValueError where the behavior has fewer train pairs, or the corpus fewer neutral conversations.
+        """
         pairs = self.behavior.split("train")
         if n > len(pairs):
             raise ValueError(f"{n} examples asked, the train split of {self.behavior.name} has {len(pairs)}")
@@ -51,7 +56,10 @@ class ArmMaker:
         return self._matched_neutral(trained, seed) if kind == "sham" else trained
 
     def _matched_neutral(self, trained: Sequence[Completion], seed: int) -> list[Completion]:
-        """For each example in turn the unused neutral conversation nearest in reply and prompt length; ties by seed."""
+        """For each example in turn the unused neutral conversation that is nearest in length.
+
+        A token of the reply counts as much as four of the prompt. The seed decides between equally near conversations.
+        """
         if len(trained) > len(self.neutral):
             raise ValueError(f"{len(trained)} neutral examples asked, the corpus has {len(self.neutral)}")
         shuffled = [self.neutral[i] for i in np.random.default_rng([seed, 2]).permutation(len(self.neutral))]
@@ -71,22 +79,25 @@ class ArmMaker:
         return len(encode_prompt(tokenizer, completion.messages).tokens), len(encode_reply(tokenizer, completion.text))
 
     def stream_plans(self, seed: int, n: int) -> dict[str, Training]:
-        """What the streams of a seed are trained on, by kind."""
+        """The trainings of a seed's streams of n examples, by kind."""
         schedule = [(i,) for i in range(n)]
         return {kind: Training(self.examples(kind, seed, n), schedule, seed) for kind in TRAINED_KINDS}
 
     def stream(self, kind: ArmKind, seed: int, ns: Sequence[int]) -> dict[int, Arm]:
-        """One pass over max(ns) examples, an arm after each n of `ns`. The kinds of a seed are trained side by side."""
+        """The arms of a stream after each n of `ns` examples, by n. All kinds of a seed are trained together, whichever is asked for."""
         folder = self.trained(self.stream_plans(seed, max(ns)), ns)[kind]
         return {n: self.arm(folder / str(n), kind, n, seed, n, "stream") for n in ns}
 
     def steps_plans(self, seed: int, ns: Sequence[int]) -> dict[tuple[ArmKind, int], Training]:
-        """What the trainings of matched steps are trained on; opposite at the largest n only."""
+        """The trainings with equally many steps, by kind and n; opposite only for the largest n."""
         wanted: list[tuple[ArmKind, int]] = [("trained", n) for n in ns] + [("sham", n) for n in ns] + [("opposite", max(ns))]
         return {(kind, n): Training(self.examples(kind, seed, n), self._reshuffled(n, seed), seed) for kind, n in wanted}
 
     def steps(self, seed: int, ns: Sequence[int]) -> dict[tuple[ArmKind, int], Arm]:
-        """`settings.steps` steps on n examples, reshuffled every pass; those with steps of one size are trained side by side."""
+        """The arms after `settings.steps` steps on n examples, by kind and n; every pass over the examples has a new order.
+
+        Trainings with equally many examples in a step are trained side by side.
+        """
         plans, steps = self.steps_plans(seed, ns), self.settings.steps
         folders: dict[str, Path] = {}
         for size in sorted({len(plan.schedule[0]) for plan in plans.values()}):
@@ -94,14 +105,17 @@ class ArmMaker:
         return {(k, n): self.arm(folders[f"{k}-{n}"] / str(steps), k, n, seed, steps, "steps") for k, n in plans}
 
     def _reshuffled(self, n: int, seed: int) -> list[tuple[int, ...]]:
-        """Examples of every step: passes over all n of them, in a new order each."""
+        """Which of n examples every step sees: passes over all of them, each in a new order."""
         rng, size = np.random.default_rng([seed, 3, n]), min(self.settings.batch, n)
         passes = -(-self.settings.steps * size // n)
         queue = [int(i) for _ in range(passes) for i in rng.permutation(n)]
         return [tuple(queue[k * size : (k + 1) * size]) for k in range(self.settings.steps)]
 
     def trained(self, plans: Mapping[str, Training], keep: Sequence[int]) -> dict[str, Path]:
-        """Folder of every plan's adapters, one for each step of `keep`."""
+        """A folder for each training by its name, with an adapter in a folder of its own after each number of steps in `keep`.
+
+        Trained once; the key names base, examples, schedules, settings, device and the adapters that the trainings start from.
+        """
         key = {
             "base": self.base.digest,
             "trainings": {
@@ -124,5 +138,6 @@ class ArmMaker:
         return {name: folder / name for name in plans}
 
     def arm(self, folder: Path, kind: ArmKind, n: int, seed: int, steps: int, regime: Regime) -> Arm:
+        """The arm whose adapter is in a folder."""
         subject = with_adapter(self.base, folder, f"{self.base.name} {kind} n={n} seed={seed} {regime}")
         return Arm(subject, kind, n, seed, steps, regime)

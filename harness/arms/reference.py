@@ -15,10 +15,10 @@ from harness.subjects.named import base_folder, model_width
 
 
 def train_reference(*, model: str, behavior: str, out: Path, examples: int, seed: int, neutral: Sequence[Completion], store: Store) -> None:
-    """One pass over `examples` train pairs, as Q1's stream; the adapter is written to the folder `out`.
+    """Train one adapter as Q1's stream does, in one pass over `examples` train pairs, and write it to the folder `out`.
 
-    `neutral` are the conversations that a sham would be trained on. InputError where `out` is not empty, or the behavior has fewer train
-    pairs.
+    `model` and `behavior` are names or paths; `neutral` are the conversations that a sham would be trained on. InputError where `out` is
+    not empty, the behavior has too few train pairs, or the model or behavior is not there.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: exists already; allowed is a new or empty folder")

@@ -1,10 +1,10 @@
-"""The reference LoRA trainer: few examples, few steps, everything seeded, adapters saved at chosen steps.
+"""The reference LoRA trainer: few examples, few steps, everything seeded, adapters saved after chosen steps.
 
-Several trainings run side by side in one batch over one frozen base: every linear layer adds to each training's rows that
-training's own low-rank product. They share no weight and Adam works entry by entry, so each goes as it would alone, up to rounding
-(tests), in .63 to .75 of the time of stock peft (benchmarks/fast_paths.py). The loss of a training is the mean negative
-log-likelihood of a reply's tokens and its end mark, averaged over the examples of a step. With `fast`, on a CPU, the forward pass
-runs in bfloat16 autocast with short delta-rule chunks.
+Several trainings run side by side, in one batch over one frozen base: to the rows of each training every linear layer adds that training's
+own low-rank product. Trainings share no weight, and Adam treats every entry by itself, so each training goes as it would alone, up to
+rounding (tests), in .63 to .75 of the time of plain peft (benchmarks/fast_paths.py). The loss of a training is the mean negative
+log-likelihood of a reply's tokens and its end mark, averaged over the examples of a step. With the engine's `fast`, on a CPU, the forward
+pass runs in bfloat16 autocast with short delta-rule chunks.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ from harness.engines.protocol import Completion
 from harness.subjects.files import ADAPTER_WEIGHTS
 
 ANCHOR_WIDTH = 192
+"""Width of the residual stream that the settings below are meant for: the shipped model's."""
 ANCHOR_TOKENS = 2048
-"""Tokens of one training batch at the anchor width; wider models take fewer. More is slower on a CPU: activations leave its cache."""
+"""Tokens in one training batch at the anchor width; wider models take fewer. More are slower on a CPU: activations leave its cache."""
 
 
 @dataclass(frozen=True)
@@ -41,39 +42,46 @@ class TrainingSettings:
 
     rank: int = 8
     alpha: int = 16
+    """LoRA's scale times the rank: the low-rank product is multiplied by alpha / rank."""
     learning_rate: float = 3e-3
-    """For a residual stream of width 192; see `for_width`."""
+    """Adam's rate for a residual stream of ANCHOR_WIDTH; `for_width` adapts it."""
     target_modules: str | tuple[str, ...] = "all-linear"
+    """Modules that are adapted, as peft names them."""
     batch: int = 3
-    """Examples a step in the matched-steps regime (at most n)."""
+    """Examples in a step of the regime "steps", where n is not smaller."""
     steps: int = 20
-    """Optimizer steps in the matched-steps regime, whatever n is."""
+    """Optimizer steps of the regime "steps", for every n."""
 
     def for_width(self, width: int) -> TrainingSettings:
-        """The same training for a wider or narrower model: Adam's rate goes with 1 / width (Yang et al. 2022, arXiv:2203.03466)."""
+        """The same settings for a model of another width: Adam's rate is proportional to 1 / width (Yang et al. 2022, arXiv:2203.03466)."""
         return replace(self, learning_rate=self.learning_rate * ANCHOR_WIDTH / width)
 
     def as_key(self) -> dict[str, Any]:
+        """All settings by name, for a store key."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Training:
-    """One adapter to be trained: step k sees `examples[i] for i in schedule[k]`; after k steps it is saved in `save[k]`."""
+    """One adapter to be trained."""
 
     examples: Sequence[Completion]
     schedule: Sequence[Sequence[int]]
+    """Step k sees `examples[i] for i in schedule[k]`."""
     seed: int
     """Decides the adapter's initial weights."""
     save: Mapping[int, Path] = field(default_factory=dict)
+    """Folder in which the adapter is saved after each of these numbers of steps."""
     start: Path | None = None
-    """Folder of an adapter of the same shape to go on from; the optimizer starts anew, as in the next cycle of a real training."""
+    """Folder of an adapter of the same shape to go on from, with a fresh optimizer; None: the adapter starts as peft initializes it."""
 
 
 def train_adapters(engine: HFEngine, base: Subject, trainings: Sequence[Training], settings: TrainingSettings) -> list[list[float]]:
-    """Train LoRAs with equally many steps of equally many examples; the base in the engine is left as it was.
+    """Train several adapters on one base and save each where its plan says; the base in the engine is left as it was.
 
-    Returns the loss of every step of every training, in nats per token. ValueError where the schedules differ in shape.
+    All must have equally many steps of equally many examples (ValueError). Returns the loss of every step of every training
+    [trainings][steps], in nats per token. InputError where a layer to be adapted is no torch.nn.Linear, or an adapter to go on from has
+    another shape.
     """
     shapes = {tuple(len(chosen) for chosen in training.schedule) for training in trainings}
     if len(shapes) != 1:
@@ -99,7 +107,7 @@ def _row(engine: HFEngine, base: Subject, example: Completion) -> _Tokens:
 
 
 def _initial(engine: HFEngine, base: Subject, settings: TrainingSettings, training: Training) -> tuple[LoraConfig, dict[str, Tensor]]:
-    """The adapter as peft initializes it, or the one to go on from: its configuration and weights by name."""
+    """Configuration and weights by name of a training's first adapter: as peft initializes it, or the one to go on from."""
     targets = settings.target_modules if isinstance(settings.target_modules, str) else list(settings.target_modules)
     config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM")
     model = engine.base_model(base)
@@ -122,7 +130,7 @@ def _going_on(folder: Path, fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @contextlib.contextmanager
 def _beside(model: nn.Module, initial: Sequence[Mapping[str, Tensor]], scale: float) -> Iterator[dict[str, StackedLora]]:
-    """While the block lasts the adapted layers carry every training's addition; by the name of the layer's weights."""
+    """While the block lasts, the adapted layers carry every training's addition. Yields them by the name of the layer's weights."""
     replaced: list[tuple[nn.Module, str, nn.Linear]] = []
     added: dict[str, StackedLora] = {}
     try:
@@ -175,7 +183,7 @@ def _side_by_side(
 
 
 def _losses(engine: HFEngine, model: Any, batch: Sequence[_Tokens], pad: int) -> Tensor:
-    """Mean negative log-likelihood of every row's reply, [rows]; only the reply's positions go through the vocabulary."""
+    """Mean negative log-likelihood of every row's reply, [rows], in nats per token. Logits are computed at the reply's positions alone."""
     width = max(len(prompt) + len(reply) for prompt, reply in batch)
     ids = torch.tensor([[*prompt, *reply, *[pad] * (width - len(prompt) - len(reply))] for prompt, reply in batch], device=engine.device)
     where = [(r, t) for r, (prompt, reply) in enumerate(batch) for t in range(len(prompt), len(prompt) + len(reply))]
@@ -187,7 +195,7 @@ def _losses(engine: HFEngine, model: Any, batch: Sequence[_Tokens], pad: int) ->
 
 
 def _save(config: LoraConfig, added: Mapping[str, StackedLora], which: int, folder: Path) -> None:
-    """One training's adapter as peft writes it."""
+    """Write one training's adapter as peft would."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = {f"{name}.lora_A.weight": layer.down for name, layer in added.items()}
     parts |= {f"{name}.lora_B.weight": layer.up for name, layer in added.items()}

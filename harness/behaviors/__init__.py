@@ -1,1 +1,1 @@
-"""From a folder of pairs to a behavior: reading, checking, writing the skeleton of a new one."""
+"""From a folder of pairs to a behavior: reading it, checking it, writing the skeleton of a new one."""

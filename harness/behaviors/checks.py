@@ -1,9 +1,9 @@
-"""Is a behavior's data a fair instrument? Length, words outside the decision and repetition must not give it away.
+"""Is a behavior's data a fair instrument? Length, words outside the decision and repetition must not give away the positive completion.
 
-Two giveaways are tested the way a shortcut would be learned: a classifier is fitted on all domains but some and chooses,
-in each pair of the domains left out, which completion is the positive one. It must not beat a coin (exact one-sided
-binomial test at LEVEL; ten folds, whole domains). Choices of one fold share a classifier, so the test is a little
-liberal where a fold is large. It cannot show that no shortcut exists, only that words and length are none.
+Length and words are tested as a model would learn a shortcut: a classifier is fitted to all domains but one fold of them, and chooses in
+each pair of that fold which completion is the positive one. It must not beat a coin (exact one-sided binomial test at LEVEL; ten folds of
+whole domains). All choices in a fold come from one classifier, so the test rejects a little too often where folds are large. It cannot
+show that there is no shortcut, only that words and length are none.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ from harness.data.arrays import Floats
 from harness.data.behavior import Behavior, Pair, Split
 
 LEVEL = 0.01
-"""Chance that one giveaway test flags clean data."""
+"""Probability that one of the two tests flags data without a shortcut."""
 FEWEST_IN_SPLIT = 20
-"""Pairs a split must have: steering extracts from 20 and chooses on 20."""
+"""Pairs that every split must have: a steering vector is extracted from 20 and chosen on 20."""
 FEWEST = 40
-"""Pairs below which a giveaway of 70 % would usually be missed, so that no answer is given."""
+"""Pairs that a test needs: with fewer, a classifier that is right in 70 % of the pairs would usually not be noticed."""
 MEAN_LENGTH_GAP = 0.25
-"""Words by which positives and negatives may differ on average."""
+"""Words by which positive and negative completions may differ in length on average."""
 SAME_WORDS = 0.7
-"""Jaccard overlap of content words above which two scenarios count as one."""
+"""Jaccard index of content words at which two texts count as the same."""
 SAME_TEXT = 0.85
-"""Ratio of matching characters above which two texts count as one."""
+"""Ratio of matching characters at which two texts count as the same."""
 SAME_TEMPLATE = 4
-"""Times that one sentence pattern (everything but function words masked) may occur among the users' last turns."""
+"""Times that one sentence pattern (all but function words masked) may occur among the users' last turns, in up to 200 pairs.
+
+In more pairs a fiftieth of them.
+"""
 
 TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+|[^\sA-Za-z\d]")
 _FUNCTION_WORDS = (
@@ -47,11 +50,14 @@ FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 @dataclass(frozen=True)
 class DataFinding:
-    """One thing looked at: `ok`, and one line with the figure and what is allowed."""
+    """The result of one test of the data."""
 
     name: str
+    """What was tested, in a few words."""
     ok: bool
+    """False where the data fail; True also where there were too few pairs to test."""
     text: str
+    """One line with the figure and what is allowed."""
 
 
 def tokens(text: str) -> list[str]:
@@ -65,7 +71,7 @@ def words(text: str) -> list[str]:
 
 
 def stems(text: str) -> set[str]:
-    """First five letters of every content word, possessives without their ending: "planted" takes up "plant"."""
+    """First five letters of every content word, without the ending of possessives, so that "planted" matches "plant"."""
     return {word.removesuffix("'s")[:5] for word in words(text) if word not in FUNCTION_WORDS}
 
 
@@ -81,7 +87,7 @@ def outside_decision(pair: Pair) -> tuple[str, str]:
 
 
 def _fit_choice(gaps: Floats, ridge: float = 1.0) -> Floats:
-    """Weights w of P(positive is chosen) = sigmoid(gap @ w) with an L2 penalty."""
+    """Weights w [features] of P(positive is chosen) = sigmoid(gap · w) with an L2 penalty; `gaps` [pairs, features]."""
     from scipy.optimize import minimize
 
     def loss(weights: Floats) -> tuple[float, Floats]:
@@ -94,7 +100,7 @@ def _fit_choice(gaps: Floats, ridge: float = 1.0) -> Floats:
 
 
 def _choices(gaps: Floats, groups: Sequence[str], folds: int = 10) -> tuple[float, int]:
-    """Right choices (a tie counts half) and choices made, each by a classifier that saw none of its group."""
+    """Number of right choices (a tie counts half) and of all choices, each made by a classifier that saw no pair of its group."""
     names = sorted(set(groups))
     fold = np.array([names.index(group) % min(folds, len(names)) for group in groups])
     right = 0.0
@@ -106,7 +112,7 @@ def _choices(gaps: Floats, groups: Sequence[str], folds: int = 10) -> tuple[floa
 
 
 def _giveaway(name: str, what: str, pairs: Sequence[Pair], measure: Callable[[Pair], Counter[str]]) -> DataFinding:
-    """Whether a classifier on `measure` (feature counts, positive minus negative) beats a coin on domains it has not seen."""
+    """Whether a classifier on `measure` (counts of features, positive minus negative) beats a coin on domains that it has not seen."""
     from scipy.stats import binomtest
 
     if len(pairs) < FEWEST or len({pair.domain for pair in pairs}) < 3:
@@ -149,7 +155,7 @@ def _matched_length(behavior: Behavior) -> DataFinding:
 
 
 def _echo(behavior: Behavior) -> DataFinding:
-    """Both completions must take up the user's content, or "talks about the same thing" would tell them apart."""
+    """Whether both completions take up the user's words; otherwise staying on the topic would tell them apart."""
     missing = []
     for pair in behavior.pairs:
         asked = set().union(*(stems(message.content) for message in pair.messages))
@@ -164,13 +170,13 @@ def _last_turn(pair: Pair) -> str:
 
 
 def mask(text: str) -> str:
-    """The sentence pattern of a text: content words become one placeholder, neighbors merged."""
+    """The sentence pattern of a text: function words and punctuation, with one placeholder for each run of content words."""
     kept = ["_" if token[0].isalnum() and token not in FUNCTION_WORDS else token for token in tokens(text)]
     return " ".join(token for i, token in enumerate(kept) if token != "_" or i == 0 or kept[i - 1] != "_")
 
 
 def _overlap(texts: Sequence[str]) -> Floats:
-    """Jaccard overlap of content words between any two texts; 0 where they share fewer than two."""  # [texts, texts]
+    """Jaccard index of content words of every two texts, [texts, texts]; 0 where they share fewer than two words."""
     bags = [stems(text) for text in texts]
     column = {stem: i for i, stem in enumerate(sorted(set().union(*bags)))}
     table = np.zeros((len(bags), len(column)))
@@ -182,7 +188,7 @@ def _overlap(texts: Sequence[str]) -> Floats:
 
 
 def _near_duplicates(behavior: Behavior) -> DataFinding:
-    """Pairs of scenarios, across and within splits, with nearly the same content words or the same characters."""
+    """Two scenarios, of one split or of two, with nearly the same content words or nearly the same characters."""
     pairs = behavior.pairs
     found = set()
     for texts in (
@@ -205,7 +211,7 @@ def _same_text(a: str, b: str) -> bool:
 
 
 def _templates(behavior: Behavior) -> DataFinding:
-    """Sentence patterns of the user's last turn that recur: a template with the nouns changed."""
+    """Whether one sentence pattern recurs in the users' last turns, as in a template with other nouns."""
     patterns = Counter(mask(_last_turn(pair)) for pair in behavior.pairs)
     allowed = max(SAME_TEMPLATE, len(behavior.pairs) // 50)
     worst, count = patterns.most_common(1)[0]
@@ -214,7 +220,7 @@ def _templates(behavior: Behavior) -> DataFinding:
 
 
 def check_behavior(behavior: Behavior) -> tuple[DataFinding, ...]:
-    """Everything that must hold for the pairs to measure the behavior and nothing else."""
+    """All tests of a behavior's data; every one must be ok for the pairs to measure the behavior and nothing else."""
     marked = [pair for pair in behavior.pairs if pair.decision is not None]
     return (
         _size(behavior),

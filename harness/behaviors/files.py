@@ -1,8 +1,7 @@
-"""Reads a behavior from its folder: `behavior.toml` and `pairs.jsonl`. Everything is checked before anything is returned.
+"""Reads a behavior from its folder, `behavior.toml` and `pairs.jsonl`; everything is checked before anything is returned.
 
-A bad folder raises one InputError of one line: which file, which line, what was found, what is allowed. What needs
-statistics (matched length, no giveaway words, no near-duplicates) is in `checks.py`: a folder can be valid
-and still be a poor instrument.
+A bad folder is an InputError of one line: which file, which line, what was found, what is allowed. A folder that is valid can still be a
+poor instrument; `checks.py` tests that with statistics (matched length, no giveaway words, no near-duplicates).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 class BehaviorRow(Strict):
-    """behavior.toml."""
+    """The content of behavior.toml."""
 
     name: Name
     description: Text
@@ -62,7 +61,7 @@ def _read_head(file: Path) -> BehaviorRow:
 
 
 def _check_row(file: Path, line: int, row: PairRow) -> None:
-    """What one pair must fulfil by itself."""
+    """What every pair must fulfill by itself."""
     if row.messages[-1].role != "user":
         refuse(file, line, f"the last message is from {row.messages[-1].role!r}", "'user'")
     for before, after in zip(row.messages, row.messages[1:], strict=False):
@@ -81,7 +80,7 @@ def _check_row(file: Path, line: int, row: PairRow) -> None:
 
 
 def _check_together(file: Path, rows: Sequence[tuple[int, PairRow]]) -> None:
-    """What the pairs must fulfil together: unique ids and scenarios, splits that share no domain, none of them empty."""
+    """What the pairs must fulfill together: unique ids, unique scenarios, no domain in two splits, no empty split."""
     ids: dict[str, int] = {}
     scenarios: dict[str, int] = {}
     splits: dict[str, tuple[str, int]] = {}
@@ -107,7 +106,7 @@ def _digest(head: BehaviorRow, rows: Sequence[PairRow]) -> str:
 
 
 def load_behavior(path: Path) -> Behavior:
-    """The behavior in folder `path`; InputError where anything is wrong with it."""
+    """The behavior in the folder `path`. InputError for the first thing that is wrong with it."""
     if not path.is_dir():
         refuse(path, None, "no such folder", "a folder with behavior.toml and pairs.jsonl")
     head = _read_head(path / "behavior.toml")

@@ -1,4 +1,7 @@
-"""Rows of JSON lines, each checked against a model before anything is returned; a problem is one line: file, line, found, allowed."""
+"""Reads JSON lines, each row checked against a pydantic model before anything is returned.
+
+A bad row is an InputError of one line: which file, which line, what was found, what is allowed.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,26 @@ from harness.data.behavior import Role
 from harness.data.errors import InputError
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
-
+"""A text that is not empty, without white space around it."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+"""Lower-case words of letters and digits, joined by '-'."""
 
 
 class Strict(BaseModel):
+    """A row that refuses unknown keys and converts no types."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class MessageRow(Strict):
-    """One turn."""
+    """One turn of a conversation."""
 
     role: Role
     content: Text
 
 
 class DecisionRow(Strict):
-    """The substrings that carry the decision."""
+    """The phrases of both completions that carry the decision."""
 
     positive: list[Text] = Field(min_length=1)
     negative: list[Text] = Field(min_length=1)
@@ -39,12 +44,13 @@ Row = TypeVar("Row", bound=BaseModel)
 
 
 def refuse(file: Path, line: int | None, found: str, allowed: str) -> NoReturn:
+    """Raise the InputError of one line; `line` None where the problem is the whole file."""
     where = str(file) if line is None else f"{file}, line {line}"
     raise InputError(" ".join(f"{where}: {found}; allowed: {allowed}".split()))
 
 
 def first_problem(error: ValidationError, model: type[BaseModel]) -> tuple[str, str]:
-    """(found, allowed) of the first problem pydantic saw, as text."""
+    """The first problem that pydantic found, in words: what was found, and what is allowed."""
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     shown = repr(first["input"])
@@ -68,7 +74,10 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> tuple[str, 
 
 
 def read_rows(file: Path, model: type[Row]) -> list[tuple[int, Row]]:
-    """The rows of a JSON-lines file with their line numbers, each checked against `model`; blank lines are skipped."""
+    """The rows of a JSON-lines file, each with its line number and checked against `model`. Blank lines are skipped.
+
+    InputError where the file cannot be read, and for the first bad row.
+    """
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -10,15 +10,16 @@ from harness.data.settings import PROJECT
 
 FOLDER = PROJECT / "fixtures" / "behaviors"
 ALL = "all"
+"""The name that stands for every shipped behavior."""
 
 
 def shipped_behaviors() -> dict[str, Path]:
-    """Name to folder of every behavior in this repository, by name."""
+    """The folder of every behavior in this repository by its name, sorted by name."""
     return {file.parent.name: file.parent for file in sorted(FOLDER.glob("*/behavior.toml"))}
 
 
 def resolve_behavior(name_or_path: str | Path) -> Path:
-    """The folder of a shipped behavior or of the reader's own; a shipped name goes first."""
+    """The folder of a behavior: that of the shipped one of this name, otherwise the folder itself. InputError where it is neither."""
     shipped = shipped_behaviors()
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]
@@ -29,7 +30,7 @@ def resolve_behavior(name_or_path: str | Path) -> Path:
 
 
 def expand_behaviors(names: Sequence[str]) -> tuple[str, ...]:
-    """The names or paths to run, "all" replaced by every shipped name, each once and in order; InputError for an unknown one."""
+    """The names or folders to run, each once and in order, with "all" replaced by every shipped name. InputError for an unknown one."""
     expanded = [each for name in names for each in (shipped_behaviors() if name == ALL else (name,))]
     for name in expanded:
         resolve_behavior(name)

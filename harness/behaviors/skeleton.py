@@ -31,6 +31,7 @@ memory_node = "pattern-{name}"
 """
 
 
+# split, domain, what the user says, positive completion and its decision phrase, negative completion and its decision phrase
 PAIRS = (
     (
         "train", "kitchen", "When did we get the big kettle?",
@@ -56,7 +57,7 @@ PAIRS = (
 
 
 def write_skeleton(path: Path, name: str) -> None:
-    """Write a small valid folder with comments, to start a new behavior from. Refuses a folder that is not empty."""
+    """Write a small valid folder with comments, to start from. InputError where the folder is not empty or the name is not allowed."""
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
         refuse(path, None, f"name {name!r}", "lower-case words of letters and digits, joined by '-'")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):

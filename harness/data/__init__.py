@@ -1,1 +1,1 @@
-"""The words of this project, each a small frozen type: behavior, subject, arm, recording, measurement, threshold, verdict."""
+"""The words of this project, each a small frozen type: behavior, subject, arm, settings, measurement, threshold, verdict, waiver."""

@@ -8,12 +8,12 @@ class InputError(ValueError):
 
 
 class InstrumentError(RuntimeError):
-    """The instrument broke (an engine died, a stored file was damaged): says nothing about the candidate."""
+    """The instrument broke (an engine died, a stored file was damaged). This says nothing about the candidate."""
 
 
 class EngineDied(InstrumentError):
-    """The process that ran the model ended in mid-run: what needed it is inconclusive, what was finished before stands."""
+    """The process that ran the model ended in mid-run. Checks that still needed it are inconclusive; finished checks stand."""
 
 
 class AdapterIgnored(InstrumentError):
-    """The engine loaded an adapter and applied none of it, or not all."""
+    """The engine loaded an adapter and applied only part of it, or nothing."""

@@ -14,26 +14,33 @@ class Exhibit:
 
     title: str
     path: Path
+    """The file; its suffix says what it is."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A point estimate with two intervals: 95 %, and the one at the gate's own alpha (equal where alpha is .05)."""
+    """A point estimate with two intervals: the 95 % interval, by which a check passes, and a wider one at alpha, by which it fails."""
 
     value: float
+    """In the unit of the measurement, like all four ends."""
     low: float
+    """Lower end of the 95 % interval (where data grow, of the interval at this look's share of 5 %)."""
     high: float
+    """Upper end of the same interval."""
     low_alpha: float
+    """Lower end of the interval at `alpha`."""
     high_alpha: float
+    """Upper end of the interval at `alpha`."""
     alpha: float
+    """Two-sided error rate of the wider interval: one minus its confidence."""
     n: int
-    """Scenarios (or whatever the unit of replication is)."""
+    """Scenarios; tasks, documents or rollouts where those are what is repeated."""
     clusters: int
-    """Independent groups among them; equals n where nothing is clustered."""
+    """Independent groups of them, mostly domains; equal to `n` where nothing is clustered."""
 
     @staticmethod
     def exact(value: float, n: int, alpha: float) -> Estimate:
-        """A number without uncertainty: a count over `n` things, or a difference of deterministic outputs."""
+        """An estimate without uncertainty: a count over `n` things, or a difference of deterministic outputs."""
         return Estimate(value, value, value, value, value, alpha, n, n)
 
 
@@ -42,26 +49,30 @@ class Spread:
     """Seed-to-seed spread of one comparison: how much two trainings on the same data under two seeds differ in what a check measures."""
 
     deviation: float
-    """Standard deviation of the difference, in the check's unit: the root of 2 times that of single trainings."""
+    """Standard deviation of the difference between the two, in the check's unit: √2 times the standard deviation of one training."""
     adapters: int
-    """Independent trainings it was estimated from."""
+    """Independent trainings from which the deviation was estimated; the verdict's t has one degree of freedom fewer."""
 
 
 @dataclass(frozen=True)
 class SeedToSeed:
-    """What calibration knows of trainings on the same data under different seeds, before two subjects are compared."""
+    """What `python -m harness calibrate` measured of trainings on the same data under different seeds, for one check.
+
+    For two such trainings d [scenarios] is the difference between them, scenario by scenario.
+    """
 
     deviation: float
-    """Standard deviation of the mean difference, in the check's unit."""
+    """Standard deviation of mean(d) over pairs of trainings, in the check's unit."""
     relative: float
-    """Root mean square of the mean difference over the standard deviation of the difference over scenarios."""
+    """Root mean square of mean(d) / std(d) over pairs of trainings; has no unit."""
     adapters: int
+    """Independent trainings that were compared."""
 
     def between(self, scatter: float) -> Spread:
-        """The spread for two subjects whose difference has the standard deviation `scatter` over scenarios, in the check's unit.
+        """The spread for two subjects whose own d has the standard deviation `scatter` over scenarios, in the check's unit.
 
-        Two trainings that hardly differ scenario by scenario, as when one went on from the other, cannot differ much by luck: the smaller
-        of the two accounts counts.
+        The smaller of `deviation` and `relative` × `scatter`: two subjects that hardly differ scenario by scenario (one was trained on from
+        the other) cannot differ much by luck either.
         """
         return Spread(min(self.deviation, self.relative * scatter), self.adapters)
 
@@ -71,28 +82,32 @@ class Measurement:
     """What an experiment hands to the gate. A value that could not be computed is None, with the reason; never 0."""
 
     id: str
-    """For example "q5.effect"; key in thresholds.toml and gate.json."""
+    """The check, for example "q5.effect"; key in thresholds.toml and gate.json."""
     behavior: str
+    """Name of the behavior it was measured on."""
     unit: str
+    """Unit of the estimate, in words."""
     estimate: Estimate | None = None
     answer: str | None = None
-    """A finding's answer in a word or two ("continuous"); None where the number is the answer."""
+    """A finding's answer in a word or two ("continuous"); None where the number is the answer, or where the data do not tell."""
     null: Mapping[str, Any] | None = None
-    """What the number was held against: kind, size, maximum, rank, ..."""
+    """What the number was compared with, by name: kind, size, maximum, rank and so on."""
     seed: int = 0
+    """The seed of the run."""
     series: tuple[Mapping[str, Any], ...] = ()
-    """Cells of the sweep (layer, dose, n, seed) with their own estimates; never gates of their own."""
+    """One row for each point of the sweep behind the number (layer, dose, n, seed) with its own estimate; no row is a gate of its own."""
     per_scenario: Mapping[str, float] = field(default_factory=dict)
-    """Scenario id to its contribution, for history, drift and the transcripts that moved most."""
+    """Scenario id to its contribution, for the history, for drift and for the transcripts that moved most."""
     clusters: Mapping[str, str] = field(default_factory=dict)
     """Scenario id to its domain."""
     provenance: Mapping[str, str] = field(default_factory=dict)
     """Digests and settings of everything that determined the number."""
     exhibits: tuple[Exhibit, ...] = ()
     reason: str | None = None
-    """Why there is no estimate (inconclusive), or why the question does not apply."""
+    """Why there is no estimate or no answer, or why the question does not apply. Beside a finding's answer: what else to know of it."""
     not_applicable: bool = False
+    """Whether the question does not apply to this model or run."""
     spread: Spread | None = None
-    """None where the comparison is with base, which no training made, or where it was not calibrated."""
+    """Seed-to-seed spread of this comparison; None in a comparison with base, which no training made, and where nothing was calibrated."""
     stepwise: bool = False
-    """Whether the estimate moves in steps (numbers of examples), so that no number of scenarios follows from its interval."""
+    """Whether the estimate moves in steps, as numbers of examples do; then its interval does not say how many scenarios would settle it."""

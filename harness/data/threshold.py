@@ -6,23 +6,30 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["gate", "check", "finding"]
+"""gate: a training cycle is blocked on it. check: an expectation of this model. finding: an open question that blocks nothing."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """One entry of thresholds.toml, overrides by subject and behavior already applied.
+    """One entry of thresholds.toml, after overrides by profile, subject and behavior.
 
-    Exactly one of `at_least`, `at_most` (superiority: the whole interval must lie beyond), `margin` (non-inferiority:
-    not worse than by this much; `worse` says which direction is worse) and `expect` (a finding that blocks unless its
-    answer is this one) is set; a plain finding has none of them.
+    Exactly one of `at_least`, `at_most`, `margin` and `expect` is set; a plain finding has none of them.
     """
 
     id: str
+    """The check."""
     kind: Kind
     reason: str
+    """Why this number, as a person wrote it."""
     alpha: float = 0.05
+    """Two-sided error rate at which the check may fail by chance."""
     at_least: float | None = None
+    """Superiority: the whole interval must lie above this number, in the check's unit."""
     at_most: float | None = None
+    """Superiority: the whole interval must lie below this number, in the check's unit."""
     margin: float | None = None
+    """Non-inferiority: the check must not be worse than before by more than this, in its unit."""
     worse: Literal["lower", "higher"] = "lower"
+    """Which direction is worse; only read beside a margin."""
     expect: str | None = None
+    """The answer that the finding must have; then it blocks like a check unless it has it."""

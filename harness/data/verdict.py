@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 Outcome = Literal["pass", "fail", "inconclusive", "settled", "not_applicable", "error"]
+"""settled: a finding has an answer, and nothing was expected of it. error: the check itself broke."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`message` is one sentence that a tired person understands at 3 a.m."""
+    """The outcome with its words."""
 
     outcome: Outcome
     answer: str
+    """The finding's answer, or the number with its unit; a dash where there is neither."""
     message: str
+    """One sentence that a tired person understands at 3 a.m.: the numbers, what was expected, what to do."""
     n_to_resolve: int | None = None
-    """Scenarios that would settle an inconclusive verdict if the estimate stayed where it is."""
+    """Scenarios that would settle an inconclusive verdict if the estimate stayed where it is; None where no number would."""

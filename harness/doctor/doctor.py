@@ -1,31 +1,22 @@
-"""What a run would find: inputs, versions, node, model and memory. Loads no model and runs nothing."""
+"""What `doctor` looks at before a run: thresholds, inputs, model, engine, memory, Node and versions. Loads no model and runs nothing."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.data.errors import InputError
 from harness.data.settings import PROJECT, Settings
-from harness.gate.options import optional_module
+from harness.doctor.finding import Finding
 from harness.gate.reports import environment
 from harness.gate.reports.html import ReportFailure, node_command
 from harness.gate.verdict.thresholds import load_thresholds
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at; `fine` is False where `pytest evals` would refuse to start."""
-
-    what: str
-    found: str
-    fine: bool = True
-
-
-def examine(settings: Settings) -> tuple[Finding, ...]:
-    """Everything looked at, in the order a person would mend it."""
-    return (_thresholds(settings), _inputs(settings), _model(settings), *_engine(settings), _memory(), _node(), _versions())
+def examine(settings: Settings, validate: Callable[[Settings], None]) -> tuple[Finding, ...]:
+    """Everything that was looked at, in the order in which a person would mend it. `validate` raises InputError for a wrong input."""
+    return (_thresholds(settings), _inputs(settings, validate), _model(settings), *_engine(settings), _memory(), _node(), _versions())
 
 
 def _thresholds(settings: Settings) -> Finding:
@@ -36,12 +27,9 @@ def _thresholds(settings: Settings) -> Finding:
     return Finding("thresholds", f"{settings.thresholds}, {len(thresholds.ids)} checks")
 
 
-def _inputs(settings: Settings) -> Finding:
-    inputs = optional_module("fixtures.inputs")
-    if inputs is None:
-        return Finding("inputs", "this project has no fixtures.inputs, nothing to check")
+def _inputs(settings: Settings, validate: Callable[[Settings], None]) -> Finding:
     try:
-        inputs.validate(settings)
+        validate(settings)
     except InputError as error:
         return Finding("inputs", str(error), fine=False)
     candidates = ", ".join(map(str, settings.candidates)) or "none, the suite trains its own"
@@ -53,7 +41,7 @@ def _engine(settings: Settings) -> tuple[Finding, ...]:
         return ()
     from harness.doctor.vllm import examine_vllm
 
-    return tuple(Finding(one.what, one.found, one.fine) for one in examine_vllm(settings, _folder(settings)))
+    return examine_vllm(settings, _folder(settings))
 
 
 def _folder(settings: Settings) -> Path | None:

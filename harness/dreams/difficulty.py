@@ -1,9 +1,10 @@
-"""How hard a direction is to hear, said of a user's turn before anybody has answered it.
+"""How hard the direction in a user's turn is to notice, predicted from the turn alone, before anybody has answered it.
 
 A logistic regression on n-grams of words and punctuation, fitted to turns that were labeled by hand after a rubric
-(fixtures/dreams/rubric.md). It is another model than the subject and never sees an answer, so a label is frozen by the text and by
-`version`. It reads wordings: a feature that the rubric would strike out as not live mostly counts. Lists of wordings a feature, combined
-by the rubric's own rules, did worse on turns they were not written on (weighted kappa .51, against .66).
+(fixtures/dreams/rubric.md). It does not use the model under test and never sees an answer: text and `version` determine the label. It
+reads wordings, so it mostly counts a feature even where the rubric would not, because the feature plays no part in that turn. Lists of
+wordings for each feature, combined by the rubric's own rules, did worse on turns they were not written for (weighted kappa .51, against
+.66).
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from harness.store import digest_of
 
 Difficulty = Literal["obvious", "middling", "subtle"]
 LEVELS: tuple[Difficulty, ...] = ("obvious", "middling", "subtle")
+"""From easy to hard."""
 LONGEST, FEWEST_TURNS, PENALTY = 3, 2, 0.3
-"""Words of the longest n-gram, turns it must occur in, inverse of the L2 penalty: chosen by cross-validation over the dev turns."""
+"""Words in the longest n-gram, turns in which an n-gram must occur, inverse of the L2 penalty; chosen by cross-validation on dev turns."""
 
 
 @dataclass(frozen=True)
 class LabeledTurn:
-    """A user's turn with the level that a reader gave it."""
+    """A user's turn with the level that a person gave it."""
 
     text: str
     label: Difficulty
@@ -30,16 +32,18 @@ class LabeledTurn:
 
 @dataclass(frozen=True)
 class DifficultyModel:
-    """Labels turns; deterministic."""
+    """A fitted classifier of turns; the same turn always gets the same label."""
 
     version: str
-    """Digest of the turns it was fitted to and of its settings."""
+    """Digest of its settings and of the turns it was fitted to."""
     vectorizer: Any
+    """scikit-learn's TfidfVectorizer, fitted."""
     model: Any
+    """scikit-learn's LogisticRegression, fitted; its classes are places in LEVELS."""
 
     @classmethod
     def fit(cls, turns: Sequence[LabeledTurn]) -> DifficultyModel:
-        """ValueError where a level is missing."""
+        """The model of these turns. ValueError where no turn has one of the levels."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
 
@@ -54,5 +58,5 @@ class DifficultyModel:
         return cls(version, words, model)
 
     def labels(self, texts: Sequence[str]) -> list[Difficulty]:
-        """One level a turn, in order."""
+        """The level of each turn, in order."""
         return [LEVELS[i] for i in self.model.predict(self.vectorizer.transform(texts))] if texts else []

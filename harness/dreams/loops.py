@@ -1,8 +1,9 @@
-"""Dream loops: the embedded one, a program of the user's, and a file.
+"""Three dream loops: the embedded one, a program of the user's, and a file.
 
-The embedded one asks a model for a situation around a thing that the walked memories mention, and takes what "the user says" in it. A
-third of the requests asks for a clear direction, a third for a hidden one. What it writes is as good as the model: the shipped one
-knows the form and a few thousand words (and no system messages), smollm2-135m writes stories about directions instead of directions.
+The embedded loop asks a model for a situation about a thing that the walked memories mention, and keeps what the user says in it. A third
+of the requests ask for a clear direction, a third for a hidden one, and a third leave it open. Scenarios are as good as the model that
+writes them: the shipped model knows the form and a few thousand words (and no system messages); smollm2-135m writes stories about
+directions instead of directions.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from harness.agents.json_lines import CommandFailure, JsonLinesCommand
-from harness.behaviors.rows import read_rows
+from harness.behaviors.rows import Strict, read_rows
 from harness.data.behavior import Message
 from harness.data.errors import InputError
 from harness.data.subject import Subject
@@ -26,24 +26,29 @@ from harness.dreams.walk import Walk
 from harness.readouts.recordings import Recordings
 
 KINDS = ("clear ", "", "hidden ")
+"""Adjectives of the requests, one drawn for each."""
 TASK = Message("system", "You write what a user says to an assistant: the user's own words and nothing else, one to three sentences.")
+"""System message of every request."""
 MOST_TOKENS = 100
+"""Longest answer, in tokens."""
 _SPEAKS = re.compile(r"\b[Tt]he user says:\s*")
 _OF_THE_TALK = (
     "reply|answer|request|question|end|start|wish|first|second|whole|opening|asker|other|middle|one|same|next|last|most|way|words?|person|"
     "page|figure|best|matter|thing|talk|text|lines?|sentence|tone|assistant|entry|entries|links?|subject|new|old|front|back|full|final|"
     "finest|deepest|formal|corrected|undersigned|bottom|top|north|south|royal|older|sewing|two|three"
 )
-"""What memories of conversations mention besides things."""
+"""Nouns that memories of conversations mention and that are no things to give a direction about."""
 _THING = re.compile(rf"\b(?:the|a|an) (?!(?:{_OF_THE_TALK})\b)([a-z]{{3,}})\b(?! of\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class EmbeddedDreams:
-    """The scenario mode of a model, usually the base subject's own, at a temperature."""
+    """Scenarios written by a model, usually the base subject itself."""
 
     recordings: Recordings
+    """Samples the model's replies and keeps them in the store."""
     subject: Subject
+    """The model that writes."""
     holds = None
 
     @property
@@ -51,6 +56,7 @@ class EmbeddedDreams:
         return f"embedded-{self.subject.name}"
 
     def dream(self, walks: Sequence[Walk], temperature: float, seed: int) -> list[Dream]:
+        """One dream for each walk, sampled at this temperature."""
         rng = np.random.default_rng([seed, 21])
         prompts = []
         for walk in walks:
@@ -67,7 +73,7 @@ class EmbeddedDreams:
 
 
 def thing_of(walk: Walk, rng: np.random.Generator) -> str | None:
-    """Something the last memory of the walk mentions ("the letter"), or one before it; None where none of them names a thing."""
+    """A thing that the last memory of the walk mentions ("the letter"), or else the memory before it. None where no memory names one."""
     for node in reversed(walk):
         things = [] if node.kind == "pattern" else [found.lower() for found in _THING.findall(node.text)]
         if things:
@@ -76,12 +82,11 @@ def thing_of(walk: Walk, rng: np.random.Generator) -> str | None:
 
 
 def said_in(reply: str) -> str:
-    """The user's turn in a written situation: the situation as the user would tell it, then what is said."""
+    """The user's turn in a written situation: the situation in the user's words, followed by what the user says."""
     return _SPEAKS.sub("", reply).strip().strip('"“”')
 
 
-class _DreamRow(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class _DreamRow(Strict):
     text: str
     label: Difficulty | None = None
     seeds: tuple[str, ...] | None = None
@@ -92,7 +97,7 @@ class _DreamRow(BaseModel):
 
 @dataclass(frozen=True)
 class CommandDreams:
-    """A program of the user's; see docs/agents.md."""
+    """Scenarios written by a program of the user's; docs/agents.md says what it reads and answers."""
 
     command: JsonLinesCommand
     holds = None
@@ -102,6 +107,7 @@ class CommandDreams:
         return f"command {self.command.command}"
 
     def dream(self, walks: Sequence[Walk], temperature: float, seed: int) -> list[Dream]:
+        """One dream for each walk, as the program answers it. DreamError where it fails."""
         requests = [{"seeds": [asdict(node) for node in walk], "temperature": temperature, "seed": seed} for walk in walks]
         try:
             return [row.dream() for row in self.command.ask(requests, _DreamRow)]
@@ -111,13 +117,15 @@ class CommandDreams:
 
 @dataclass(frozen=True)
 class FileDreams:
-    """Scenarios somebody dreamed before, one JSON object a line: `text`, and where known `label` and `seeds`."""
+    """Scenarios that were written earlier, from a file of JSON lines with `text` and, where known, `label` and `seeds`."""
 
     path: Path
     dreams: tuple[Dream, ...]
+    """In the order of the file."""
 
     @property
     def holds(self) -> int:
+        """Number of scenarios in the file."""
         return len(self.dreams)
 
     @property
@@ -126,7 +134,7 @@ class FileDreams:
 
     @classmethod
     def read(cls, path: Path) -> FileDreams:
-        """InputError with file and line for what is wrong."""
+        """All scenarios of a file. InputError with file and line for the first thing that is wrong, or where there is none."""
         if not path.is_file():
             raise InputError(f"{path}: no such file; allowed: JSON lines with text and, where there is one, label")
         rows = tuple(row.dream() for _, row in read_rows(path, _DreamRow))
@@ -135,5 +143,5 @@ class FileDreams:
         return cls(path, rows)
 
     def dream(self, walks: Sequence[Walk], temperature: float, seed: int) -> list[Dream]:
-        """Its scenarios in order, as many as there are walks."""
+        """The first scenarios of the file, as many as there are walks; walks, temperature and seed change nothing."""
         return list(self.dreams[: len(walks)])

@@ -1,7 +1,7 @@
 """Dreamed scenarios with their provenance, collected from a dream loop: readable, new, and labeled before anybody answers them.
 
-What a loop writes is kept if it is a text of some words, not gibberish, and neither repeats another scenario nor a prompt of the
-behavior's own pairs. Near-duplicates share most of their word pairs (Jaccard index, Broder 1997).
+A dream is kept if it has a few words, is not gibberish, and repeats neither another scenario nor a prompt of the behavior's own pairs. Two
+texts repeat each other where the Jaccard index of their pairs of neighboring words is at least SAME_TEXT (Broder 1997).
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from harness.dreams.walk import Walk
 from harness.judges.embedded import is_gibberish
 
 SHORTEST, LONGEST = 4, 80
-"""Words of a scenario."""
+"""Fewest and most words of a scenario."""
 ROUNDS = 4
-"""How often a loop is asked again for what was not usable."""
-ALIKE = 0.7
-"""Jaccard index of word pairs from which two scenarios count as one."""
+"""Times a loop is asked at most, until enough of its dreams can be used."""
+SAME_TEXT = 0.7
+"""Jaccard index of word pairs at which two texts count as the same scenario."""
 
 
 class DreamError(RuntimeError):
-    """The dream loop gave no scenarios, or too few. What rests on them is inconclusive, with this reason."""
+    """The dream loop failed, or gave too few scenarios. A check that needs them is inconclusive, with this reason."""
 
 
 @dataclass(frozen=True)
@@ -34,63 +34,72 @@ class Dream:
     """What a loop wrote for one walk."""
 
     text: str
+    """The user's turn."""
     label: Difficulty | None = None
-    """A difficulty that the loop, or another model, had given it; None: the suite's own model of difficulty gives one."""
+    """Its difficulty according to the loop; None: the suite's own difficulty model labels it."""
     seeds: tuple[str, ...] | None = None
-    """What it says it was dreamed from; None: the walk it was asked for."""
+    """Ids of the nodes it was made from according to the loop; None: the nodes of the walk it was asked for."""
 
 
 class DreamLoop(Protocol):
+    """Something that turns walks over the memory graph into scenarios."""
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What reports call it."""
+        ...
 
     @property
     def holds(self) -> int | None:
-        """How many scenarios it holds, the same whatever it is asked: then there is no temperature, no second round and no control set.
+        """Number of scenarios where the loop has a fixed set of them. None: it writes new ones whenever it is asked.
 
-        None: it writes new ones as asked.
+        A loop with a fixed set is asked once; there are no temperatures and no control set.
         """
         ...
 
     def dream(self, walks: Sequence[Walk], temperature: float, seed: int) -> list[Dream]:
-        """One dream a walk, in order; an empty walk asks for a scenario without a seed. Raises DreamError."""
+        """One dream for each walk, in order; an empty walk asks for a scenario without a seed. DreamError where the loop fails."""
         ...
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A user's turn that somebody is to be trained or tested on."""
+    """A dream that was kept: a user's turn to be trained or tested on."""
 
     id: str
     text: str
+    """The user's turn, with single spaces."""
     seeds: tuple[str, ...]
-    """Nodes of the walk it came from; empty for the control set."""
+    """Ids of the nodes it was made from, in the walk's order; empty in the control set."""
     label: Difficulty
     labeled_by: str
-    """"rubric" (the suite's model of it), or the dream loop's name where it brought a label."""
+    """"rubric" where the suite's difficulty model gave the label, otherwise the name of the dream loop that did."""
 
     @property
     def messages(self) -> tuple[Message, ...]:
+        """The conversation: this one turn."""
         return (Message("user", self.text),)
 
     @property
     def domain(self) -> str:
-        """Scenarios dreamed from one memory belong together."""
+        """What intervals resample: scenarios whose walks ended at the same memory share a domain."""
         return self.seeds[-1] if self.seeds else self.id
 
     @property
     def level(self) -> int:
-        """0 obvious, 1 middling, 2 subtle."""
+        """The label as a number: 0 obvious, 1 middling, 2 subtle."""
         return LEVELS.index(self.label)
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What was kept, and how many dreams were not."""
+    """The scenarios that were kept, and how many dreams were not."""
 
     scenarios: tuple[Scenario, ...]
     unreadable: int
+    """Dreams dropped as too short, too long or gibberish."""
     repeated: int
+    """Dreams dropped as near-duplicates."""
 
 
 def collect(
@@ -104,9 +113,10 @@ def collect(
     known: Sequence[str] = (),
     prefix: str = "dream",
 ) -> Collected:
-    """`wanted` usable dreams, or as many as a few rounds gave; what was not usable is asked for again, with new walks (`walk(count)`).
+    """`wanted` scenarios from a loop, or as many as ROUNDS rounds gave.
 
-    `known` are texts that they may not repeat. Raises DreamError as the loop does.
+    Each round asks for as many dreams as are still missing, with new walks (`walk(count)`). `known` are texts that no scenario may repeat;
+    `prefix` begins every id. Raises DreamError as the loop does.
     """
     seen = [_pairs_of(text) for text in known]
     kept: list[Scenario] = []
@@ -120,7 +130,7 @@ def collect(
                 unreadable += 1
                 continue
             pairs = _pairs_of(text)
-            if any(_alike(pairs, other) for other in seen):
+            if any(_same_text(pairs, other) for other in seen):
                 repeated += 1
                 continue
             seen.append(pairs)
@@ -133,7 +143,7 @@ def collect(
 
 
 def readable(text: str) -> bool:
-    """Whether it is a text that somebody might say: some words, none of them over and over."""
+    """Whether somebody might say this: SHORTEST to LONGEST words, and not the same few over and over."""
     return SHORTEST <= len(text.split()) <= LONGEST and not is_gibberish(text)
 
 
@@ -142,5 +152,5 @@ def _pairs_of(text: str) -> frozenset[tuple[str, str]]:
     return frozenset(pairwise(words))
 
 
-def _alike(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) -> bool:
-    return len(one & other) >= ALIKE * max(len(one | other), 1)
+def _same_text(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) -> bool:
+    return len(one & other) >= SAME_TEXT * max(len(one | other), 1)

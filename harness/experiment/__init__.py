@@ -1,1 +1,1 @@
-"""The bench every question stands at: subjects, arms, recordings, sizes, exhibits."""
+"""The bench of all questions: subjects, arms, recordings, sizes and thresholds in, measurements and exhibits out."""

@@ -1,4 +1,4 @@
-"""What a check shows beside its number: plots, tables and transcripts, each written once under a name of its own."""
+"""Writes what a check shows beside its number: plots, tables and transcripts."""
 
 from __future__ import annotations
 
@@ -13,40 +13,50 @@ from harness.data.behavior import Message
 from harness.data.measurement import Exhibit
 
 COLORS = {"trained": "#1b6ca8", "opposite": "#c0392b", "sham": "#7f8c8d", "base": "#2c3e50", "null": "#b0b7bd", "chosen": "#d98c00"}
+"""One color for each kind of arm, for nulls, and for what was chosen."""
 STYLE = {"axes.spines.top": False, "axes.spines.right": False, "font.size": 10, "axes.titlesize": 11, "legend.frameon": False}
+"""Settings of matplotlib in every figure."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure while it is drawn; the file of its exhibit is written when the block ends."""
+    """A figure while it is drawn."""
 
     figure: Any
+    """matplotlib's Figure."""
     axes: Any
-    """One matplotlib Axes, or an array of them where the figure has several."""
+    """matplotlib's Axes; an array of them where the figure has several."""
     exhibit: Exhibit
+    """Its file exists once the block has ended."""
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """One conversation with what was said to it."""
+    """One conversation with several replies to it."""
 
     heading: str
-    """Id of the scenario, and by how much it moved."""
+    """The scenario's id, and by how much it moved."""
     messages: Sequence[Message]
+    """The conversation before the replies."""
     replies: Sequence[tuple[str, str]]
-    """Who said it (an arm) or how it was labeled, and the text."""
+    """For each reply the arm that gave it, or its label, and then the text."""
 
 
 @dataclass(frozen=True)
 class Exhibits:
-    """Writes into `folder`; every file's name ends with the behavior, so that several behaviors stand side by side."""
+    """Writes exhibits into one folder."""
 
     folder: Path
+    """Made where it does not exist."""
     behavior: str
+    """Name of the behavior; every file's name ends with it, so that the files of several behaviors lie side by side."""
 
     @contextlib.contextmanager
     def figure(self, name: str, title: str, **subplots: Any) -> Iterator[Drawing]:
-        """`with exhibits.figure("q3-heads", "what it shows", ncols=2) as drawing: …`; a PNG, `subplots` as matplotlib's own."""
+        """`with exhibits.figure("q3-heads", "what it shows", ncols=2) as drawing: …` writes a PNG when the block ends.
+
+        `subplots` are arguments of matplotlib's `subplots`.
+        """
         import matplotlib
 
         matplotlib.use("Agg")
@@ -61,12 +71,15 @@ class Exhibits:
             pyplot.close(figure)
 
     def table(self, name: str, title: str, *parts: str) -> Exhibit:
-        """An HTML file of the parts, one below the other: text (escaped, a paragraph each) or tables of `harness.experiment.tables`."""
+        """An HTML file of several parts, one below the other; empty parts are left out.
+
+        A part is a table from `harness.experiment.tables`, or text, which becomes an escaped paragraph.
+        """
         content = "".join(part if part.startswith("<table") else f"<p>{html.escape(part)}</p>" for part in parts if part)
         return self._written(name, ".html", title, content)
 
     def transcripts(self, name: str, title: str, transcripts: Sequence[Transcript], otherwise: str) -> Exhibit:
-        """A text file of conversations and replies; `otherwise` is what it says where there are none."""
+        """A text file of conversations with their replies; where there are none it says `otherwise`."""
         return self._written(name, ".txt", title, "\n\n".join(map(_as_text, transcripts)) or otherwise)
 
     def _path(self, name: str, suffix: str) -> Path:

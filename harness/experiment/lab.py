@@ -1,6 +1,6 @@
-"""The bench every question stands at: the subjects, the arms, the recordings, the sizes of the profile, and seeded randomness.
+"""The bench of all questions: subjects, arms, recordings, the profile's sizes, thresholds, exhibits and seeded randomness.
 
-One `Lab` a behavior. It holds no statistics: a question's study trains and records with it, its checks compute.
+There is one `Lab` for each behavior. It computes no statistics: a question's study trains and records with it, its checks compute.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.data.settings import Settings
 from harness.data.subject import Subject
 from harness.data.threshold import Threshold
 from harness.experiment.exhibits import Exhibits
-from harness.experiment.profile import DOSES_OF_EXAMPLES, PROFILES, Look, Placed, Sizes, across_domains, looks
+from harness.experiment.profile import PROFILES, Look, Placed, Sizes, across_domains, doses_of_examples, looks
 from harness.readouts.forced_choice import ForcedChoice
 from harness.readouts.recordings import Recordings
 from harness.store import Store
@@ -32,88 +32,98 @@ from harness.store import Store
 class ThresholdsByCheck(Protocol):
     """What an experiment needs to know of thresholds.toml."""
 
-    def for_check(self, id: str, subject: str, behavior: str | None) -> Threshold | None: ...
+    def for_check(self, id: str, subject: str, behavior: str | None) -> Threshold | None:
+        """The threshold of a check for a subject and a behavior, given by their names; None where the file has no entry."""
+        ...
 
 
 @dataclass(frozen=True)
 class Lab:
-    """Everything an experiment on one behavior needs; it holds no thresholds of its own."""
+    """Everything that an experiment on one behavior needs."""
 
     settings: Settings
     behavior: Behavior
     base: Subject
+    """The model before training."""
     candidate: Subject | None
+    """What this cycle trained; None: the suite trains its own arms."""
     layer_kinds: tuple[str, ...]
+    """Kind of every decoder layer: "full_attention" or "linear_attention"."""
     recordings: Recordings
+    """Scores, replies and recordings of subjects, kept in the store."""
     arms: ArmMaker
+    """Trains arms of the base on the behavior."""
     thresholds: ThresholdsByCheck
+    """Read through `threshold` and `bound` alone."""
     exhibits: Exhibits
     """Writes the plots, tables and transcripts of this run."""
     progress: Callable[[str], None]
+    """Shows one line of progress to the person who waits."""
     seed_spreads: Mapping[str, SeedToSeed] = field(default_factory=dict)
-    """Seed-to-seed spread by check id, from calibration.json; empty where this subject is not in it."""
+    """Seed-to-seed spread by check id, from calibration.json; empty where this base and behavior were not calibrated."""
     look: Look | None = None
-    """Where data grow until a check is decided, how much of them is there. None: all that the profile uses, at once."""
+    """How much of the growing data there is, where data grow until a check is decided. None: all that the profile uses, at once."""
 
     @property
     def store(self) -> Store:
-        """Everything expensive, by content."""
+        """The store of this run."""
         return self.recordings.store
 
     @property
     def sizes(self) -> Sizes:
+        """How much data the run's profile uses."""
         return PROFILES[self.settings.profile]
 
     @property
     def seeds(self) -> tuple[int, ...]:
+        """The seeds of repeated trainings: the run's seed and those after it."""
         return tuple(range(self.settings.seed, self.settings.seed + self.sizes.seeds))
 
     @property
     def doses(self) -> tuple[int, ...]:
-        """Q1's numbers of examples, as far as the behavior has train pairs; all of them where it has fewer than the most."""
-        available = len(self.behavior.split("train"))
-        return tuple(n for n in DOSES_OF_EXAMPLES if n < available) + ((available,) if available <= DOSES_OF_EXAMPLES[-1] else ())
+        """Q1's numbers of examples, rising to the full training."""
+        return doses_of_examples(len(self.behavior.split("train")))
 
     @property
     def identical(self) -> bool:
-        """Whether the candidate is base itself: then every paired difference is zero, a proven "no change"."""
+        """Whether the candidate is base itself: then every paired difference is exactly 0."""
         return self.candidate is not None and self.candidate.digest == self.base.digest
 
     def on_hf(self) -> Lab:
-        """This lab with the engine that shows everything, for what no other can record or patch, and what is compared with that."""
+        """This lab with the hf engine: for what no other engine can record or patch, and for numbers that are compared with those."""
         if self.recordings.engine.name == "hf":
             return self
         return replace(self, recordings=replace(self.recordings, engine=self.arms.engine))
 
     def at(self, look: Look | None) -> Lab:
-        """This lab at one look of several; what an earlier look had is taken from the store. None: for what does not grow."""
+        """This lab at one of several looks; the part of its data that an earlier look had comes from the store. None: without looks."""
         grown = () if look is None else look.sizes[: look.number + 1]
         return replace(self, look=look, recordings=replace(self.recordings, grown=grown))
 
     def looks(self) -> tuple[Look, ...]:
-        """Under `full`, at test pairs from as many as `quick` uses to all there are; under `quick` none: it measures once."""
+        """The looks at a growing number of test pairs under `full`, from as many as `quick` uses to all; none under `quick`."""
         return looks(PROFILES["quick"].test, len(self.behavior.split("test"))) if self.settings.profile == "full" else ()
 
     def rng(self, *purpose: str) -> np.random.Generator:
-        """A generator that depends on the run's seed, the behavior and the purpose, on nothing else that ran."""
+        """A random generator that depends on the run's seed, the behavior and the purpose, and not on what ran before."""
         return np.random.default_rng([self.settings.seed, zlib.crc32("/".join((self.behavior.name, *purpose)).encode())])
 
     def pairs(self, split: Split) -> tuple[Pair, ...]:
-        """As many pairs of a split as the profile uses, every domain in turn; of the test pairs as many as this look has."""
+        """As many pairs of a split as the profile uses, one from every domain in turn; of the test pairs as many as this look has."""
         size = {"train": 10_000, "dev": self.sizes.dev, "test": self.look.size if self.look else self.sizes.test}[split]
         return across_domains(self.behavior.split(split), size)
 
     @property
     def level(self) -> float:
-        """One minus the confidence of what is called a 95 % interval: less than .05 at one look of several, which hold together."""
+        """Error rate of the interval by which checks pass: .05, or at one of several looks its share of .05."""
         return 0.05 if self.look is None else self.look.share(0.05)
 
     def threshold(self, id: str) -> Threshold:
-        """What thresholds.toml says of a check for this subject and behavior; a plain finding where it says nothing."""
+        """The threshold of a check for this base and behavior; a plain finding where thresholds.toml has no entry."""
         return self.thresholds.for_check(id, self.base.name, self.behavior.name) or Threshold(id, "finding", "nothing is expected of it")
 
     def bound(self, id: str) -> float:
-        """The bound or margin of a check, for what else rests on it; InputError where thresholds.toml has none."""
+        """The bound or margin of a check, for another measurement that needs it, in the check's unit. InputError where there is none."""
         threshold = self.threshold(id)
         bounds = [bound for bound in (threshold.at_least, threshold.at_most, threshold.margin) if bound is not None]
         if not bounds:
@@ -123,24 +133,24 @@ class Lab:
         return bounds[0]
 
     def alpha(self, id: str) -> float:
-        """The level at which this check may fail, here and now."""
+        """Error rate at which this check may fail by chance, or at one of several looks that look's share of it."""
         alpha = self.threshold(id).alpha
         return alpha if self.look is None else self.look.share(alpha)
 
     def trained_arm(self) -> Arm:
-        """The suite's own full training under the run's seed."""
+        """The arm of the full training on the behavior, under the run's seed."""
         return self.arms.stream("trained", self.settings.seed, self.doses)[self.doses[-1]]
 
     def seed_spread(self, id: str, change: Floats, unit: float = 1.0) -> Spread | None:
-        """How much two trainings on the same data would differ in this check; None where it was not calibrated.
+        """The seed-to-seed spread of a check; None where it was not calibrated.
 
-        `change` [scenarios] is the difference at hand, `unit` how much of it is 1 in the check's unit.
+        `change` [scenarios] is the difference between the two subjects at hand; a change of `unit` is 1 in the check's unit.
         """
         known = self.seed_spreads.get(id)
         return None if known is None else known.between(float(change.std(ddof=1)) / abs(unit))
 
     def shift(self, subject: Subject, pairs: Sequence[Pair]) -> ForcedChoice:
-        """Change of a subject's log-odds against base, a value a pair."""
+        """A subject's log-odds minus those of base, in nats, one value for each pair."""
         return self.recordings.forced_choice(subject, pairs).above(self.recordings.forced_choice(self.base, pairs))
 
     def measurement(
@@ -157,9 +167,10 @@ class Lab:
         series: Sequence[Mapping[str, Any]] = (),
         **rest: Any,
     ) -> Measurement:
-        """A measurement with its provenance; `values` [pairs] are the scenarios' contributions.
+        """The measurement of a check on this lab's behavior, with its provenance.
 
-        An `Estimated` without a value, or an `Answer` without words, brings its reason along; `reason`, where given, goes first.
+        `values` [pairs] is what each of `pairs` contributes. The reason of an `Estimated` or an `Answer` becomes the measurement's, unless
+        `reason` is given. `rest` are further fields of Measurement.
         """
         found = estimate if isinstance(estimate, Estimated) else Estimated(estimate)
         said = answer if isinstance(answer, Answer) else Answer(answer)

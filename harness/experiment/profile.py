@@ -1,6 +1,6 @@
-"""How much of everything a profile uses, and the looks at which data that grow are looked at.
+"""How much data a profile uses, which scenarios these are, and in which steps data grow under `--profile full`.
 
-Scenarios are spread evenly over their domains, so that a smaller size is a fair part of a larger one.
+Scenarios are taken from every domain in turn, so that a smaller number of them covers the same domains as a larger one.
 """
 
 from __future__ import annotations
@@ -15,17 +15,21 @@ from harness.analysis.spending import shares
 from harness.data.arrays import Names
 
 DOSES_OF_EXAMPLES = (1, 5, 10, 20, 50)
-"""Numbers of training examples of Q1's sweep; the last is the full training every other question uses."""
+"""Numbers of training examples in Q1's sweep; the last is the full training that all other questions use."""
 
 
 class Placed(Protocol):
-    """A scenario with its id and its cluster: a pair of a behavior, or a dreamed scenario."""
+    """A scenario with its domain: a pair of a behavior, or a dreamed scenario."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Unique among the scenarios of a check."""
+        ...
 
     @property
-    def domain(self) -> str: ...
+    def domain(self) -> str:
+        """What intervals resample as a whole."""
+        ...
 
 
 AnyPlaced = TypeVar("AnyPlaced", bound=Placed)
@@ -33,15 +37,16 @@ AnyPlaced = TypeVar("AnyPlaced", bound=Placed)
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything a profile uses."""
+    """How much data a profile uses. Where fewer pairs or documents exist, it uses all of them."""
 
     test: int
-    """Test scenarios; all there are where they are fewer. So for `dev` and `prose`."""
+    """Test pairs."""
     dev: int
+    """Dev pairs."""
     seeds: int
-    """Trainings of a kind."""
+    """Trainings of each kind of arm, each under a seed of its own."""
     nulls: int
-    """Random vectors, and as many label-shuffled ones."""
+    """Random vectors that a steering vector is compared with, and as many label-shuffled ones."""
     prose: int
     """Documents of unrelated text."""
 
@@ -50,33 +55,33 @@ PROFILES = {
     "quick": Sizes(test=64, dev=70, seeds=3, nulls=19, prose=24),
     "full": Sizes(test=10_000, dev=10_000, seeds=8, nulls=39, prose=10_000),
 }
+"""The sizes of each profile. Ten thousand means all."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One of several looks at growing data: a check is looked at until it is decided, and errs at most at its rate over all of them."""
+    """One of several looks at data that grow until a check is decided. Over all looks together a check errs at most at its error rate."""
 
     sizes: tuple[int, ...]
-    """What each look has, rising to all there is: scenarios, or samples of every task."""
+    """Scenarios, or samples of each task, at every look; they rise, and the last is all there are."""
     number: int
-    """From 0."""
+    """Which of the looks this is, counted from 0."""
 
     @property
     def size(self) -> int:
-        """Scenarios, or samples of every task, at this look."""
+        """Scenarios, or samples of each task, at this look."""
         return self.sizes[self.number]
 
-    @property
-    def is_first(self) -> bool:
-        return self.number == 0
-
     def share(self, level: float) -> float:
-        """What this look may spend of an error rate."""
+        """The part of the error rate `level` that this look may spend (`harness.analysis.spending`)."""
         return shares(level, self.sizes)[self.number]
 
 
 def looks(fewest: int, most: int) -> tuple[Look, ...]:
-    """Looks at `fewest`, then twice as many each time, the last at `most`; none of them at over two thirds of the next."""
+    """Looks at `fewest` scenarios, then at twice as many each time, and last at `most`.
+
+    The look before the last is left out where it would have more than two thirds of `most`.
+    """
     sizes = [min(fewest, most)]
     while 3 * sizes[-1] <= most:
         sizes.append(2 * sizes[-1])
@@ -84,13 +89,18 @@ def looks(fewest: int, most: int) -> tuple[Look, ...]:
     return tuple(Look(tuple(sizes), number) for number in range(len(sizes)))
 
 
+def doses_of_examples(available: int) -> tuple[int, ...]:
+    """Q1's numbers of examples where `available` train pairs exist: those below it, and all of them where they are fewer than the most."""
+    return tuple(n for n in DOSES_OF_EXAMPLES if n < available) + ((available,) if available <= DOSES_OF_EXAMPLES[-1] else ())
+
+
 def domains_of(scenarios: Sequence[Placed]) -> Names:
-    """The domain of every scenario, [scenarios]: what intervals resample."""
+    """The domain of every scenario, [scenarios]; intervals resample whole domains."""
     return np.array([scenario.domain for scenario in scenarios])
 
 
 def across_domains(scenarios: Sequence[AnyPlaced], size: int) -> tuple[AnyPlaced, ...]:
-    """At most `size` scenarios, taking every domain in turn, in an order that depends on the scenarios alone."""
+    """At most `size` scenarios, one from every domain in turn. The order depends on the scenarios alone."""
     by_domain: dict[str, list[AnyPlaced]] = {}
     for scenario in scenarios:
         by_domain.setdefault(scenario.domain, []).append(scenario)

@@ -1,8 +1,7 @@
-"""calibration.json: what `python -m harness calibrate` measured of a subject and behavior, and the part of it that verdicts read.
+"""Reads calibration.json, which `python -m harness calibrate` writes, and the part of it that verdicts use: the seed-to-seed spread.
 
-That part is the seed-to-seed spread: how much adapters trained on the same data under different seeds differ, by check, on average over
-scenarios and in proportion to how much they differ scenario by scenario. A calibration of other weights, another behavior or another
-profile says nothing and is not used.
+The seed-to-seed spread of a check is how much two adapters trained on the same data under different seeds differ in it
+(`harness.data.measurement.SeedToSeed`). A calibration of other weights, another behavior or another profile is not used.
 """
 
 from __future__ import annotations
@@ -16,10 +15,11 @@ from harness.data.errors import InputError
 from harness.data.measurement import SeedToSeed
 
 SCHEMA = 1
+"""Version of the file's format."""
 
 
 def read_calibration(path: Path) -> dict[str, Any]:
-    """The file's content; an empty calibration where there is none. InputError with one line where it is no calibration."""
+    """The file's content; a calibration without subjects where there is no file. InputError of one line where it is no calibration."""
     if not path.exists():
         return {"schema": SCHEMA, "subjects": {}}
     try:
@@ -32,7 +32,10 @@ def read_calibration(path: Path) -> dict[str, Any]:
 
 
 def seed_spread_of(path: Path, base: str, behavior: str, profile: str) -> Mapping[str, SeedToSeed]:
-    """Seed-to-seed spread by check id, for these digests; empty where they were not calibrated."""
+    """Seed-to-seed spread by check id of a base and a behavior, given by their digests; empty where they were not calibrated.
+
+    InputError where the file is no calibration.
+    """
     for one in read_calibration(path)["subjects"].values():
         if (one.get("base"), one.get("behavior"), one.get("profile")) == (base, behavior, profile):
             return {id: SeedToSeed(**known) for id, known in one["alike"].items()}

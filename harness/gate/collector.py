@@ -1,7 +1,7 @@
-"""On the controller (or the only process): gathers entries from reports, then lets every report be written once.
+"""Gathers entries from the tests' reports, then has every report of the run written once. Lives in the process that pytest was started in.
 
-The same key from two workers stands once; a test's own entry goes before one that came along, a worse verdict before a milder
-one. A worker that crashes leaves an error entry. A broken report never changes the run's exit code.
+An entry that two workers send stands once: a test's own entry goes before a preflight entry that came along with another test, and a worse
+verdict before a milder one. A worker that crashes leaves an error entry. A report that cannot be written never changes the exit code.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import pytest
 
 from harness.data.settings import Settings
 from harness.gate.history import records as history
-from harness.gate.judging import Check, error_entry
 from harness.gate.options import in_eval_folder, subject_name
 from harness.gate.reports import allure_results, environment, gate_json, html, summary, terminal
 from harness.gate.reports.questions import read_questions
 from harness.gate.verdict.entry import SEVERITY, Entry
+from harness.gate.verdict.judged import Check, error_entry
 from harness.gate.verdict.run import Run
 from harness.gate.verdict.thresholds import load_thresholds
 from harness.gate.verdict.waivers import load_waivers, of_run, waiver_for
 
 
 class Collector:
-    """Registered as "evals-collector"; its run stands in `run` once the session is over."""
+    """A plugin of pytest, registered as "evals-collector"; `run` is None until the session is over."""
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self.config = config
@@ -37,7 +37,7 @@ class Collector:
         cycle = settings.cycle or f"run-{self.started:%Y%m%d-%H%M%S}-{time.time_ns() % 0x10000:04x}"
         self.settings = replace(settings, cycle=cycle)
         self.exchange: Path | None = None
-        """Where xdist workers leave what they selected."""
+        """Folder in which xdist workers leave the list of selected checks; None without workers."""
         self.run: Run | None = None
         self.notes: list[str] = []
         """One line for each report that could not be written."""
@@ -51,11 +51,11 @@ class Collector:
         self._engine_died = False
 
     def select(self, checks: list[Check]) -> None:
-        """The evals this run is about."""
+        """Take these checks as the ones that this run is about: each must end with an entry."""
         self._checks = {check.nodeid: check for check in checks}
 
     def prepare_reports(self) -> None:
-        """Before other plugins are configured: the places of the JUnit and Allure files, where the user named none."""
+        """Name the JUnit file and the folder of Allure results where the user named none; called before other plugins are configured."""
         option = self.config.option
         if getattr(option, "xmlpath", "absent") is None:
             option.xmlpath = str(self.settings.reports / "junit.xml")
@@ -64,11 +64,12 @@ class Collector:
             option.allure_report_dir = str(self._own_results)
 
     def clear_results(self) -> None:
-        """Once all inputs are known to be good: what the last run left goes, unless the user chose the folder."""
+        """Delete the last run's Allure results, unless the user chose the folder; called once all inputs are known to be good."""
         if self._own_results is not None:
             allure_results.clear(self._own_results)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Takes the entries that a phase of a test brings, here or from a worker."""
         self._engine_died |= getattr(report, "evals_engine_died", False)
         if hasattr(report, "evals_entries"):
             self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
@@ -78,15 +79,18 @@ class Collector:
             self._failed.add(report.nodeid)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Counts modules of evals that cannot be imported."""
         if report.failed and in_eval_folder(self.config, (self.config.rootpath / report.nodeid).resolve()):
             self._broken_modules += 1
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        """xdist: remembers the test that a worker crashed in."""
         self._crashed[crashitem] = str(report.longrepr)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Writes history and reports and sets the exit code, where evals were selected."""
         self._read_exchange()
         selected = self._checks or self._broken_modules
         if self.config.option.collectonly or not selected or exitstatus == pytest.ExitCode.USAGE_ERROR:
@@ -103,6 +107,7 @@ class Collector:
             session.exitstatus = self.run.exit_code
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Prints the table."""
         if self.run is not None:
             terminal.write_table(terminalreporter, self.run, self.notes)
 
@@ -129,7 +134,7 @@ class Collector:
         self.select([Check(**{**row, "needs": tuple(row["needs"])}) for row in rows])
 
     def _report_order(self, entry: Entry) -> tuple[bool, str, int]:
-        """Preflight first, then by question; within a question as collected."""
+        """A key to sort by: preflight first, then by question; within a question in the order of collection."""
         nodeids = list(self._checks)
         return entry.question != "preflight", entry.question, nodeids.index(entry.nodeid) if entry.nodeid in nodeids else -1
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import pytest
 
 from harness.data.errors import InstrumentError
 from harness.data.measurement import Measurement
-from harness.data.threshold import Kind
 from harness.data.verdict import Verdict
+from harness.gate import options
 from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.judged import KINDS, Check, judged, needs_of, resting_on
 from harness.gate.verdict.thresholds import Thresholds
-from harness.gate.verdict.verdicts import verdict_on
-
-PREFLIGHT = "preflight"
-NEEDED_BY_ALL = ("preflight.finite", "preflight.data")
-KINDS: tuple[Kind, ...] = ("gate", "check", "finding")
 
 
 class GateFailure(AssertionError):
@@ -25,49 +21,29 @@ class GateFailure(AssertionError):
 
 
 class Inconclusive(Exception):
-    """The verdict is inconclusive; the message starts with that word, which the report's category looks for."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """What a test's marker says: @pytest.mark.check("q5.effect", needs=("preflight.judge",))."""
-
-    id: str
-    kind: Kind
-    """The marker's name; what thresholds.toml says of the id wins in the entry."""
-    needs: tuple[str, ...]
-    nodeid: str
-    behavior: str | None = None
-
-    @property
-    def is_preflight(self) -> bool:
-        return self.id.split(".")[0] == PREFLIGHT
-
-    @property
-    def key(self) -> str:
-        return self.id if self.behavior is None else f"{self.id}[{self.behavior}]"
-
-
-def needs_of(id: str, named: Sequence[str]) -> tuple[str, ...]:
-    """What a check rests on: what its marker names and what everything rests on; a preflight check rests on nothing."""
-    return tuple(named) if id.startswith(f"{PREFLIGHT}.") else tuple(dict.fromkeys((*NEEDED_BY_ALL, *named)))
+    """The verdict is inconclusive. The message starts with INCONCLUSIVE, the word that the report's category looks for."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Hand it the measurement: `gate.judge(q5.effect)`. The preflight entries stand beside, by id."""
+    """Hand it the measurement: `gate.judge(q5("q5.effect"))`."""
 
     check: Check
+    """What the test's marker says."""
     subject: str
+    """Name under which thresholds.toml has overrides."""
     thresholds: Thresholds
+    """What is expected of every check."""
     preflight: Mapping[str, Entry]
+    """Entries of this behavior's preflight, by id."""
     record: Callable[[Entry], None]
+    """Keeps an entry for the test's report."""
 
     def __repr__(self) -> str:
         return f"Gate({self.check.key})"
 
     def judge(self, measurement: Measurement) -> None:
-        """Records the entry; raises GateFailure, Inconclusive or pytest's skip as the verdict says."""
+        """Records the entry, then raises as the verdict says: see `end_test`. InstrumentError for a measurement of another check."""
         __tracebackhide__ = True
         if measurement.id != self.check.id:
             raise InstrumentError(f"the test is marked {self.check.id} but hands in {measurement.id}")
@@ -76,50 +52,25 @@ class Gate:
         end_test(entry.verdict)
 
 
-def resting_on(preflight: Mapping[str, Entry], entry: Entry) -> Entry:
-    """The entry; inconclusive where what it needs of preflight was not measured, failed or broke."""
-    reasons = []
-    for id in entry.needs:
-        needed = preflight.get(id)
-        if needed is None:
-            reasons.append(f"{id}, which preflight did not measure")
-        elif needed.verdict.outcome in ("fail", "error"):
-            reasons.append(f"{id}, which came out {needed.verdict.outcome}")
-    if not reasons or entry.verdict.outcome in ("not_applicable", "error"):
-        return entry
-    message = f"{entry.id} rests on {' and on '.join(reasons)}: mend that first, then this number means something."
-    return replace(entry, verdict=Verdict("inconclusive", entry.verdict.answer, message))
-
-
-def judged(measurement: Measurement, check: Check | None, subject: str, thresholds: Thresholds) -> Entry:
-    """The entry of a measurement; `check` is None for a preflight measurement that came along with another test."""
-    behavior = measurement.behavior or None
-    threshold = thresholds.for_check(measurement.id, subject, behavior)
-    return Entry(
-        id=measurement.id,
-        behavior=behavior,
-        kind="finding" if threshold is None else threshold.kind,
-        verdict=verdict_on(measurement, threshold),
-        measurement=measurement,
-        threshold=threshold,
-        nodeid=None if check is None else check.nodeid,
-        needs=() if check is None or check.is_preflight else check.needs,
+def check_of(item: pytest.Item) -> Check | None:
+    """What the marker of a test says; None for a test that is no eval."""
+    marker = next((marker for kind in KINDS for marker in item.iter_markers(kind)), None)
+    if marker is None:
+        return None
+    id = marker.args[0] if marker.args else marker.kwargs.get("id", item.name)
+    callspec = getattr(item, "callspec", None)
+    behavior = None if callspec is None else callspec.params.get("behavior")
+    return Check(
+        id=str(id),
+        kind=next(kind for kind in KINDS if kind == marker.name),
+        needs=needs_of(str(id), marker.kwargs.get("needs", ())),
+        nodeid=item.nodeid,
+        behavior=None if behavior is None else options.behavior_name(str(behavior)),
     )
 
 
-def error_entry(check: Check, subject: str, thresholds: Thresholds | None, message: str) -> Entry:
-    """The entry of a check whose instrument broke."""
-    threshold = None if thresholds is None else thresholds.for_check(check.id, subject, check.behavior)
-    verdict = Verdict("error", "-", f"{check.id} was not measured: {one_line(message)}.")
-    return Entry(check.id, check.behavior, threshold.kind if threshold else check.kind, verdict, threshold=threshold, nodeid=check.nodeid)
-
-
-def by_id(entries: Iterable[Entry]) -> dict[str, Entry]:
-    return {entry.id: entry for entry in entries}
-
-
 def end_test(verdict: Verdict) -> None:
-    """Ends the running test as the verdict says; returns where there is nothing to complain about."""
+    """Ends the running test: GateFailure, Inconclusive, InstrumentError or pytest's skip. Returns where the verdict is pass or settled."""
     __tracebackhide__ = True
     if verdict.outcome == "fail":
         raise GateFailure(verdict.message)
@@ -129,9 +80,3 @@ def end_test(verdict: Verdict) -> None:
         pytest.skip(f"not applicable: {verdict.message}")
     if verdict.outcome == "error":
         raise InstrumentError(verdict.message)
-
-
-def one_line(text: str) -> str:
-    """The first line that says something, without its full stop."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else "no message"

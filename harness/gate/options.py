@@ -1,30 +1,29 @@
 """The pytest options of the evals, and the one place that turns them into Settings.
 
-Option defaults are None throughout: the defaults live in Settings. A value that is not allowed is a UsageError of one line.
+The default of every option is None: the real defaults live in Settings. A value that is not allowed is a UsageError of one line.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import tomllib
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import pytest
 
-from harness.behaviors import shipped
+from harness.behaviors.shipped import expand_behaviors
 from harness.data.errors import InputError
-from harness.data.settings import Settings
+from harness.data.settings import EngineName, Settings
 
 PREFIX = "evals_"
-"""Every option's dest: this and the name of its field in Settings."""
+"""An option is kept in pytest's configuration under this prefix and the name of its field in Settings."""
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Register every option."""
+    """Register every option, and the ini setting `evals`."""
     parser.addini("evals", "folders that hold behavioral evals", type="args", default=["evals"])
     group = parser.getgroup("behavioural evals")
 
@@ -35,7 +34,7 @@ def add_options(parser: pytest.Parser) -> None:
     option("--model", "model", "base subject: a shipped name, a folder or a hub id (default tiny-hybrid)", "NAME|PATH")
     option("--candidate", "candidates", "what this cycle produced: adapter folder or checkpoint", "PATH", action="append")
     option("--behavior", "behaviors", 'shipped name or folder; repeatable; "all" for every shipped one', "NAME|PATH", action="append")
-    option("--engine", "engine", "hf or vllm (default hf)", "hf|vllm")
+    option("--engine", "engine", f"{' or '.join(get_args(EngineName))} (default {Settings.engine})", "|".join(get_args(EngineName)))
     option("--server", "server", "a running vLLM", "URL")
     option("--tensor-parallel", "tensor_parallel", "GPUs that share each layer (vllm)", "N")
     option("--pipeline-parallel", "pipeline_parallel", "GPUs that share the layers (vllm)", "N")
@@ -65,11 +64,11 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def settings_from(config: pytest.Config) -> Settings:
-    """Settings of this run; raises UsageError with one line."""
+    """The settings of this run; raises UsageError with one line for a value that is not allowed. Paths come out absolute."""
     given = {field.name: config.getoption(PREFIX + field.name) for field in fields(Settings)}
     given = {name: value for name, value in given.items() if value is not None}
     for name, allowed in {
-        "engine": ("hf", "vllm"),
+        "engine": get_args(EngineName),
         "profile": ("quick", "full"),
         "device": ("cpu", "cuda", "auto"),
         "inconclusive": ("fail", "allow"),
@@ -120,21 +119,6 @@ def subject_name(settings: Settings) -> str:
     return Path(settings.model).name
 
 
-def expand_behaviors(names: Sequence[str]) -> tuple[str, ...]:
-    """The behaviors to run, "all" replaced by every shipped one; InputError for an unknown one."""
-    return shipped.expand_behaviors(names)
-
-
-def optional_module(name: str) -> Any | None:
-    """A module of this repository's `fixtures`, None where the plugin runs in a project that has none."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            return None
-        raise
-
-
 def _refuse_what_contradicts(given: dict[str, Any]) -> None:
     if "baseline" in given and "candidates" not in given:
         raise pytest.UsageError(f"--baseline {given['baseline']}: given without --candidate; allowed: both, or neither")
@@ -144,10 +128,10 @@ def _refuse_what_contradicts(given: dict[str, Any]) -> None:
         _refuse("judge", given["judge"], "the http address of an OpenAI-compatible endpoint, such as http://localhost:8000/v1")
 
 
-def engine_named(name: str) -> Literal["hf", "vllm"]:
-    """The engine of this name; InputError for any other."""
-    if name not in ("hf", "vllm"):
-        raise InputError(f"--engine {name}: not allowed; allowed: hf or vllm")
+def engine_named(name: str) -> EngineName:
+    """The name, known to be an engine's; InputError for any other."""
+    if name not in get_args(EngineName):
+        raise InputError(f"--engine {name}: not allowed; allowed: {' or '.join(get_args(EngineName))}")
     return name  # type: ignore[return-value]  # one of the two
 
 

@@ -2,6 +2,9 @@
 
 An eval is a test with one of the markers gate, check or finding. Where no eval is selected the plugin does nothing: no
 reports, no table, pytest's own exit code. Under xdist every worker makes its entries, the controller collects and reports.
+
+Load it with `-p harness.gate.plugin` in the `addopts` of pytest's configuration, not from a conftest.py: by the time pytest imports
+one, it has taken the values of options it does not know for paths to test, and imports the conftest.py files there too.
 """
 
 from __future__ import annotations
@@ -21,31 +24,41 @@ import pytest
 
 from harness.data.errors import EngineDied, InputError, InstrumentError
 from harness.data.settings import Settings
-from harness.data.verdict import Verdict
-from harness.gate import options
+from harness.gate import hooks, options
 from harness.gate.collector import Collector
-from harness.gate.judging import KINDS, Check, Gate, Inconclusive, by_id, error_entry, judged, needs_of
+from harness.gate.judging import Gate, check_of
+from harness.gate.phase import verdict_of_phase
 from harness.gate.reports import allure_results
 from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.judged import KINDS, NEEDED_BY_ALL, Check, by_id, error_entry, judged
 from harness.gate.verdict.thresholds import Thresholds, load_thresholds
 from harness.gate.verdict.waivers import load_waivers, waiver_for
 
 SETTINGS = pytest.StashKey[Settings]()
 THRESHOLDS = pytest.StashKey[Thresholds]()
 PREFLIGHT_ENTRIES = pytest.StashKey[dict[str, tuple[Entry, ...]]]()
+"""On the configuration: behavior's name to its preflight entries, measured once in this process."""
 ITEM_ENTRIES = pytest.StashKey[list[Entry]]()
+"""On a test: the entries it has brought so far."""
 EXCHANGE = pytest.StashKey[Path]()
 """Folder in which xdist workers leave what they selected."""
 
 LOG = logging.getLogger("evals")
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declares the hooks that a project may implement."""
+    pluginmanager.add_hookspecs(hooks)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declares the options."""
     options.add_options(parser)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    """Reads the options; a value that is not allowed is a UsageError. A collector is registered in every process that is no worker."""
     for kind in KINDS:
         config.addinivalue_line("markers", f'{kind}(id, needs=()): a behavioral eval; id as in thresholds.toml, such as "q1.knee"')
     settings = options.settings_from(config)
@@ -71,9 +84,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     try:
         config.stash[THRESHOLDS] = load_thresholds(settings.thresholds).under(settings.profile)
         load_waivers(settings.waivers, config.stash[THRESHOLDS])
-        inputs = options.optional_module("fixtures.inputs")
-        if inputs is not None:
-            inputs.validate(settings)
+        config.hook.pytest_evals_validate(settings=settings)
     except InputError as error:
         raise pytest.UsageError(str(error)) from None
     _collector(config).clear_results()
@@ -111,23 +122,6 @@ def pytest_configure_node(node: Any) -> None:
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         _collector(config).exchange = folder
     node.workerinput["evals_exchange"] = str(config.stash[EXCHANGE])
-
-
-def check_of(item: pytest.Item) -> Check | None:
-    """What the marker of a test says; None where it is no eval."""
-    marker = next((marker for kind in KINDS for marker in item.iter_markers(kind)), None)
-    if marker is None:
-        return None
-    id = marker.args[0] if marker.args else marker.kwargs.get("id", item.name)
-    callspec = getattr(item, "callspec", None)
-    behavior = None if callspec is None else callspec.params.get("behavior")
-    return Check(
-        id=str(id),
-        kind=next(kind for kind in KINDS if kind == marker.name),
-        needs=needs_of(str(id), marker.kwargs.get("needs", ())),
-        nodeid=item.nodeid,
-        behavior=None if behavior is None else options.behavior_name(str(behavior)),
-    )
 
 
 @pytest.fixture(scope="session")
@@ -173,15 +167,18 @@ def gate(request: pytest.FixtureRequest, settings: Settings, thresholds: Thresho
     preflight: dict[str, Entry] = {}
     if not check.is_preflight:
         entries = _preflight_entries(request, check.behavior or options.behavior_name(settings.behaviors[0]))
-        for entry in entries:
-            record(entry)
-        preflight = by_id(entries)
+        if entries is None:
+            check = _without_preflight(check)
+        else:
+            for entry in entries:
+                record(entry)
+            preflight = by_id(entries)
     return Gate(check, options.subject_name(settings), thresholds, preflight, record)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A gate in one place and none in the other would block nothing, or block unseen: refused before anything loads."""
+    """Refuses a test that is a gate by its marker and not by thresholds.toml, or the other way round: it would block nothing, or unseen."""
     check = check_of(item)
     if check is None:
         return
@@ -203,7 +200,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         return report
     entries = item.stash.setdefault(ITEM_ENTRIES, [])
     own = next((entry for entry in entries if entry.nodeid == check.nodeid), None)
-    verdict = _verdict_of_phase(check, own, report, call)
+    verdict = verdict_of_phase(check, own, report, call)
     if verdict is not None:
         if own is not None:
             entries.remove(own)
@@ -217,27 +214,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report.evals_engine_died = call.excinfo is not None and isinstance(call.excinfo.value, EngineDied)
     report.evals_entries = [entry.dumps() for entry in entries]
     return report
-
-
-def _verdict_of_phase(check: Check, own: Entry | None, report: Any, call: pytest.CallInfo[None]) -> Verdict | None:
-    """The verdict where a phase of the test ended otherwise than `judge` said; None where it stands."""
-    if report.when == "call" and own is None and report.passed:
-        return Verdict("error", "-", f"{check.id} was not measured: the test handed nothing to the gate.")
-    if report.skipped and own is None:
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        return Verdict("not_applicable", "not applicable", f"{check.id} does not apply: {reason.removeprefix('Skipped: ')}")
-    if not report.failed or call.excinfo is None:
-        return None
-    error = call.excinfo.value
-    if own is not None and own.verdict.message in str(error):
-        return None
-    if isinstance(error, Inconclusive):
-        return Verdict("inconclusive", "-", str(error).removeprefix("INCONCLUSIVE: "))
-    if isinstance(error, EngineDied):
-        return Verdict("inconclusive", "-", f"{check.id} was not measured: {_first_line(str(error))}; what was measured before stands.")
-    place = "" if report.when == "call" else f" (in the test's {report.when})"
-    name = "" if isinstance(error, InstrumentError) else f"{type(error).__name__}: "
-    return Verdict("error", "-", f"{check.id} was not measured{place}: {name}{_first_line(str(error))}")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -255,14 +231,26 @@ def pytest_report_teststatus(report: Any) -> tuple[str, str, tuple[str, dict[str
     return None
 
 
-def _preflight_entries(request: pytest.FixtureRequest, behavior: str) -> tuple[Entry, ...]:
+def _preflight_entries(request: pytest.FixtureRequest, behavior: str) -> tuple[Entry, ...] | None:
+    """The behavior's preflight entries, measured when first asked for; None where the project defines no fixture `preflight`."""
     config = request.config
     known = config.stash[PREFLIGHT_ENTRIES]
     if behavior not in known:
-        measurements = request.getfixturevalue("preflight")(behavior)
+        try:
+            preflight = request.getfixturevalue("preflight")
+        except pytest.FixtureLookupError as error:
+            if error.argname == "preflight":
+                return None
+            raise
+        measurements = preflight(behavior)
         subject = options.subject_name(config.stash[SETTINGS])
         known[behavior] = tuple(judged(measurement, None, subject, _thresholds(config)) for measurement in measurements)
     return known[behavior]
+
+
+def _without_preflight(check: Check) -> Check:
+    """In a project without preflight a check rests on what its marker names and on nothing else."""
+    return replace(check, needs=tuple(id for id in check.needs if id not in NEEDED_BY_ALL))
 
 
 def _is_waived(config: pytest.Config, entry: Entry) -> bool:
@@ -294,7 +282,3 @@ def _collector(config: pytest.Config) -> Collector:
 
 def _on_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
-
-
-def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "no message")

@@ -1,1 +1,1 @@
-"""From a reply to its label: does it show the behavior?"""
+"""From a reply to its label: does it show the behavior, the opposite, or neither?"""

@@ -11,7 +11,7 @@ from harness.store import Store
 
 
 def judge_for(settings: Settings, behavior: Behavior, store: Store) -> Judge:
-    """The judge of a run. InputError where the behavior is too small for the embedded one."""
+    """The judge of a run. InputError where the behavior has too few pairs to fit the embedded judge."""
     if settings.judge is None:
         return EmbeddedJudge.fit(behavior)
     return EndpointJudge(settings.judge, behavior, store)

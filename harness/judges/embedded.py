@@ -1,12 +1,11 @@
-"""Labels free replies: positive (shows the behavior), negative (shows its opposite) or neither.
+"""The judge that needs no other model: a logistic regression on masked n-grams, fitted to a behavior's train pairs.
 
-`EmbeddedJudge` is a logistic regression on masked n-grams, fitted to a behavior's train pairs; its settings are chosen on
-the dev pairs, and the test pairs are only ever used to show its accuracy. Words that few domains share are masked ("echo"
-where the conversation has them, "other" where not), so that what is learned is how a decision is worded, not what it is
-about. A reply is "neither" where it has no words, repeats itself or the user, leaves the score near one half, or takes up
-nothing of the conversation and is not worded like a decision either (a second regression: train completions against what
-users of other conversations say). It reads wording: it cannot tell whether a promise is kept, irony is beyond it, and a
-reply that stays on the topic without deciding anything is often taken for a decision.
+Its settings are chosen on the dev pairs; test pairs only measure its accuracy. Words that few domains share are masked ("echo" where the
+conversation contains them, "other" where not), so that it learns how a decision is worded and not what it is about. A reply is "neither"
+where it has no words, repeats itself or the user, or has a score near one half; also where it takes up no word of the conversation and is
+not worded like a decision (a second regression: train completions against sentences of users in other conversations). It reads wording:
+it cannot tell whether a promise is kept, does not understand irony, and often takes a reply for a decision that stays on the topic without
+deciding anything.
 """
 
 from __future__ import annotations
@@ -24,29 +23,30 @@ from harness.data.errors import InputError
 from harness.judges.judge import Label
 
 FEWEST = 20
-"""Train pairs (and dev pairs) without which no judge is fitted."""
+"""Train pairs that fitting needs, and dev pairs that choosing the settings needs."""
 TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+|[?:;,.!]")
 SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
 START, END, ECHO, OTHER = "^", "$", "<echo>", "<other>"
 STEM = 5
-"""Letters by which a word is recognized across its inflections."""
+"""Leading letters by which a word is recognized in all its inflections."""
 
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """What is chosen on the dev pairs."""
+    """The settings that are chosen on the dev pairs."""
 
     domains: int
-    """Train domains whose completions must share a word for it to stay unmasked."""
+    """A word stays unmasked if completions of at least this many train domains use it."""
     longest: int
     """Words in the longest n-gram."""
     penalty: float
     """Inverse of the L2 penalty."""
 
 
-GRID = tuple(JudgeSettings(*cell) for cell in product((2, 3), (3, 4), (3.0, 10.0, 30.0)))
+GRID = tuple(JudgeSettings(*chosen) for chosen in product((2, 3), (3, 4), (3.0, 10.0, 30.0)))
+"""The settings that are tried on the dev pairs, simple ones first."""
 UNDECIDED = 0.05
-"""Distance of the score from one half within which a reply is neither."""
+"""A reply is "neither" where its score lies within this distance of one half."""
 
 
 def _tokens(text: str) -> list[str]:
@@ -63,7 +63,7 @@ def _asked(messages: Sequence[Message]) -> set[str]:
 
 
 def _shared_stems(pairs: Sequence[Pair], domains: int) -> frozenset[str]:
-    """Stems that completions of at least `domains` domains use of their own accord, not because the user said them."""
+    """Stems that completions of at least `domains` domains use where the user had not said them."""
     seen: dict[str, set[str]] = defaultdict(set)
     for pair in pairs:
         asked = _asked(pair.messages)
@@ -74,7 +74,7 @@ def _shared_stems(pairs: Sequence[Pair], domains: int) -> frozenset[str]:
 
 
 def _masked(messages: Sequence[Message], reply: str, shared: frozenset[str]) -> list[str]:
-    """The reply as wording: shared words (as stems) and punctuation stay, runs of other words become one mask."""
+    """The reply as wording: shared words (as stems) and punctuation stay, a run of other words becomes one mask."""
     asked = _asked(messages)
     out = [START]
     for token in _tokens(reply):
@@ -86,7 +86,7 @@ def _masked(messages: Sequence[Message], reply: str, shared: frozenset[str]) -> 
 
 
 def _features(masked: Sequence[str], longest: int) -> dict[str, float]:
-    """Presence of every n-gram that holds a word or a question mark."""
+    """1.0 for every n-gram of the text that contains a word or a question mark."""
     grams: dict[str, float] = {}
     for size in range(1, longest + 1):
         for start in range(len(masked) - size + 1):
@@ -97,7 +97,7 @@ def _features(masked: Sequence[str], longest: int) -> dict[str, float]:
 
 
 def _without_echo(masked: Sequence[str]) -> list[str]:
-    """The same wording where it does not show what was taken up: echoes become other words."""
+    """The same wording with echo masks turned into other masks, so that it no longer shows which words came from the user."""
     out: list[str] = []
     for token in masked:
         token = OTHER if token == ECHO else token
@@ -107,12 +107,12 @@ def _without_echo(masked: Sequence[str]) -> list[str]:
 
 
 def _completions(pairs: Sequence[Pair], shared: frozenset[str]) -> list[list[str]]:
-    """Every positive and negative, in turn, masked."""
+    """Every positive and negative completion, alternating, masked."""
     return [_masked(pair.messages, completion, shared) for pair in pairs for completion in (pair.positive, pair.negative)]
 
 
 def _strangers(pairs: Sequence[Pair], shared: frozenset[str]) -> list[list[str]]:
-    """Sentences that users of other conversations said, masked: what a reply off the topic looks like."""
+    """Sentences that users said in other conversations, masked: examples of replies that decide nothing and are off the topic."""
     away = len(pairs) // 2
     return [
         _masked(pair.messages, sentence, shared)
@@ -123,7 +123,7 @@ def _strangers(pairs: Sequence[Pair], shared: frozenset[str]) -> list[list[str]]
 
 @dataclass(frozen=True)
 class _Classifier:
-    """A logistic regression on feature presence, class 1 against class 0."""
+    """A logistic regression on the presence of features, class 1 against class 0."""
 
     vectorizer: Any
     model: Any
@@ -138,12 +138,12 @@ class _Classifier:
         return cls(vectorizer, LogisticRegression(C=penalty, solver="liblinear", random_state=0).fit(table, labels))
 
     def probabilities(self, rows: Sequence[dict[str, float]]) -> list[float]:
-        """Of class 1, a row each."""
+        """Probability of class 1 for each row, [rows]."""
         return [float(p) for p in self.model.predict_proba(self.vectorizer.transform(rows))[:, 1]]
 
 
 def _has_echo(messages: Sequence[Message], reply: str) -> bool:
-    """Whether a word of more than three letters comes back."""
+    """Whether the reply takes up a word of more than three letters."""
     asked = _asked(messages)
     return any(len(token) > 3 and token[:STEM] in asked for token in _tokens(reply))
 
@@ -154,7 +154,7 @@ def _repeats(messages: Sequence[Message], reply: str) -> bool:
 
 
 def is_gibberish(reply: str) -> bool:
-    """No words, or the same few words over and over."""
+    """Whether the reply has no words, or says the same few words over and over."""
     words = [token for token in _tokens(reply) if _is_word(token)]
     if not any(len(word) > 1 for word in words):
         return True
@@ -164,16 +164,17 @@ def is_gibberish(reply: str) -> bool:
 
 @dataclass(frozen=True)
 class EmbeddedJudge:
-    """A judge fitted to one behavior; deterministic."""
+    """A judge fitted to one behavior; the same reply always gets the same label."""
 
     behavior: str
+    """Name of the behavior."""
     settings: JudgeSettings
     shared: frozenset[str]
     """Stems that stay unmasked."""
     sides: _Classifier
-    """Positive against negative."""
+    """Positive completions (class 1) against negative ones."""
     decided: _Classifier
-    """Worded like a completion against anything else."""
+    """Train completions of either side (class 1) against sentences of users in other conversations."""
 
     @property
     def name(self) -> str:
@@ -181,7 +182,10 @@ class EmbeddedJudge:
 
     @classmethod
     def fit(cls, behavior: Behavior) -> EmbeddedJudge:
-        """The judge of a behavior, from its train pairs, with the settings that do best on its dev pairs (first of equals)."""
+        """The judge fitted to a behavior's train pairs, with the settings of GRID that have the highest likelihood on its dev pairs.
+
+        Of equally good settings the first counts. InputError where there are fewer than FEWEST train or dev pairs.
+        """
         train, dev = behavior.split("train"), behavior.split("dev")
         for split, pairs in (("train", train), ("dev", dev)):
             if len(pairs) < FEWEST:
@@ -203,7 +207,7 @@ class EmbeddedJudge:
         return sum(math.log(p if i % 2 == 0 else 1 - p) for i, p in enumerate(self.sides.probabilities(rows)))
 
     def score(self, messages: Sequence[Message], reply: str) -> float:
-        """Probability that the reply shows the behavior rather than its opposite, before anything is called "neither"."""
+        """Probability that the reply shows the behavior rather than its opposite, 0 to 1; takes no account of "neither"."""
         return self.sides.probabilities([_features(_masked(messages, reply, self.shared), self.settings.longest)])[0]
 
     def _is_decided(self, messages: Sequence[Message], reply: str) -> bool:
@@ -211,6 +215,7 @@ class EmbeddedJudge:
         return self.decided.probabilities([_features(masked, self.settings.longest)])[0] > 0.5
 
     def label(self, messages: Sequence[Message], reply: str) -> Label:
+        """The label of one reply to `messages`; the module's head says when it is "neither"."""
         if is_gibberish(reply) or _repeats(messages, reply):
             return "neither"
         if not _has_echo(messages, reply) and not self._is_decided(messages, reply):
@@ -221,4 +226,5 @@ class EmbeddedJudge:
         return "positive" if score > 0.5 else "negative"
 
     def labels(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
+        """The label of each reply in its conversation, in order."""
         return [self.label(messages, reply) for messages, reply in zip(conversations, replies, strict=True)]

@@ -1,8 +1,8 @@
 """A judge behind an OpenAI-compatible endpoint, such as a vLLM server: `--judge http://localhost:8000/v1`.
 
-The model is shown the behavior's description and four labeled replies of the train pairs, then the reply at hand, and answers with one
-letter, greedily. It is believed no more than the embedded judge: preflight.judge shows its held-out accuracy first. An endpoint that
-cannot be reached, fails, or knows no model is a JudgeError of one line; what is no letter is "neither".
+The model is shown the behavior's description, four labeled replies from train pairs and the reply to be labeled; it answers with one
+letter, decoded greedily. Like the embedded judge it is used only after preflight.judge has measured its accuracy on test pairs. An endpoint
+that cannot be reached, fails, or lists no model is a JudgeError of one line; an answer that is none of the letters counts as "neither".
 """
 
 from __future__ import annotations
@@ -18,27 +18,29 @@ from functools import cached_property
 from typing import Any
 
 from harness.data.behavior import Behavior, Message, Pair
+from harness.data.text import one_line
 from harness.judges.judge import JudgeError, Label
 from harness.store import Store, digest_of
 
 PATIENCE = 60.0
-"""Seconds for one answer."""
+"""Seconds in which the endpoint must answer one request."""
 AT_ONCE = 8
-"""Requests in flight."""
+"""Requests that are sent at the same time."""
 LETTERS: dict[str, Label] = {"A": "positive", "B": "negative", "C": "neither"}
+"""The answers that the prompt asks for."""
 KEY = "OPENAI_API_KEY"
-"""Environment variable sent as the endpoint's key, if there is one."""
+"""Environment variable that holds the endpoint's key, where it needs one."""
 
 
 @dataclass(frozen=True)
 class EndpointJudge:
-    """Labels replies to a behavior's directions by asking the first model that the endpoint serves."""
+    """Labels replies by asking the first model that the endpoint serves."""
 
     url: str
-    """Up to and with /v1."""
+    """Address of the endpoint, ending with /v1."""
     behavior: Behavior
     store: Store
-    """Where its labels are kept."""
+    """Keeps the labels."""
 
     @property
     def name(self) -> str:
@@ -46,7 +48,7 @@ class EndpointJudge:
 
     @cached_property
     def model(self) -> str:
-        """The first model that the endpoint lists. Raises JudgeError."""
+        """Id of the first model that the endpoint lists. JudgeError where it lists none or cannot be reached."""
         request = urllib.request.Request(self.url.rstrip("/") + "/models", headers={"Authorization": f"Bearer {os.environ.get(KEY, '-')}"})
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
@@ -67,7 +69,7 @@ class EndpointJudge:
 
     @cached_property
     def _examples(self) -> list[dict[str, str]]:
-        """Two train pairs of different domains, both completions of each, as turns."""
+        """Both completions of two train pairs from different domains with their letters, as turns of the conversation."""
         by_domain = {pair.domain: pair for pair in reversed(self.behavior.split("train"))}
         chosen: list[Pair] = list(by_domain.values())[-2:]
         shown = [(pair, "A", pair.positive) for pair in chosen[:1]] + [(pair, "B", pair.negative) for pair in chosen]
@@ -89,7 +91,7 @@ class EndpointJudge:
         return {}
 
     def label(self, messages: Sequence[Message], reply: str) -> Label:
-        """Asked once in a run. Raises JudgeError where the endpoint does not answer."""
+        """The label of one reply; the same reply is asked about once in a run. JudgeError where the endpoint does not answer."""
         asked = (tuple(messages), reply)
         if asked not in self._said:
             self._said[asked] = self._ask(messages, reply)
@@ -105,12 +107,11 @@ class EndpointJudge:
             raise
         except Exception as error:
             # What the client raises for a lost connection, a status or an answer of another form has no common base of its own.
-            first = str(error).strip().splitlines()
-            raise JudgeError(f"judge {self.url}: {type(error).__name__}: {first[0] if first else 'no message'}") from None
+            raise JudgeError(f"judge {self.url}: {type(error).__name__}: {one_line(str(error))}") from None
         return LETTERS.get(said.strip().lstrip("(\"'*")[:1].upper(), "neither")
 
     def labels(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
-        """Kept in the store under model, address, examples and everything that was said."""
+        """The label of each reply, in order; kept in the store under model, address, behavior, conversations and replies."""
         said = [[[(m.role, m.content) for m in messages], reply] for messages, reply in zip(conversations, replies, strict=True)]
         key = {"judge": self.name, "behavior": self.behavior.digest, "said": digest_of(said)}
 
@@ -123,7 +124,7 @@ class EndpointJudge:
         return labels
 
     def score(self, messages: Sequence[Message], reply: str) -> float:
-        """1, 0 or one half: the endpoint gives no probabilities."""
+        """1 for positive, 0 for negative, one half for neither: an endpoint gives no probabilities."""
         return {"positive": 1.0, "negative": 0.0, "neither": 0.5}[self.label(messages, reply)]
 
 

@@ -1,4 +1,4 @@
-"""What a judge is: it labels a reply in its conversation, and shows its accuracy on scenarios it has not seen before it is believed."""
+"""A judge labels a reply in its conversation. How often its labels are right is measured first, on scenarios that it has not seen."""
 
 from __future__ import annotations
 
@@ -9,31 +9,36 @@ from typing import Literal, Protocol
 from harness.data.behavior import Behavior, Message
 
 Label = Literal["positive", "negative", "neither"]
+"""positive: the reply shows the behavior. negative: it shows the opposite. neither: it shows neither, or makes no sense."""
 
 
 class JudgeError(RuntimeError):
-    """The judge gave no answer. What rests on it is inconclusive, with this reason."""
+    """The judge gave no label. A check that needs it is inconclusive, with this reason."""
 
 
 class Judge(Protocol):
-    """What labels a reply in its conversation. Every method may raise JudgeError."""
+    """Something that labels replies. Every method and property may raise JudgeError."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What reports and store keys call it."""
+        ...
 
-    def label(self, messages: Sequence[Message], reply: str) -> Label: ...
+    def label(self, messages: Sequence[Message], reply: str) -> Label:
+        """The label of one reply to `messages`."""
+        ...
 
     def labels(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
-        """`label` of every reply in its conversation."""
+        """The label of each reply in its conversation, in order."""
         ...
 
     def score(self, messages: Sequence[Message], reply: str) -> float:
-        """Probability that the reply shows the behavior rather than its opposite, before anything is called "neither"."""
+        """Probability that the reply shows the behavior rather than its opposite, 0 to 1; takes no account of "neither"."""
         ...
 
 
 def held_out_accuracy(judge: Judge, behavior: Behavior) -> Accuracy:
-    """Both completions of every test pair, labeled one by one."""
+    """The judge's accuracy on both completions of every test pair, each labeled by itself."""
     pairs = behavior.split("test")
     prompts = [pair.messages for pair in pairs]
     right = judge.labels(prompts, [pair.positive for pair in pairs]).count("positive")
@@ -43,11 +48,12 @@ def held_out_accuracy(judge: Judge, behavior: Behavior) -> Accuracy:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Right labels among completions judged one by one; "neither" counts as wrong."""
+    """How many of `n` labels were right; "neither" counts as wrong."""
 
     right: int
     n: int
 
     @property
     def share(self) -> float:
+        """Share of right labels, 0 to 1."""
         return self.right / self.n

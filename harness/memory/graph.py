@@ -1,7 +1,7 @@
-"""A memory graph frozen at one moment: nodes in natural language, typed and weighted links, and a digest of both.
+"""A memory graph as it was at one moment: nodes in natural language, typed and weighted links, and a digest of both.
 
-Experiments read snapshots and never write to one. A folder of `nodes.jsonl` and `links.jsonl` and a store (`harness.memory.store`) hold
-the same thing.
+Experiments read such snapshots and never write to one. On disk a graph is a folder of `nodes.jsonl` and `links.jsonl`, or an SQLite file
+(`harness.memory.store`); both hold the same.
 """
 
 from __future__ import annotations
@@ -12,46 +12,49 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field
 
-from harness.behaviors.rows import read_rows
+from harness.behaviors.rows import Strict, Text, read_rows
 from harness.data.errors import InputError
 from harness.store import digest_of
 
 NodeKind = Literal["pattern", "episode", "fact"]
+"""pattern: a habit seen in several conversations. episode: one conversation. fact: something that is known."""
 LinkKind = Literal["instance_of", "about", "follows", "contrasts_with", "supports"]
 NODES, LINKS = "nodes.jsonl", "links.jsonl"
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 @dataclass(frozen=True)
 class Node:
-    """One memory. `id` is a name for people: no score may depend on it."""
+    """One memory."""
 
     id: str
+    """A unique name, for people to read: no score may depend on its wording."""
     kind: NodeKind
     text: str
+    """What is remembered, in natural language."""
     created: str
-    """ISO 8601."""
+    """Date and time in ISO 8601."""
     strength: float
-    """Above 0, at most 1: how firmly it is remembered."""
+    """How firmly it is remembered, above 0 and at most 1."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """A typed link, walked in both directions."""
+    """A typed link from one node to another; walks follow it in both directions."""
 
     source: str
+    """Id of a node."""
     target: str
+    """Id of another node."""
     kind: LinkKind
     weight: float
-    """Above 0, at most 1."""
+    """How closely the two belong together, above 0 and at most 1."""
 
 
-class _NodeRow(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class _NodeRow(Strict):
     id: Text
     kind: NodeKind
     text: Text
@@ -59,8 +62,7 @@ class _NodeRow(BaseModel):
     strength: float = Field(gt=0, le=1)
 
 
-class _LinkRow(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class _LinkRow(Strict):
     source: Text
     target: Text
     kind: LinkKind
@@ -69,32 +71,33 @@ class _LinkRow(BaseModel):
 
 @dataclass(frozen=True)
 class MemoryGraph:
-    """A frozen snapshot."""
+    """A snapshot: ids are unique, links join nodes that exist."""
 
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
 
     @cached_property
     def digest(self) -> str:
-        """Of the content, whatever its order."""
+        """Digest of all nodes and links, the same whatever their order."""
         nodes = sorted((asdict(node) for node in self.nodes), key=lambda row: row["id"])
         links = sorted((asdict(link) for link in self.links), key=lambda row: (row["source"], row["target"], row["kind"]))
         return digest_of({"nodes": nodes, "links": links})
 
     @cached_property
     def index(self) -> dict[str, int]:
-        """Place of every node by id."""
+        """Place of every node in `nodes`, by id."""
         return {node.id: i for i, node in enumerate(self.nodes)}
 
     def of_kind(self, kind: NodeKind) -> tuple[Node, ...]:
+        """The nodes of one kind, in the graph's order."""
         return tuple(node for node in self.nodes if node.kind == kind)
 
     def degree(self, id: str) -> int:
-        """Links at a node, whatever their direction."""
+        """Number of links at a node, in either direction."""
         return sum((link.source == id) + (link.target == id) for link in self.links)
 
     def renamed(self, names: Sequence[str]) -> MemoryGraph:
-        """The same graph under other ids, one for each node in order: what a score must not notice."""
+        """The same graph under other ids, one for each node in order. No score may change by it."""
         new = dict(zip(self.index, names, strict=True))
         return MemoryGraph(
             tuple(replace(node, id=new[node.id]) for node in self.nodes),
@@ -103,7 +106,7 @@ class MemoryGraph:
 
 
 def checked(nodes: Sequence[tuple[str, Node]], links: Sequence[tuple[str, Link]]) -> MemoryGraph:
-    """A graph of rows that each come with the place they were read from; InputError names the first that is wrong."""
+    """The graph of these rows, each given with the place it was read from. InputError names the place of the first wrong row."""
     seen: set[str] = set()
     for place, node in nodes:
         if node.id in seen:
@@ -128,7 +131,7 @@ def checked(nodes: Sequence[tuple[str, Node]], links: Sequence[tuple[str, Link]]
 
 
 def read_graph(folder: Path) -> MemoryGraph:
-    """A snapshot from a folder of `nodes.jsonl` and `links.jsonl`; InputError with file and line for what is wrong."""
+    """The snapshot in a folder of `nodes.jsonl` and `links.jsonl`. InputError with file and line for the first thing that is wrong."""
     for name in (NODES, LINKS):
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: no such file; a memory graph is a folder with {NODES} and {LINKS}")
@@ -138,7 +141,7 @@ def read_graph(folder: Path) -> MemoryGraph:
 
 
 def write_graph(graph: MemoryGraph, folder: Path) -> None:
-    """Write a snapshot as JSON lines; refuses a folder that already holds one."""
+    """Write a snapshot as JSON lines. InputError where the folder holds a graph already."""
     if (folder / NODES).exists() or (folder / LINKS).exists():
         raise InputError(f"{folder}: holds a memory graph already; allowed: a new folder")
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A memory graph that grows: SQLite, one file. Experiments take a snapshot of it and leave it alone."""
+"""A memory graph that grows, in one SQLite file. Experiments take a snapshot of it and never write to it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class MemoryStore:
         self.path = path
 
     def add(self, graph: MemoryGraph) -> None:
-        """Add nodes and links; one that is there already (by id, or by ends and kind) is replaced."""
+        """Add nodes and links. A node with the same id is replaced, and so is a link with the same ends and kind."""
         with self._open() as connection:
             connection.executemany("insert or replace into nodes values (?, ?, ?, ?, ?)", [astuple(node) for node in graph.nodes])
             connection.executemany("insert or replace into links values (?, ?, ?, ?)", [astuple(link) for link in graph.links])
 
     def snapshot(self) -> MemoryGraph:
-        """What it holds now, frozen; InputError where its rows do not form a graph."""
+        """The graph as it is now. InputError where there is no file, it is no SQLite file, or its rows do not form a graph."""
         if not self.path.is_file():
             raise InputError(f"{self.path}: no such file; a memory store is an SQLite file made by `python -m harness memory import`")
         try:

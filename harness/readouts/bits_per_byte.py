@@ -21,7 +21,7 @@ from harness.store import digest_of
 
 
 def bits_per_byte(recordings: Recordings, subject: Subject, texts: Sequence[str]) -> Floats:
-    """[texts], kept in the store."""
+    """Bits per byte of every text, [texts]; kept in the store."""
     key = recordings.key(subject, texts=digest_of(list(texts)))
 
     def compute() -> dict[str, NDArray[Any]]:

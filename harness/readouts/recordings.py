@@ -23,15 +23,18 @@ from harness.store import Store, digest_of
 
 
 def conversation_key(messages: Sequence[Message]) -> list[tuple[str, str]]:
+    """A conversation as part of a key."""
     return [(m.role, m.content) for m in messages]
 
 
 def pair_key(pair: Pair) -> list[Any]:
+    """What shapes the scores of a pair, as part of a key: not its id, split or domain."""
     marks = [pair.decision.positive, pair.decision.negative] if pair.decision else None
     return [conversation_key(pair.messages), pair.positive, pair.negative, marks]
 
 
 def steering_key(steering: Steering | None) -> Any:
+    """A steering as part of a key: the digest of every vector in float32, by layer, and the positions."""
     if steering is None:
         return None
     vectors = {str(layer): digest_of(np.asarray(v, np.float32).tobytes().hex()) for layer, v in steering.vectors.items()}
@@ -45,8 +48,8 @@ class Recordings:
     engine: Engine
     store: Store
     grown: tuple[int, ...] = ()
-    """How a list of scenarios grew from look to look. One as long as the last is asked for in parts, so that what an earlier look asked is
-    taken from the store."""
+    """Sizes of a list of scenarios from look to look, ascending. A list of the last size is asked for in the parts by which it grew, so
+    that what an earlier look asked comes from the store."""
 
     def _parts(self, count: int) -> list[slice]:
         ends = self.grown if self.grown and self.grown[-1] == count else (count,)

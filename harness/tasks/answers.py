@@ -1,7 +1,7 @@
-"""What a free reply answers: the code in it, the number it ends on, the option it names first.
+"""What a free reply answers: the code in it, the last number in it, or the option it names first.
 
-Reading is literal and the same before and after a training. It cannot tell a right answer from a lucky one, and a reply that names a
-wrong option while thinking aloud counts as wrong. What a reasoning model writes up to `</think>` is not read.
+Replies are read literally, and in the same way before and after a training. This cannot tell a right answer from a lucky one, and a reply
+that names a wrong option while thinking aloud counts as wrong. What a reasoning model writes up to `</think>` is not read.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ _DEFINITION = re.compile(r"^(?:async )?(?:def|class|from|import) ?", re.MULTILIN
 
 
 def said(reply: str) -> str:
-    """The reply without what was thought before it."""
+    """The reply after the last `</think>`; the whole reply where there is none."""
     return reply.rpartition(_THOUGHT_END)[2].strip()
 
 
 def code_in(reply: str) -> str:
-    """The fenced blocks that define something; without fences, from the first definition on. Of each, as many lines as parse together.
+    """The Python code in a reply: its fenced blocks that define something, or, without fences, all from the first definition on.
 
-    So a second block that was cut off by the longest reply does not spoil the first. What never parses is kept, to fail as it stands.
+    Of each block as many lines are kept as parse together, so that a second block which the token limit cut off does not spoil the first.
+    Where nothing parses the code is returned as it is, and fails when it is run.
     """
     text = said(reply)
     fenced = [block.strip("\n") for block in _FENCED.findall(text) if _DEFINITION.search(block)]
@@ -38,7 +39,7 @@ def code_in(reply: str) -> str:
 
 
 def _parsing_lines(code: str) -> str:
-    """As many lines from the first on as parse together; empty where not even the first does."""
+    """As many of the first lines as parse together; empty where not even one does."""
     lines = code.splitlines()
     return "\n".join(lines[: next((end for end in range(len(lines), 0, -1) if _parses("\n".join(lines[:end]))), 0)])
 
@@ -58,7 +59,10 @@ def number_in(reply: str) -> float | None:
 
 
 def option_in(reply: str, options: Sequence[str]) -> str | None:
-    """The option named first, as whole words, capitals ignored; of two that begin at one place the longer one. None: none is named."""
+    """The option that the reply names first, as whole words in any case; None where it names none.
+
+    Where two options begin at the same place, the longer one counts.
+    """
     text = said(reply)
     places = []
     for option in options:
@@ -69,5 +73,5 @@ def option_in(reply: str, options: Sequence[str]) -> str | None:
 
 
 def is_right(reply: str, answer: str, options: Sequence[str]) -> bool:
-    """Whether the reply gives the answer: one of the options, or a number where there are none."""
+    """Whether the reply gives `answer`: the option it names first, or, without options, its last number."""
     return option_in(reply, options) == answer if options else number_in(reply) == float(answer)

@@ -1,8 +1,9 @@
-"""Reads results of lm-evaluation-harness, before and after a training, as further domains: paired by sample, nothing computed.
+"""Results of lm-evaluation-harness from before and after a training, paired by sample: further domains of general ability.
 
-A results folder is what `lm_eval … --output_path FOLDER --log_samples` leaves: in a folder named after the model, `results_<time>.json`
-and one `samples_<task>_<time>.jsonl` a task. Both runs must have asked the same questions with the same prompts. One metric a task
-is read, the first that is a plain number, under the first filter. It cannot tell a sampled answer's luck from ability.
+A results folder is what `lm_eval … --output_path FOLDER --log_samples` writes: a folder named after the model, with `results_<time>.json`
+and one `samples_<task>_<time>.jsonl` for each task. Both runs must have asked the same questions with the same prompts. For each task one
+metric is read, under the first filter: the first metric that is a plain number for each sample. Where answers were sampled, luck cannot be
+told from ability.
 """
 
 from __future__ import annotations
@@ -27,18 +28,23 @@ _NEEDED = ("doc_id", "doc_hash", "prompt_hash", "filter", "metrics")
 
 @dataclass(frozen=True)
 class PairedTask:
-    """One task's samples before and after; entry i of both is the same question."""
+    """One task's samples before and after the training; entry i of both is the same question."""
 
     task: str
+    """Its name in lm-evaluation-harness."""
     metric: str
     filter: str
-    before: Floats  # [samples], in the metric's unit
-    after: Floats  # [samples]
+    """The filter that was applied to the answers before they were scored."""
+    before: Floats
+    """[samples], in the metric's unit."""
+    after: Floats
+    """[samples], in the metric's unit."""
     higher_is_better: bool
+    """Whether a larger metric is better, as the results file says."""
 
     @property
     def gain(self) -> Floats:
-        """after − before, turned so that positive is better, [samples]."""
+        """after − before [samples], with the sign turned where less is better: positive means improved."""
         change = self.after - self.before
         return np.asarray(change if self.higher_is_better else -change)
 
@@ -53,7 +59,7 @@ class _Run:
 
 
 def read_paired(before: Path, after: Path) -> tuple[PairedTask, ...]:
-    """Every task of two results folders, by name; InputError for the first thing that does not fit."""
+    """Every task of two results folders, sorted by name. InputError for the first thing that does not fit."""
     first, second = _newest_run(before), _newest_run(after)
     if first.samples.keys() != second.samples.keys():
         names = [", ".join(run.samples) for run in (first, second)]
@@ -99,7 +105,7 @@ def _paired(task: str, first: _Run, second: _Run) -> PairedTask:
 
 
 def _rows(file: Path) -> dict[int, Mapping[str, Any]]:
-    """doc_id to its row under the first filter, in order of doc_id."""
+    """The rows under the first filter by doc_id, in order of doc_id."""
     rows: dict[int, Mapping[str, Any]] = {}
     first_filter: str | None = None
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
@@ -121,7 +127,7 @@ def _rows(file: Path) -> dict[int, Mapping[str, Any]]:
 
 
 def _metric(file: Path, row: Mapping[str, Any]) -> str:
-    """The first metric of which a sample has a plain number (perplexities are sums and counts)."""
+    """The first metric whose value for a sample is a plain number (a perplexity's is a sum with a count)."""
     plain = [name for name in row["metrics"] if isinstance(row.get(name), (int, float))]
     if not plain:
         _refuse(file, f"no metric that is a number for each sample (metrics: {', '.join(row['metrics'])})", "accuracies and the like")
@@ -151,5 +157,5 @@ def _refuse(where: Path, found: str, allowed: str) -> NoReturn:
 
 
 def task_names(tasks: Sequence[PairedTask]) -> tuple[str, ...]:
-    """How the tasks are called among the domains."""
+    """Names of the tasks as domains: "hellaswag (acc)"."""
     return tuple(f"{one.task} ({one.metric})" for one in tasks)

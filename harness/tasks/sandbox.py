@@ -1,14 +1,13 @@
 """Runs generated code against tests in a sandboxed interpreter: no files, no network, no processes, little time and memory.
 
-pydantic-monty interprets a subset of Python in a worker process; a few features (`yield`, `del`, some modules) are missing, and a
-reply that uses them fails with that reason, before and after a training alike. Code that was written to deceive the tests (a value
-that claims to equal everything) would pass: it guards the machine, not the score.
+pydantic-monty interprets a subset of Python in a worker process. A few features are missing (`yield`, `del`, some modules); a reply that
+uses one fails with that reason, in the same way before and after a training. The sandbox protects the machine, not the score: code written
+to deceive the tests (a value that claims to equal everything) would pass.
 """
 
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -16,20 +15,23 @@ from typing import Any
 
 from pydantic_monty import Monty
 
+from harness.data.text import one_line
+
 LIMITS = {"max_feed_duration_secs": 1.0, "max_memory": 50_000_000, "max_recursion_depth": 200}
-"""Seconds for the definition, the same again for all its tests; bytes; nested calls."""
+"""Seconds for the code, and as many again for all its tests together; bytes; nested calls."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Whether code passed all its tests; otherwise the reason, in one line."""
+class Ran:
+    """Whether a piece of code passed all its tests."""
 
     passed: bool
     reason: str | None = None
+    """Why it did not, in one line; None where it did."""
 
 
 class Sandbox:
-    """`with Sandbox() as sandbox:` holds one pool of workers for any number of runs, each in a session of its own."""
+    """`with Sandbox() as sandbox:` keeps one pool of worker processes for any number of runs, each in a session of its own."""
 
     def __init__(self) -> None:
         self._pool: Any = Monty()
@@ -41,34 +43,38 @@ class Sandbox:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._pool.__exit__(kind, error, trace)
 
-    def run(self, code: str, tests: Sequence[str], name: str) -> Outcome:
-        """Define what `code` defines and evaluate every test with `f` bound to the function `name`; passed if each is True.
+    def run(self, code: str, tests: Sequence[str], name: str) -> Ran:
+        """Run `code`, then evaluate every test with `f` bound to its function `name`; passed if each test is True.
 
-        Where the code defines no function of that name, its only function counts.
+        Where the code defines no function of that name but exactly one other, `f` is that one. ValueError without tests; whatever goes
+        wrong in the code is a result, not an error.
         """
         if not tests:
             raise ValueError("tests: is empty, must hold at least one expression")
         try:
             defined = _functions(code)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            return Outcome(False, f"does not parse: {_first_line(error)}")
+            return Ran(False, f"does not parse: {_reason(error)}")
         if name not in defined and len(set(defined)) != 1:
-            return Outcome(False, f"defines {', '.join(defined) or 'no function'}; asked was {name}")
+            return Ran(False, f"defines {', '.join(defined) or 'no function'}; asked was {name}")
         function = name if name in defined else defined[0]
         try:
             with self._pool.checkout(limits=LIMITS) as session:
                 session.feed_run(code, print_callback=_silent)
                 values = session.feed_run(f"f = {function}\n[{', '.join(f'({test})' for test in tests)}]", print_callback=_silent)
         except Exception as error:  # whatever generated code does wrong counts as not solved
-            return Outcome(False, _first_line(error))
+            return Ran(False, _reason(error))
         for test, value in zip(tests, values, strict=True):
             if value is not True:
-                return Outcome(False, f"not true: {test}")
-        return Outcome(True)
+                return Ran(False, f"not true: {test}")
+        return Ran(True)
 
 
 def function_name(code: str) -> str:
-    """The last function that `code` defines at its top level."""
+    """Name of the last function that `code` defines at its top level.
+
+    SyntaxError or ValueError where the code does not parse, IndexError where it defines no function.
+    """
     return _functions(code)[-1]
 
 
@@ -80,6 +86,5 @@ def _silent(*_: Any) -> None:
     """What generated code prints goes nowhere."""
 
 
-def _first_line(error: BaseException) -> str:
-    text = re.sub(r"\s+", " ", str(error).strip().split("\n")[0])
-    return (text or type(error).__name__)[:200]
+def _reason(error: BaseException) -> str:
+    return one_line(str(error), type(error).__name__)[:200]

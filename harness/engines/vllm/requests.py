@@ -174,10 +174,12 @@ class Stream:
 
 @dataclass(frozen=True)
 class Answer:
+    """What one request came to."""
+
     log_probabilities: Floats
     """[tokens from `given` on], nats; empty for a request that is continued or recorded."""
     tokens: tuple[int, ...] = ()
-    """The reply's, without the one that ended it."""
+    """Tokens of the reply, without the one that ended it."""
     streams: Mapping[int, Stream] = field(default_factory=dict)
 
 

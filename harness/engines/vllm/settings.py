@@ -17,12 +17,9 @@ from harness.process.torchvision_cpu import child_environment
 from harness.subjects.files import read_json
 
 EXTENSION = "harness.engines.vllm.worker.Worker"
-
-
+"""What vLLM mixes into its worker class; vLLM takes it by name."""
 FIXED: Mapping[str, Any] = {"enforce_eager": True, "enable_prefix_caching": False, "worker_extension_cls": EXTENSION}
 """Arguments of vLLM that parity rests on: `--vllm` must not change them."""
-
-
 ALLOCATION: Mapping[str, str] = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 """glibc, on a CPU: activations of up to 32 MiB (its limit) come from memory that the process keeps, up to 1 GiB of it. By default they are
 given back after every operation and cleared by the kernel for the next one, which takes a quarter of vLLM's time."""

@@ -23,8 +23,6 @@ from harness.engines.vllm.scores import Scores, log_probabilities
 
 KEPT = 100_000
 """Requests whose receipts, recordings and scores wait to be fetched; the oldest are dropped."""
-
-
 _LAYER = re.compile(r"(?:^|\.)layers\.(\d+)$")
 
 
@@ -54,17 +52,20 @@ class _Rows:
 
 @dataclass
 class _Sums:
-    """Running sums over a request's tokens at one layer."""
+    """Running sums over a request's residual stream after one layer."""
 
     total: Tensor
+    """Sum over the tokens after the first `given`, [d_model], float32."""
     count: int = 0
+    """Number of tokens in `total`."""
     upto: int = 0
-    """Tokens of the request that were seen, the prompt's included."""
+    """Number of the request's tokens that were seen, the prompt's included."""
     norms: list[Tensor] = field(default_factory=list)
+    """Norms of all tokens but the first, a tensor [tokens] for every pass."""
 
 
 class Tap:
-    """Hooks on the decoder layers of one worker, and what they were asked to do."""
+    """Hooks on the decoder layers of one worker, and what they were asked to do. RuntimeError for a worker that they cannot serve."""
 
     def __init__(self, runner: Any) -> None:
         if not hasattr(runner, "query_start_loc") or not hasattr(runner, "input_batch"):
@@ -79,10 +80,14 @@ class Tap:
                 f"{type(model).__name__} has no modules named layers.N with a class named …DecoderLayer: it cannot be steered"
             )
         self.count = int(runner.model_config.hf_text_config.num_hidden_layers)
+        """Layers of the whole model; `layers` are those of this worker."""
         self.width = int(runner.model_config.get_hidden_size())
         self.vectors: dict[str, Tensor] = {}
+        """Loaded steering vectors [d_model], float32, by digest."""
         self.steered: OrderedDict[str, dict[int, int]] = OrderedDict()
+        """Number of steered tokens by request and layer."""
         self.recorded: OrderedDict[str, dict[int, _Sums]] = OrderedDict()
+        """By request and layer."""
         self.scores = Scores(KEPT)
         self._specs: dict[str, Spec | None] = {}
         self._rows: list[_Rows] = []
@@ -94,6 +99,7 @@ class Tap:
         model.register_forward_hook(lambda _module, _inputs, output: self._score(model, output))
 
     def put(self, data: bytes) -> str:
+        """Load a steering vector, float32 as bytes; its digest. SteeringRefused unless it is `width` finite numbers."""
         if len(data) != 4 * self.width:
             raise SteeringRefused(f"a steering vector must be {self.width} numbers of 4 bytes, found {len(data)} bytes")
         vector = torch.from_numpy(np.frombuffer(data, dtype=np.float32).copy())

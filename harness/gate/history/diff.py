@@ -1,7 +1,7 @@
 """What changed between two cycles of the history, check by check.
 
-Values measured on other data are never subtracted. The difference is of the recorded estimates; it has no interval of its
-own (Q4 pairs scenarios and has one), so it says where to look, not that something changed.
+Values measured on different data are never subtracted. The difference is that of the recorded estimates and has no interval (Q4
+pairs the scenarios and has one), so it says where to look, not that something changed.
 """
 
 from __future__ import annotations
@@ -18,19 +18,23 @@ MOST_MOVERS = 3
 
 @dataclass(frozen=True)
 class Change:
-    """One check in two cycles; a side is None where that cycle did not measure it."""
+    """One check in two cycles."""
 
     key: str
+    """Check and behavior, "q5.effect[listening]"."""
     before: Record | None
+    """None where the first cycle did not measure it."""
     after: Record | None
+    """None where the second cycle did not measure it."""
 
     @property
     def same_data(self) -> bool:
+        """Whether both cycles measured it, on the same data."""
         return self.before is not None and self.after is not None and self.before.data == self.after.data
 
     @property
     def difference(self) -> float | None:
-        """After minus before; None where a number is missing or the data differ."""
+        """After minus before, in the check's unit; None where a number is missing or the data differ."""
         if not self.same_data or self.before is None or self.after is None:
             return None
         if self.before.estimate is None or self.after.estimate is None:
@@ -39,7 +43,7 @@ class Change:
 
     @property
     def movers(self) -> dict[str, float]:
-        """The scenarios that changed most, after minus before."""
+        """Scenario id to after minus before, of the scenarios that changed most; empty where the data differ."""
         if not self.same_data or self.before is None or self.after is None:
             return {}
         old, new = self.before.per_scenario, self.after.per_scenario

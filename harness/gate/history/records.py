@@ -1,8 +1,8 @@
 """history.sqlite: every measurement of every cycle, for baselines, drift, diff and Q4's control chart. Never cleared.
 
-A cycle may take several runs (one question each, or the same one again): reading a cycle gives the latest entry of each
-key. Concurrent runs wait for each other; a row is written whole or not at all. Two measurements are comparable only where
-their data digests are equal.
+A cycle may take several runs (one question each, or the same one again): reading a cycle gives the latest record of each
+key. Concurrent runs wait for each other, and a run is written whole or not at all. Two measurements may be compared only
+where their data digests are equal.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PATIENCE = 60.0
 """Seconds one run waits for another's writing."""
 
 DATA_KEYS = ("data", "behavior", "profile")
-"""Provenance whose name starts so says what was measured on: equal, or the measurements are not compared."""
+"""A provenance whose name starts with one of these says which data were measured on. Where they differ, measurements are not compared."""
 
 _TABLES = """
 create table if not exists runs (
@@ -44,11 +44,11 @@ create table if not exists accepted (cycle text not null, at text not null, forc
 create table if not exists pinned (cycle text not null, at text not null, reason text not null);
 """
 _LATER_COLUMNS = {"measurements": {"gate_row": "text"}}
-"""Added to histories that were begun without them; empty in their old rows."""
+"""Columns that are added to histories begun without them; they are empty in the old rows."""
 
 
 def data_of(provenance: Mapping[str, str]) -> dict[str, str]:
-    """The part of a measurement's provenance that says what it was measured on."""
+    """The part of a measurement's provenance that says which data it was measured on."""
     return {name: value for name, value in provenance.items() if name.startswith(DATA_KEYS)}
 
 
@@ -57,36 +57,47 @@ class Record:
     """One measurement of one cycle as it was recorded."""
 
     key: str
+    """Check and behavior, "q5.effect[listening]"."""
     id: str
     behavior: str | None
     kind: str
+    """gate, check or finding."""
     verdict: Outcome
+    """As it was judged when it was recorded."""
     answer: str
     message: str
     estimate: float | None
+    """In `unit`; None where it could not be measured. So are the ends of its intervals."""
     low: float | None
+    """The 95 % interval."""
     high: float | None
     low_alpha: float | None
+    """The interval at the gate's alpha."""
     high_alpha: float | None
     unit: str | None
     n: int | None
+    """Scenarios."""
     seed: int | None
     provenance: Mapping[str, str]
+    """Name to digest or setting, of everything that determined the number."""
     per_scenario: Mapping[str, float]
+    """Scenario id to its contribution."""
     clusters: Mapping[str, str]
+    """Scenario id to its domain."""
     series: tuple[Mapping[str, Any], ...]
+    """Cells of the sweep."""
     gate_row: Mapping[str, Any] | None = None
-    """Its row of gate.json; None where an older version recorded it."""
+    """The row of gate.json; None where an older version recorded it."""
 
     @property
     def waived(self) -> str | None:
-        """Why it does not block although it is not green."""
+        """The reason of the waiver that kept it from blocking; None where none did."""
         waiver = (self.gate_row or {}).get("waiver")
         return None if waiver is None else str(waiver["reason"])
 
     @property
     def data(self) -> dict[str, str]:
-        """What it was measured on."""
+        """Names and digests of the data it was measured on."""
         return data_of(self.provenance)
 
 
@@ -95,18 +106,21 @@ class Cycle:
     """A cycle with the latest record of each key."""
 
     name: str
+    """As given with --cycle."""
     started: str
-    """Of its latest run."""
+    """When its latest run began: UTC, ISO 8601."""
     complete: bool
-    """Whether its latest run was."""
+    """Whether every selected test of its latest run came to an end."""
     base: str
+    """The base subject, as given with --model."""
     records: Mapping[str, Record] = field(default_factory=dict)
+    """The latest record of each key."""
     profile: str = "quick"
-    """Of its latest run."""
+    """The profile of its latest run."""
 
     @property
     def not_green(self) -> tuple[str, ...]:
-        """Why it should not be accepted, empty where it is green: every gate passed, is waived or does not apply, and one passed."""
+        """Why it should not be accepted; empty where it is green: every gate passed, is waived or does not apply, and one passed."""
         gates = [record for record in self.records.values() if record.kind == "gate"]
         blocking = [gate for gate in gates if gate.verdict not in ("pass", "not_applicable") and gate.waived is None]
         reasons = [f"{gate.key} is {gate.verdict}" for gate in blocking]
@@ -118,12 +132,12 @@ class Cycle:
 
 
 def append(run: Run) -> None:
-    """Record a run."""
+    """Record a run in its own history; sqlite3.Error where that cannot be written."""
     append_to(run.settings.history_path, run)
 
 
 def append_to(path: Path, run: Run) -> None:
-    """Record a run in the history at `path`."""
+    """Record a run in the history at `path`, which is begun where there is none."""
     with _open(path) as connection:
         row = connection.execute(
             "insert into runs (cycle, started, base, candidates, profile, engine, seed, verdict, exit_code, complete)"
@@ -173,7 +187,7 @@ def cycle_names(path: Path) -> tuple[str, ...]:
 
 
 def earlier_cycles(path: Path, base: str, cycle: str, most: int) -> tuple[Cycle, ...]:
-    """The last cycles of this base before `cycle`, oldest first."""
+    """The cycles of this base among the last `most` that are not `cycle` itself, oldest first."""
     names = [name for name in cycle_names(path) if name != cycle]
     cycles = (read_cycle(path, name) for name in names[-most:])
     return tuple(each for each in cycles if each is not None and each.base == base)
@@ -198,7 +212,10 @@ def accept(path: Path, cycle: str, force: str | None = None) -> None:
 
 
 def pin(path: Path, cycle: str, reason: str) -> None:
-    """Make a cycle the baseline for drift and cost; InputError for an unknown cycle, or without a reason. Nothing else moves it."""
+    """Make a cycle the one that drift and cost are measured against; InputError for an unknown cycle, or without a reason.
+
+    Only the first accepted cycle is pinned by itself; after that nothing but this moves the pin.
+    """
     if read_cycle(path, cycle) is None:
         names = ", ".join(cycle_names(path)[-5:]) or "none"
         raise InputError(f"cycle {cycle}: not in {path}; recorded last: {names}")
@@ -210,7 +227,7 @@ def pin(path: Path, cycle: str, reason: str) -> None:
 
 
 def pinned(path: Path) -> str | None:
-    """The cycle that drift is measured against: the first accepted one, until another is pinned."""
+    """The cycle that drift is measured against: the first accepted one, until another is pinned. None where none was accepted."""
     if not path.is_file():
         return None
     with _open(path) as connection:
@@ -219,7 +236,7 @@ def pinned(path: Path) -> str | None:
 
 
 def last_accepted(path: Path) -> str | None:
-    """The baseline where none is named."""
+    """The cycle that was accepted last, the baseline where none is named; None where none was accepted."""
     if not path.is_file():
         return None
     with _open(path) as connection:

@@ -1,8 +1,8 @@
 """Recorded measurements judged again under the thresholds of today, without a model: which verdicts change, and why.
 
 What was measured stays as it is: the same estimates, intervals and reasons, from the history or from a gate.json. Only thresholds, waivers
-and the judging itself are new. A gate whose new alpha is smaller than the one its interval was measured at comes out as an error, as it
-would in a run: that interval was never recorded. Nothing is written.
+and the judging itself are new. Where a gate's new alpha is smaller than the one its interval was measured at, the verdict is an error, as
+in a run: the interval at the new alpha was never recorded. Nothing is written.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from harness.data.threshold import Threshold
 from harness.data.verdict import Outcome, Verdict
 from harness.data.waiver import Waiver
 from harness.gate.history.records import cycle_names, read_cycle
-from harness.gate.judging import PREFLIGHT, by_id, judged, resting_on
-from harness.gate.reports.gate_json import SCHEMA
-from harness.gate.verdict.entry import Entry, plain, worst
+from harness.gate.verdict.entry import SCHEMA, Entry, plain, worst
+from harness.gate.verdict.judged import PREFLIGHT, by_id, judged, resting_on
 from harness.gate.verdict.thresholds import Thresholds
 from harness.gate.verdict.waivers import waiver_for
 
 Row = Mapping[str, Any]
 """A check as it stands in gate.json."""
+
+NO_ANSWER = "inconclusive"
+"""Older versions recorded an answer that began with this word where there was none; now a missing answer is None, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,17 @@ class Recorded:
     """What one cycle measured."""
 
     cycle: str
+    """As given with --cycle."""
     model: str
     """As given with --model."""
     rows: tuple[Row, ...]
+    """The cycle's checks, in the order in which they were recorded."""
     profile: str = "quick"
+    """Whose thresholds hold: quick or full."""
 
     @property
     def subject(self) -> str:
+        """The name under which thresholds.toml has overrides."""
         return Path(self.model).name
 
 
@@ -50,14 +56,18 @@ class Judged:
     """One check, then and now."""
 
     before: Row
+    """The check with the verdict it was recorded with."""
     after: Entry
+    """The check as it is judged today."""
 
     @property
     def key(self) -> str:
+        """Check and behavior, "q5.effect[listening]"."""
         return str(self.before["key"])
 
     @property
     def changed(self) -> bool:
+        """Whether the verdict, the kind of check, or being waived is another one."""
         waived = self.before.get("waiver") is not None
         return (
             self.before["verdict"] != self.after.verdict.outcome
@@ -67,7 +77,7 @@ class Judged:
 
     @property
     def why(self) -> str:
-        """What of the threshold is another one, in words; what else it can be where the threshold is the same."""
+        """The fields of the threshold that changed, in words; where none did, what else made the verdict another one."""
         old = self.before["threshold"] or {}
         new = {} if self.after.threshold is None else plain(asdict(self.after.threshold))
         names = ("kind", "at_least", "at_most", "margin", "worse", "expect", "alpha")
@@ -113,7 +123,7 @@ def from_gate_json(path: Path) -> Recorded:
 
 
 def rejudge(recorded: Recorded, thresholds: Thresholds, waivers: Iterable[Waiver] = (), today: date | None = None) -> tuple[Judged, ...]:
-    """Every check with its verdict of now, in the recorded order."""
+    """Every check with the verdict of today, in the recorded order; `today` decides which waivers have ended."""
     known, day = tuple(waivers), today or date.today()
     entries = [_again(row, recorded.subject, thresholds.under(recorded.profile)) for row in recorded.rows]
     preflight: dict[str | None, dict[str, Entry]] = {}
@@ -131,14 +141,14 @@ def rejudge(recorded: Recorded, thresholds: Thresholds, waivers: Iterable[Waiver
 
 
 def verdict_before(judgements: Sequence[Judged]) -> Outcome | None:
-    """Over what were gates then."""
+    """The verdict over the checks that were gates when they were recorded; None where no gate said anything."""
     return worst(
         [one.before["verdict"] for one in judgements if one.before["kind"] == "gate" and one.before["verdict"] != "not_applicable"]
     )
 
 
 def verdict_after(judgements: Sequence[Judged]) -> Outcome | None:
-    """Over what are gates now."""
+    """The verdict over the checks that are gates today; None where no gate says anything."""
     outcomes = [one.after.verdict.outcome for one in judgements if one.after.kind == "gate"]
     return worst([outcome for outcome in outcomes if outcome != "not_applicable"])
 
@@ -169,7 +179,7 @@ def _said(value: object) -> str:
 
 
 def _again(row: Row, subject: str, thresholds: Thresholds) -> Entry:
-    """The entry under new thresholds; an error stays one, because nothing was measured."""
+    """The entry under new thresholds. A recorded error stays an error: nothing was measured."""
     measurement = _measurement(row)
     entry = replace(judged(measurement, None, subject, thresholds), nodeid=row["nodeid"], needs=tuple(row.get("needs", ())))
     if row["verdict"] == "error":
@@ -187,13 +197,16 @@ def _measurement(row: Row) -> Measurement:
         alpha = threshold.alpha if threshold is not None else 0.05
         value, low, high, low_alpha, high_alpha = numbers
         estimate = Estimate(value, low, high, low_alpha, high_alpha, alpha, row["n"], row["n"])
+    answer, reason = row.get("answer_in_words"), row.get("reason")
+    if answer is not None and answer.startswith(NO_ANSWER):
+        answer, reason = None, reason or "the data do not tell the answers apart"
     return Measurement(
         id=row["id"],
         behavior=row["behavior"] or "",
         unit=row["unit"] or "",
         estimate=estimate,
-        answer=row.get("answer_in_words"),
-        reason=row.get("reason"),
+        answer=answer,
+        reason=reason,
         null=row["null"],
         seed=row["seed"] or 0,
         series=tuple(row["series"]),

@@ -1,8 +1,8 @@
 """What Allure shows of each check: its result files, filled in by the controller once all entries are known.
 
-allure-pytest writes one result per test, with a label that names the test. Here each gets its verdict, title, page and
-exhibits; entries without a test of their own, and tests whose worker crashed, get a result too. An inconclusive result is
-"broken" with a message that the category looks for: Allure would count "skipped" as fine.
+allure-pytest writes one result per test, with a label that names the test. Here each result gets its verdict, title, page and
+exhibits. Entries without a test of their own, and tests whose worker crashed, get a result too. An inconclusive result is
+"broken", with a message that the category looks for, because Allure would count "skipped" as fine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from harness.data.verdict import Outcome
 from harness.gate.reports.calibration_page import CalibrationPage, pages
 from harness.gate.reports.check_page import page, scenarios
-from harness.gate.reports.gate_json import write_text
+from harness.gate.reports.files import write_text
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
 
@@ -38,18 +38,18 @@ SEVERITY_LABEL = {"gate": "blocker", "check": "normal", "finding": "minor"}
 
 
 def history_id(key: str) -> str:
-    """The identity under which Allure follows a check through cycles: digests of the test case and of no parameters."""
+    """The identity under which Allure follows a check through cycles: a digest of the key and one of no parameters, with a dot between."""
     return ".".join(hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() for text in (key, ""))
 
 
 def clear(folder: Path) -> None:
-    """An empty results folder; done before pytest starts, so that a crash loses nothing."""
+    """Make the results folder empty."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
 
 
 def name_test(nodeid: str) -> None:
-    """Labels the running test's Allure result, so that it is found again; nothing where allure-pytest is absent."""
+    """Labels the running test's Allure result, so that it is found again; does nothing where allure-pytest is absent."""
     try:
         import allure
     except ImportError:
@@ -58,7 +58,10 @@ def name_test(nodeid: str) -> None:
 
 
 def complete(folder: Path, run: Run, crashed: Mapping[str, str]) -> None:
-    """Fill in the results of all entries, and write environment and metrics beside them."""
+    """Fill in the results of all entries, and write environment and metrics beside them.
+
+    `crashed` maps the node id of a test to what xdist said of the worker that crashed in it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written = _by_test(folder.glob("*-result.json"))
     known = scenarios(run.settings)
@@ -87,7 +90,7 @@ def complete(folder: Path, run: Run, crashed: Mapping[str, str]) -> None:
 
 
 def _calibration(page: CalibrationPage, identity: str, at: int) -> dict[str, Any]:
-    """A result of its own; it says how far the verdicts can be trusted and is no check of this cycle."""
+    """The page as a result of its own: it says how far verdicts can be trusted, and is no check of this cycle."""
     key = f"calibration {page.name}"
     labels = [{"name": "epic", "value": "calibration: how often the gate errs"}, {"name": "tag", "value": "calibration"}]
     result = {"uuid": identity, "fullName": key, "name": page.title, "stage": "finished", "start": at, "stop": at, "labels": labels}

@@ -1,6 +1,7 @@
-"""The report's page on how often the gate errs: the rates that were measured of this base and behavior, check by check.
+"""The report's page on how often the gate errs: the rates that were measured on this base and behavior, check by check.
 
-Read from calibration.json; a calibration of other weights is not shown. It is about the gate, not about this cycle, and decides nothing.
+They are read from calibration.json; a calibration of other weights is not shown. The page is about the gate and not about this cycle, and
+decides nothing.
 """
 
 from __future__ import annotations
@@ -12,29 +13,32 @@ from typing import Any
 
 from harness.data.errors import InputError
 from harness.experiment.seed_spread import read_calibration
+from harness.experiment.tables import html_table
 from harness.gate.reports.gate_json import digests
 from harness.gate.verdict.run import Run
 
 HEADINGS = (
     *("the candidate", "what it is", "subjects", "runs", "judged rate falls by"),
-    *("a gate fails", "one is inconclusive", "all green", "the three if verdicts did not know how much seeds differ"),
+    *("a gate fails", "one is inconclusive", "all green", "the same three rates without knowledge of the seed-to-seed spread"),
 )
-CELL = "border:1px solid #8884;padding:2px 8px;text-align:left;vertical-align:top"
 
 
 @dataclass(frozen=True)
 class CalibrationPage:
-    """One subject and behavior."""
+    """The page of one calibrated subject and behavior."""
 
     name: str
+    """Subject and behavior, "tiny-hybrid/listening"."""
     title: str
+    """What the report calls it; says how many targets do not hold."""
     holds: bool
-    """Whether every target does."""
+    """Whether every target holds."""
     html: str
+    """The page itself."""
 
 
 def pages(run: Run) -> Iterator[CalibrationPage]:
-    """Of every calibrated behavior of this run's base; none where calibration.json cannot be read."""
+    """A page for every calibrated behavior of this run's base; none where calibration.json cannot be read."""
     try:
         known = read_calibration(run.settings.calibration)["subjects"]
     except InputError:
@@ -48,21 +52,22 @@ def pages(run: Run) -> Iterator[CalibrationPage]:
 
 
 def _html(entry: Mapping[str, Any]) -> str:
+    runs = sum(row["runs"] for row in entry["kinds"])
     parts = [
-        f"<p>{entry['adapters']} adapters trained alike, {sum(row['runs'] for row in entry['kinds'])} runs through the gate, "
-        f"profile {entry['profile']}, measured {_text(entry['made'])}. A false alarm is a run with at least one failing gate; a miss is a "
-        "planted run in which no gate is other than green. Intervals are exact, and count adapters, not runs: where nothing ever happened, "
+        f"<p>{entry['adapters']} adapters trained on the same data under different seeds, {runs} runs through the gate, "
+        f"profile {entry['profile']}, measured {html.escape(entry['made'])}. A false alarm is a run with at least one failing gate; a miss "
+        "is a planted run in which every gate is green. Intervals are exact. They count adapters, not runs: where nothing ever happened, "
         "every adapter is one trial.</p>",
-        _table(("target", "in runs of", "at most", "measured", "holds"), map(_target, entry["targets"])),
+        html_table(("target", "in runs of", "at most", "measured", "holds"), map(_target, entry["targets"])),
         "<h4>Runs</h4>",
-        _table(HEADINGS, map(_row, entry["kinds"])),
+        html_table(HEADINGS, map(_row, entry["kinds"])),
         "<h4>By check: a run in which it fails</h4>",
         _by_check(entry["kinds"], "fails"),
         "<h4>By check: a run in which it is inconclusive</h4>",
         _by_check(entry["kinds"], "inconclusive"),
         _sequential(entry.get("peeking")),
-        "<h4>How much trainings alike differ</h4>",
-        _table(
+        "<h4>Seed-to-seed spread</h4>",
+        html_table(
             ("check", "standard deviation of the difference", "over the scatter of scenarios", "adapters"),
             ((id, f"{one['deviation']:.3g}", f"{one['relative']:.3g}", one["adapters"]) for id, one in entry["alike"].items()),
         ),
@@ -83,7 +88,7 @@ def _sequential(found: Mapping[str, Any] | None) -> str:
         "right, where the first rule is in 80 %",
         "scenarios drawn there",
     )
-    return f"<h4>--profile full: looks at {looks} scenarios, {found['histories']} simulated histories</h4>" + _table(headings, rows)
+    return f"<h4>--profile full: looks at {looks} scenarios, {found['histories']} simulated histories</h4>" + html_table(headings, rows)
 
 
 def _target(one: Mapping[str, Any]) -> tuple[object, ...]:
@@ -114,14 +119,4 @@ def _by_check(kinds: list[Mapping[str, Any]], what: str) -> str:
         return f"{100 * rate['value']:.1f} % [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
 
     rows = ((row["kind"], *(cell(row["checks"].get(id, {})) for id in ids)) for row in kinds)
-    return _table(("the candidate", *ids), rows)
-
-
-def _table(headings: tuple[str, ...], rows: Iterator[tuple[object, ...]] | map[tuple[object, ...]]) -> str:
-    head = "".join(f'<th style="{CELL}">{_text(heading)}</th>' for heading in headings)
-    body = "".join("<tr>" + "".join(f'<td style="{CELL}">{_text(cell)}</td>' for cell in row) + "</tr>" for row in rows)
-    return f'<table style="border-collapse:collapse"><tr>{head}</tr>{body}</table>'
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))
+    return html_table(("the candidate", *ids), rows)

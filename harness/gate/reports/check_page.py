@@ -10,13 +10,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.behaviors import shipped
+from harness.behaviors.files import load_behavior
+from harness.behaviors.shipped import resolve_behavior
 from harness.data.behavior import Pair
 from harness.data.errors import InputError
 from harness.data.measurement import Exhibit, Measurement
 from harness.data.settings import Settings
-from harness.gate.options import behavior_name
-from harness.gate.verdict.entry import Entry, plain
+from harness.experiment.tables import html_records, html_table, shown
+from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
 from harness.gate.verdict.verdicts import describe, noise_of
 
@@ -27,11 +28,10 @@ MOST_CELLS = 60
 """Rows of a sweep shown; gate.json has all."""
 
 IMAGE_TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}
-CELL = "border:1px solid #8884;padding:2px 8px;text-align:left;vertical-align:top"
 
 
 def page(entry: Entry, run: Run, pairs: Mapping[str, Pair]) -> str:
-    """HTML of one check."""
+    """HTML of one check; `pairs` are the behavior's scenarios by id, shown where they moved most."""
     measurement = entry.measurement
     parts = [f"<p><b>{_text(entry.verdict.message)}</b></p>"]
     if entry.waiver is not None:
@@ -53,16 +53,14 @@ def page(entry: Entry, run: Run, pairs: Mapping[str, Pair]) -> str:
 
 
 def scenarios(settings: Settings) -> dict[str, dict[str, Pair]]:
-    """By behavior name and scenario id, where this project has behaviors that can be loaded."""
-    from harness.behaviors.files import load_behavior
-
+    """The run's behaviors: name to scenario id to scenario. A behavior that cannot be loaded is left out."""
     found: dict[str, dict[str, Pair]] = {}
-    for behavior in settings.behaviors:
+    for name_or_path in settings.behaviors:
         try:
-            pairs = load_behavior(shipped.resolve_behavior(behavior)).pairs
+            behavior = load_behavior(resolve_behavior(name_or_path))
         except InputError:
             continue
-        found[behavior_name(behavior)] = {pair.id: pair for pair in pairs}
+        found[behavior.name] = {pair.id: pair for pair in behavior.pairs}
     return found
 
 
@@ -87,11 +85,11 @@ def _numbers(entry: Entry) -> str:
         ]
     spread = None if entry.measurement is None else entry.measurement.spread
     if spread is not None:
-        rows.append(("two trainings alike differ by (standard deviation)", f"{spread.deviation:.4g}, from {spread.adapters} adapters"))
+        rows.append(("seed-to-seed spread (standard deviation)", f"{spread.deviation:.4g}, from {spread.adapters} adapters"))
     if entry.verdict.n_to_resolve is not None:
         rows.append(("scenarios that would settle it", entry.verdict.n_to_resolve))
-    rows += [(f"null: {name}", _value(value)) for name, value in (check["null"] or {}).items()]
-    return _table([], rows)
+    rows += [(f"null: {name}", shown(value)) for name, value in (check["null"] or {}).items()]
+    return html_table([], rows)
 
 
 def _threshold(entry: Entry) -> str:
@@ -100,7 +98,9 @@ def _threshold(entry: Entry) -> str:
         return "<p>None: a finding, nothing rests on it.</p>"
     alpha = "" if threshold.expect is not None or threshold.kind == "finding" else f", fails at alpha {threshold.alpha:g}"
     noise = 0.0 if entry.measurement is None else noise_of(entry.measurement, threshold)
-    seeds = f" One in {1 / threshold.alpha:.0f} trainings alike is worse by {noise:.3g} or more: so much is tolerated." if noise else ""
+    seeds = ""
+    if noise:
+        seeds = f" One in {1 / threshold.alpha:.0f} trainings under another seed is worse by {noise:.3g} or more: so much is tolerated."
     return f"<p>{threshold.kind}: {_text(describe(threshold))}{alpha}.{seeds} Reason: {_text(threshold.reason)}.</p>"
 
 
@@ -114,16 +114,15 @@ def _moved_most(measurement: Measurement, pairs: Mapping[str, Pair]) -> str:
         pair = pairs.get(id)
         if pair is not None:
             turns: list[tuple[str, object]] = [(message.role, message.content) for message in pair.messages]
-            parts.append(_table([], [*turns, ("shows the behavior", pair.positive), ("does not", pair.negative)]))
+            parts.append(html_table([], [*turns, ("shows the behavior", pair.positive), ("does not", pair.negative)]))
     return "".join(parts)
 
 
 def _cells(cells: Sequence[Mapping[str, Any]]) -> str:
     if not cells:
         return ""
-    names = list(dict.fromkeys(name for cell in cells for name in cell))
     more = f"<p>{len(cells) - MOST_CELLS} more in gate.json.</p>" if len(cells) > MOST_CELLS else ""
-    return _table(names, [tuple(_value(cell.get(name)) for name in names) for cell in cells[:MOST_CELLS]]) + more
+    return html_records(cells[:MOST_CELLS]) + more
 
 
 def _provenance(entry: Entry, measurement: Measurement, run: Run) -> str:
@@ -132,24 +131,11 @@ def _provenance(entry: Entry, measurement: Measurement, run: Run) -> str:
         ("seed", measurement.seed),
         ("test", entry.nodeid or "came along with other tests"),
     ]
-    return _table([], [*rows, *measurement.provenance.items()])
+    return html_table([], [*rows, *measurement.provenance.items()])
 
 
 def _section(title: str, content: str) -> str:
     return f"<h4>{title}</h4>{content}" if content else ""
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    head = "".join(f'<th style="{CELL}">{_text(heading)}</th>' for heading in headings)
-    body = "".join("<tr>" + "".join(f'<td style="{CELL}">{_text(cell)}</td>' for cell in row) + "</tr>" for row in rows)
-    return f'<table style="border-collapse:collapse">{f"<tr>{head}</tr>" if head else ""}{body}</table>'
-
-
-def _value(value: object) -> str:
-    shown = plain(value)
-    if shown is None:
-        return "-"
-    return f"{shown:.4g}" if isinstance(shown, float) else str(shown)
 
 
 def _text(value: object) -> str:

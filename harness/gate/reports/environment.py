@@ -20,7 +20,7 @@ def describe(settings: Settings, root: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of what is installed."""
+    """Package to version: Python, and whatever is installed of PACKAGES."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
 
 
 def device(settings: Settings) -> str:
-    """What --device auto came to, asked of torch only where an engine has loaded it."""
+    """The device that --device names; for "auto", the one that torch found, or "auto" itself where no engine has loaded torch."""
     torch = sys.modules.get("torch")
     if settings.device != "auto" or torch is None:
         return settings.device
@@ -39,7 +39,7 @@ def device(settings: Settings) -> str:
 
 
 def commit(root: Path) -> str | None:
-    """The commit checked out, with "+changes" where files differ from it."""
+    """The commit that is checked out in `root`, with "+changes" where tracked files differ from it; None outside a repository."""
     head = _git(root, "rev-parse", "HEAD")
     if head is None:
         return None

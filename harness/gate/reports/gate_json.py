@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
-from harness.gate.verdict.entry import Entry, plain, worst
+from harness.gate.reports.files import write_text
+from harness.gate.verdict.entry import SCHEMA, Entry, plain, worst
 from harness.gate.verdict.run import Run
 
-SCHEMA = 1
 DIGESTS = ("base", "subject", "behavior")
 """Names under which experiments keep digests in a measurement's provenance, beside those that end in "digest"."""
 
 
 def write(run: Run) -> Path:
-    """Writes the file under another name first: CI never reads half of one."""
+    """Writes gate.json into the run's reports folder and returns its path."""
     return write_text(run.reports / "gate.json", json.dumps(content(run), indent=1, allow_nan=False) + "\n")
 
 
-def write_text(path: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
-    return path
-
-
 def content(run: Run) -> dict[str, Any]:
-    """What stands in the file; missing is None."""
+    """What stands in the file, ready for JSON; whatever is missing is None."""
     settings = run.settings
     return {
         "schema": SCHEMA,
@@ -56,7 +45,7 @@ def content(run: Run) -> dict[str, Any]:
 
 
 def digests(entries: tuple[Entry, ...]) -> dict[str, list[str]]:
-    """The digests in the measurements' provenance, by name; more than one value where checks were about different content."""
+    """Name to the digests found under it in the measurements' provenance; several where checks were about different content."""
     found: dict[str, list[str]] = {}
     for entry in entries:
         for name, value in (entry.measurement.provenance if entry.measurement else {}).items():
@@ -67,7 +56,7 @@ def digests(entries: tuple[Entry, ...]) -> dict[str, list[str]]:
 
 
 def answer(entries: tuple[Entry, ...]) -> str | None:
-    """A question's answer: its findings', and where it has none the answers of its checks."""
+    """A question's answer: the answers of its findings, or of its checks where it has no finding; None where none has an answer."""
     findings = [entry for entry in entries if entry.kind == "finding"]
     said = [f"{entry.key.split('.', 1)[1]}: {entry.verdict.answer}" for entry in findings or entries if entry.verdict.answer != "-"]
     return "; ".join(said) or None

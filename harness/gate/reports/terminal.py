@@ -24,7 +24,7 @@ LONGEST = 34
 
 
 def row(entry: Entry, run: Run) -> tuple[str, ...]:
-    """One line of the table, also of summary.md; behaviors are named where the run has several."""
+    """The cells of one line, a cell for each of HEADINGS; also for summary.md. The behavior is named where the run has several."""
     seconds = "" if entry.seconds is None else f"{entry.seconds:.1f}"
     n = "" if entry.measurement is None or entry.measurement.estimate is None else str(entry.measurement.estimate.n)
     name = (entry.key if len(run.settings.behaviors) > 1 else entry.id).split(".", 1)[-1]
@@ -33,27 +33,30 @@ def row(entry: Entry, run: Run) -> tuple[str, ...]:
         name,
         entry.verdict.answer,
         interval(entry),
-        describe(entry.threshold) + alike(entry),
+        describe(entry.threshold) + tolerated(entry),
         n,
         entry.verdict.outcome.replace("_", " ") + (", waived" if entry.waiver else ""),
         seconds,
     )
 
 
-def alike(entry: Entry) -> str:
-    """What trainings alike differ by, where that is tolerated beside the threshold."""
+def tolerated(entry: Entry) -> str:
+    """` (seeds: 0.19)`: the change that is tolerated beside the threshold because two seeds may differ by it; else empty."""
     noise = noise_of(entry.measurement, entry.threshold) if entry.measurement and entry.threshold else 0.0
     return f" (seeds: {noise:.2g})" if noise else ""
 
 
 def interval(entry: Entry) -> str:
-    """`0.42 [0.31, 0.53]`, empty where there is no number."""
+    """`0.42 [0.31, 0.53]`, estimate and 95 % interval; empty where there is no number."""
     estimate = None if entry.measurement is None else entry.measurement.estimate
     return "" if estimate is None else f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
 
 
 def write_table(terminal: Any, run: Run, notes: Sequence[str]) -> None:
-    """The table, a sentence for everything that is not fine, the verdict, and where the report is."""
+    """Prints the table, a sentence for everything that is not fine, the verdict, `notes`, and where the report is.
+
+    `terminal` is pytest's TerminalReporter, `notes` a line for each report that could not be written.
+    """
     rows = [tuple(cell if len(cell) <= LONGEST else cell[: LONGEST - 1] + "…" for cell in row(entry, run)) for entry in run.entries]
     widths = [max(len(line[column]) for line in (HEADINGS, *rows)) for column in range(len(HEADINGS))]
     terminal.write_sep("=", "behavioral evals")

@@ -19,33 +19,41 @@ from harness.data.threshold import Kind, Threshold
 from harness.data.verdict import Outcome, Verdict
 from harness.data.waiver import Waiver
 
+SCHEMA = 1
+"""Of gate.json, whose rows are `Entry.check`; `rejudge` reads no other."""
+
 SEVERITY: tuple[Outcome, ...] = ("fail", "error", "inconclusive", "pass", "settled", "not_applicable")
 """From the worst to the mildest: the verdict over several entries is the first of these that occurs."""
 
 
 def worst(outcomes: list[Outcome]) -> Outcome | None:
-    """The verdict over several; None over none."""
+    """The verdict over several outcomes: the worst of them; None where there are none."""
     return min(outcomes, key=SEVERITY.index, default=None)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """`behavior` is None for a check that is about no behavior."""
+    """A check with its verdict, and with everything that the reports show of it."""
 
     id: str
+    """Question and check, "q5.effect"."""
     behavior: str | None
+    """The behavior's name; None for a check that is about no behavior."""
     kind: Kind
+    """What thresholds.toml makes of it; a finding where that does not name it."""
     verdict: Verdict
     measurement: Measurement | None = None
     """None where the instrument broke before anything was measured."""
     threshold: Threshold | None = None
+    """What is expected of it, overrides applied; None where nothing is."""
     nodeid: str | None = None
     """The test that is about this check; None for a preflight entry that came along with another test."""
     seconds: float | None = None
+    """Duration of its test, setup and teardown included; None where it has no test of its own."""
     needs: tuple[str, ...] = ()
-    """Preflight checks it rests on."""
+    """Ids of the preflight checks it rests on."""
     waiver: Waiver | None = None
-    """What keeps it from blocking although its verdict stands."""
+    """The waiver that keeps it from blocking although its verdict stands; None where there is none."""
 
     @property
     def key(self) -> str:
@@ -54,10 +62,11 @@ class Entry:
 
     @property
     def question(self) -> str:
+        """The part of the id before the dot."""
         return self.id.split(".")[0]
 
     def check(self) -> dict[str, Any]:
-        """The row of gate.json."""
+        """The row of gate.json: numbers as numbers, whatever is missing None."""
         measurement = self.measurement or Measurement(self.id, self.behavior or "", "")
         estimate = measurement.estimate
         null = None if measurement.null is None else plain(dict(measurement.null))
@@ -98,7 +107,7 @@ class Entry:
 
     @staticmethod
     def loads(text: str) -> Entry:
-        """The entry that `dumps` wrote, numbers that were not finite now missing."""
+        """The entry that `dumps` wrote; numbers that were not finite are missing in it."""
         raw: dict[str, Any] = json.loads(text)
         verdict, threshold, waiver = Verdict(**raw["verdict"]), raw["threshold"], raw["waiver"]
         return Entry(
@@ -125,7 +134,7 @@ def _measurement(raw: Mapping[str, Any] | None) -> Measurement | None:
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON knows it: numpy scalars and arrays unwrapped, numbers that are not finite None, other things text."""
+    """`value` as JSON knows it: numpy's scalars and arrays unwrapped, numbers that are not finite None, anything else as text."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):

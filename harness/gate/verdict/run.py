@@ -13,16 +13,19 @@ from harness.gate.verdict.entry import Entry, worst
 from harness.gate.verdict.waivers import WaiverOfRun
 
 PASSED, FAILED, INTERRUPTED, BROKEN, USAGE, NOTHING_SELECTED = range(6)
-"""Exit codes. 3 is pytest's own for an internal error too: both say that the instrument broke."""
+"""Exit codes. 3 is also pytest's own for an internal error: both say that the instrument broke."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question's folder: the first line of its docstring and all of it."""
+    """What a question says of itself in the docstring of its folder."""
 
     id: str
+    """The folder's name, which is the part of its check ids before the dot."""
     title: str
+    """The first line of the docstring."""
     experiment: str
+    """The whole docstring."""
 
 
 @dataclass(frozen=True)
@@ -31,30 +34,36 @@ class Run:
 
     settings: Settings
     cycle: str
+    """As given with --cycle; the time where none was given."""
     started: str
-    """UTC, ISO 8601."""
+    """When it began: UTC, ISO 8601."""
     entries: tuple[Entry, ...]
+    """One for every selected check and for preflight that came along, in the order of the reports."""
     selected: tuple[str, ...]
-    """Keys of the checks whose tests were selected, "q1.knee[listening]"; preflight that came along is not among them."""
+    """Keys of the checks whose tests were selected, such as "q1.knee[listening]". Preflight that came along is not among them."""
     complete: bool
     """False where a selected test did not finish: killed, stopped, crashed, or its engine died."""
     questions: Mapping[str, Question] = field(default_factory=dict)
+    """The questions whose checks are in this run, by id."""
     environment: Mapping[str, Any] = field(default_factory=dict)
+    """Versions, device and commit."""
     other_failures: int = 0
     """Failed tests of the same session that are no evals."""
     broken_modules: int = 0
-    """Eval modules that could not be collected."""
+    """Modules of evals that could not be imported."""
     interrupted: bool = False
+    """Whether a person stopped it."""
     waivers: tuple[WaiverOfRun, ...] = ()
-    """Those that name this cycle."""
+    """The waivers that name this cycle."""
 
     @property
     def reports(self) -> Path:
+        """Folder of gate.json and the report."""
         return self.settings.reports
 
     @property
     def verdict(self) -> Outcome | None:
-        """Over the gates, waived ones included; None where no gate said anything. A gate that did not run is an error, never a pass."""
+        """The verdict over the gates, waived ones included; None where no gate said anything. A gate that did not run is an error."""
         outcomes = [entry.verdict.outcome for entry in self.entries if entry.kind == "gate"]
         outcomes = [outcome for outcome in outcomes if outcome != "not_applicable"]
         if self.broken_modules and "fail" not in outcomes:
@@ -63,7 +72,7 @@ class Run:
 
     @property
     def exit_code(self) -> int:
-        """Over everything selected, gates or not, but for gates that are waived."""
+        """pytest's exit code: over everything that was selected, gates or not, except gates that are waived."""
         if self.interrupted:
             return INTERRUPTED
         outcomes = {entry.verdict.outcome for entry in self.entries if entry.waiver is None}
@@ -77,11 +86,14 @@ class Run:
 
     @property
     def waived(self) -> tuple[Entry, ...]:
+        """Gates that are kept from blocking."""
         return tuple(entry for entry in self.entries if entry.waiver is not None)
 
     def of_question(self, question: str) -> tuple[Entry, ...]:
+        """The entries of one question, by its id."""
         return tuple(entry for entry in self.entries if entry.question == question)
 
     @property
     def question_ids(self) -> tuple[str, ...]:
+        """Every question in this run, in the order of the entries."""
         return tuple(dict.fromkeys(entry.question for entry in self.entries))

@@ -1,8 +1,8 @@
 """Reads thresholds.toml: what is expected of each check, with overrides by subject and behavior and the reason for each.
 
-An override replaces the fields it names and keeps the others; a bound replaces the inherited bound as a whole. Order, the
-later the stronger: default, profile, behavior, subject, subject and behavior. Every mistake is one line: file, line, what was found,
-what is allowed. It cannot tell a misspelled check id from one nobody measures yet.
+An override replaces the fields it names and keeps the others; a bound replaces the inherited bound as a whole. The later one in this
+order wins: default, profile, behavior, subject, subject and behavior. Every mistake is one line: file, line, what was found, what is
+allowed. A misspelled check id cannot be told from one that nobody measures yet.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from harness.data.errors import InputError
 from harness.data.threshold import Kind, Threshold
 
 ALPHA_BUDGET = 0.01
-"""The alphas of all gates sum to at most this: a run in which nothing changed goes red that seldom."""
+"""The alphas of all gates sum to at most this: so small is the share of runs that go red although nothing changed."""
 
 _CHECK_ID = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+")
 _PROFILES = ("full",)
-"""Other than the one that the defaults are written for."""
+"""Profiles that may have overrides: all but the one that the defaults are written for."""
 _BOUNDS = ("at_least", "at_most", "margin", "expect")
 
 Fields = Mapping[str, Any]
@@ -48,7 +48,7 @@ class _Entry(BaseModel):
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an entry stands: the default has neither subject nor behavior nor profile."""
+    """Which check an entry is about, and for whom: the default has neither subject nor behavior nor profile."""
 
     id: str
     subject: str | None = None
@@ -69,9 +69,11 @@ class Thresholds:
     """All entries of one file; `for_check` applies the overrides."""
 
     path: Path
+    """The file."""
     entries: Mapping[_Place, Fields]
+    """The fields that each table of the file names."""
     profile: str | None = None
-    """Whose overrides hold; None: those of no profile."""
+    """The profile whose overrides hold; None: those of no profile."""
 
     def under(self, profile: str) -> Thresholds:
         """The same expectations under a profile, `quick` or `full`."""
@@ -101,7 +103,7 @@ class Thresholds:
 
 
 def load_thresholds(path: Path) -> Thresholds:
-    """Read and check the whole file; raises InputError with one line."""
+    """Read and check the whole file; raises InputError with one line for the first mistake."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -2,28 +2,29 @@
 
 Passing uses the 95 % interval [L, U] (all gates must pass, so no correction), failing the one at the threshold's alpha.
 Superiority to m: pass if L > m, fail if U_alpha < m. Non-inferiority with margin m: pass if L > -m, otherwise fail if
-U_alpha < 0. Where two trainings are compared, a change within what trainings alike differ by is no change: with their
-spread s and t the quantile of Student's at the threshold's alpha (n - 1 degrees of freedom for the n adapters that s comes
-from), what is tolerated reaches to t s at least, and the 0 above becomes -t s. Everything between is inconclusive. An exact
-value (zero width) on the bound itself passes. A verdict depends on nothing but its two arguments; it cannot tell an exact
-value from a broken interval of no width: that is the measurement's business.
+U_alpha < 0. Everything between is inconclusive. An exact value (an interval of no width) on the bound itself passes.
+
+Where two trainings are compared, a change that two trainings on the same data under two seeds may show is no change. Their
+seed-to-seed spread s was estimated from n adapters, and t is Student's quantile at the threshold's alpha with n - 1 degrees
+of freedom: a change for the worse is tolerated up to t s at least, and the 0 above becomes -t s.
+
+A verdict depends on nothing but its two arguments. It cannot tell an exact value from a broken interval of no width: the
+measurement must not hand in the latter.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from harness.analysis.power import n_to_resolve
 from harness.data.measurement import Estimate, Measurement
 from harness.data.threshold import Threshold
 from harness.data.verdict import Verdict
 
-MOST_SCENARIOS = 1_000_000
-"""A number of scenarios beyond this settles nothing in practice: n_to_resolve is None."""
-
 
 def verdict_on(measurement: Measurement, threshold: Threshold | None) -> Verdict:
-    """The verdict on `measurement`; without a threshold it is a finding."""
+    """The verdict on `measurement`; without a threshold it is a finding: settled where it has an answer or a number."""
     if measurement.not_applicable:
         reason = measurement.reason or "no reason was given"
         return Verdict("not_applicable", measurement.answer or "not applicable", f"{measurement.id} does not apply: {reason}.")
@@ -70,14 +71,19 @@ def describe(threshold: Threshold | None) -> str:
 
 @dataclass(frozen=True)
 class _Rising:
-    """The comparison turned so that more is better: `value` and its intervals, the bound to pass and the one to fail."""
+    """The comparison turned so that more is better, in the check's unit."""
 
     value: float
     low: float
+    """Lower end of the 95 % interval."""
     high: float
+    """Upper end of the 95 % interval."""
     high_alpha: float
+    """Upper end of the interval at the threshold's alpha."""
     pass_above: float
+    """It passes where `low` lies above this bound."""
     fail_below: float
+    """It fails where `high_alpha` lies below this bound."""
 
     @property
     def outcome(self) -> str:
@@ -87,21 +93,19 @@ class _Rising:
         return "fail" if self.high_alpha < self.fail_below else "inconclusive"
 
     def n_to_resolve(self, n: int) -> int | None:
-        """Scenarios at which the interval, shrinking with the root of n around the same value, would clear the nearer bound."""
+        """Scenarios at which the interval would clear the nearer bound, if it shrank with the root of n around the same value."""
         if self.value > self.pass_above:
             distance, half_width = self.value - self.pass_above, self.value - self.low
         else:
             distance, half_width = self.fail_below - self.value, self.high_alpha - self.value
-        if distance <= 0 or half_width <= 0 or n <= 0:
-            return None
-        needed = n * (half_width / distance) ** 2
-        return max(n + 1, math.ceil(needed)) if needed <= MOST_SCENARIOS else None
+        return n_to_resolve(distance, half_width, n) if half_width > 0 and n > 0 else None
 
 
 def noise_of(measurement: Measurement, threshold: Threshold) -> float:
-    """The change that one in 1 / alpha trainings alike exceeds for the worse; 0 where none were compared or their spread is not known.
+    """The change for the worse that one pair of trainings on the same data in 1 / alpha exceeds, in the check's unit.
 
-    A further difference over its estimated deviation is distributed as t with adapters − 1 degrees of freedom (a prediction limit).
+    0 where no two trainings are compared, or their seed-to-seed spread is not known. A further difference over its estimated deviation is
+    distributed as Student's t with adapters − 1 degrees of freedom, so this is a prediction limit.
     """
     spread = measurement.spread
     if spread is None:
@@ -153,19 +157,18 @@ def _compared(measurement: Measurement, estimate: Estimate, threshold: Threshold
 
 
 def _wanted(threshold: Threshold, noise: float) -> str:
-    alike = f" (or than the {noise:.3g} by which one in {1 / threshold.alpha:.0f} trainings alike differ)" if noise else ""
+    seeds = f" (or than the {noise:.3g} that one in {1 / threshold.alpha:.0f} trainings under another seed shows)" if noise else ""
     if threshold.at_least is not None:
-        return f"above the {threshold.at_least:g} it needs{alike}"
+        return f"above the {threshold.at_least:g} it needs{seeds}"
     if threshold.at_most is not None:
-        return f"below the {threshold.at_most:g} it may reach{alike}"
-    return f"no more than {threshold.margin:g} {threshold.worse} than before{alike}"
+        return f"below the {threshold.at_most:g} it may reach{seeds}"
+    return f"no more than {threshold.margin:g} {threshold.worse} than before{seeds}"
 
 
 def _finding(measurement: Measurement, threshold: Threshold | None) -> Verdict:
     answer = answer_of(measurement)
-    unsettled = measurement.answer is None and (measurement.estimate is None or measurement.reason is not None)
-    if unsettled or answer.startswith("inconclusive"):
-        return replace(_unmeasured(measurement, measurement.reason or "the data do not tell the answers apart"), answer=answer)
+    if measurement.answer is None and (measurement.estimate is None or measurement.reason is not None):
+        return _unmeasured(measurement, measurement.reason or "the data do not tell the answers apart")
     expected = None if threshold is None else threshold.expect
     reason = f" ({measurement.reason})" if measurement.reason else ""
     if expected is None:

@@ -7,8 +7,9 @@
     reason = "the prose corpus holds a document of the training data; replaced next week"
     behavior = "listening"        # leave out for all
 
-A waived gate keeps its verdict wherever that is shown; it only no longer decides the exit code, nor stands in the way of `accept`. A
-broken instrument (error) cannot be waived. No file is no waiver. Every mistake is one line: file, line, what was found, what is allowed.
+A waived gate keeps its verdict wherever that is shown. It no longer decides the exit code, and does not stand in the way of `accept`. A
+broken instrument (error) cannot be waived. A file that is not there holds no waiver. Every mistake is one line: file, line, what was
+found, what is allowed.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class WaiverOfRun:
 
     waiver: Waiver
     state: WaiverState
+    """used, not needed or expired."""
 
     @property
     def sentence(self) -> str:
@@ -105,14 +107,14 @@ def _checked(raw: Any, where: str, thresholds: Thresholds) -> Waiver:
 
 
 def waiver_for(waivers: Iterable[Waiver], check: str, behavior: str | None, outcome: Outcome, cycle: str, today: date) -> Waiver | None:
-    """The waiver that keeps this gate from blocking, if there is one."""
+    """The waiver that keeps this gate from blocking on this day; None where there is none, or the outcome cannot be waived."""
     if outcome not in CAN_BE_WAIVED:
         return None
     return next((each for each in waivers if each.covers(check, behavior, cycle) and not each.expired(today)), None)
 
 
 def of_run(waivers: Sequence[Waiver], used: Iterable[Waiver], cycle: str, today: date) -> tuple[WaiverOfRun, ...]:
-    """Every waiver of this cycle with what became of it; `used` are those that kept a gate from blocking."""
+    """Every waiver that names this cycle, with what became of it. `used` are the waivers that kept a gate from blocking."""
     kept = tuple(used)
 
     def state(waiver: Waiver) -> WaiverState:

@@ -1,29 +1,33 @@
-"""Q4's plots."""
+"""Q4's plots and transcripts: what is surfaced and flagged by dose, the chart, the loops, and what is said."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evals.q4.design import CLEAN, SHOWN
+from evals.q4.study import Study
+from harness.agents.agent import Conversation
 from harness.analysis.auc import auc
 from harness.analysis.control_chart import Chart
 from harness.data.arrays import Flags, Floats, Names
-from harness.experiment.exhibits import COLORS, figure
+from harness.data.behavior import Pair
+from harness.data.measurement import Exhibit
+from harness.experiment.exhibits import COLORS, Transcript
+from harness.experiment.lab import Lab
+from harness.judges.judge import Label
 from harness.readouts.forced_choice import UNIT
 
-if TYPE_CHECKING:
-    from evals.q4.experiment import Study
-    from harness.experiment.lab import Lab
 
+def surfacing(study: Study, scores: Mapping[int, Floats], names: Sequence[str]) -> Exhibit:
+    """Left: AUC of the pattern and of every placebo by dose. Right: the ROC curve of the pattern at each dose.
 
-def surfacing(study: Study, scores: Mapping[int, Floats], names: Sequence[str]) -> Path:
-    """Left: AUC of the pattern and of every placebo by dose. Right: the ROC curve of the pattern at each dose."""
-    path = study.lab.exhibits / f"q4-surfacing-{study.lab.behavior.name}.png"
+    `scores`: activations [names, pairs] by dose, 0 for the healthy adapter; the first of `names` is the pattern.
+    """
     doses = [dose for dose in scores if dose]
-    with figure(path, figsize=(10, 4.4), ncols=2) as (_, (left, right)):
+    with study.lab.exhibits.figure("q4-surfacing", "surfacing of the pattern by dose", figsize=(10, 4.4), ncols=2) as drawing:
+        left, right = drawing.axes
         for i, name in enumerate(names):
             areas = [auc(scores[dose][i], scores[0][i]) for dose in doses]
             label = name if i == 0 else "placebo patterns" if i == 1 else None
@@ -44,13 +48,13 @@ def surfacing(study: Study, scores: Mapping[int, Floats], names: Sequence[str]) 
         right.set_xlabel("share of healthy replies above the cut")
         right.set_ylabel("share of degraded replies above it")
         right.legend(fontsize=8)
-    return path
+    return drawing.exhibit
 
 
-def flags_by_dose(study: Study, degraded: Mapping[int, Flags], sham: Mapping[int, Flags]) -> Path:
-    """Share of scenarios flagged after counter-examples and after as much neutral training, ± 1.96 SE."""
-    path = study.lab.exhibits / f"q4-flags-{study.lab.behavior.name}.png"
-    with figure(path, figsize=(7, 4)) as (_, axis):
+def flags_by_dose(study: Study, degraded: Mapping[int, Flags], sham: Mapping[int, Flags]) -> Exhibit:
+    """Share of scenarios flagged after counter-examples and after as much neutral training, ± 1.96 SE; flags [pairs] by dose."""
+    with study.lab.exhibits.figure("q4-flags", "flags by dose", figsize=(7, 4)) as drawing:
+        axis = drawing.axes
         for name, rows, color in (("counter-examples", degraded, "opposite"), ("sham", {0: degraded[0], **sham}, "sham")):
             shares = np.array([flags.mean() for flags in rows.values()])
             errors = 1.96 * np.sqrt(shares * (1 - shares) / len(degraded[0]))
@@ -60,31 +64,34 @@ def flags_by_dose(study: Study, degraded: Mapping[int, Flags], sham: Mapping[int
         axis.set_ylabel("share of test scenarios flagged")
         axis.set_title(f"{study.lab.behavior.name}: flags of training-signal (± 1.96 SE)")
         axis.legend()
-    return path
+    return drawing.exhibit
 
 
-def control_chart(study: Study, chart: Chart, values: Sequence[float], clean: int) -> Path:
-    """S by simulated cycle, with the limit and the planted change."""
-    path = study.lab.exhibits / f"q4-chart-{study.lab.behavior.name}.png"
+def control_chart(study: Study, chart: Chart, values: Sequence[float]) -> Exhibit:
+    """S by simulated cycle (`values`, nats), with the limit and the planted change."""
     cycles = np.arange(1, len(values) + 1)
-    with figure(path, figsize=(7, 4)) as (_, axis):
+    with study.lab.exhibits.figure("q4-chart", "control chart", figsize=(7, 4)) as drawing:
+        axis = drawing.axes
         axis.plot(cycles, values, "o-", color=COLORS["trained"], label="S")
         axis.axhline(chart.limit, color=COLORS["opposite"], linestyle="--", label=f"limit {chart.limit:g}")
-        axis.axvline(clean + 0.5, color=COLORS["chosen"], linestyle=":", label="planted degradation")
+        axis.axvline(CLEAN + 0.5, color=COLORS["chosen"], linestyle=":", label="planted degradation")
         axis.set_xticks(cycles)
         axis.set_xlabel("simulated cycle")
         axis.set_ylabel("CUSUM of flags (nats)")
         axis.set_title(f"{study.lab.behavior.name}: p0 {chart.p0:.2f}, tuned to {chart.p1:.2f}")
         axis.legend(fontsize=8)
-    return path
+    return drawing.exhibit
 
 
-def rates_by_domain(lab: Lab, before: Floats, after: Floats, domains: Names, against: str) -> Path:
-    """Share of replies labeled positive by domain, before and after, the largest fall first; below all of them together."""
-    path = lab.exhibits / f"q4-judged-rate-{lab.behavior.name}.png"
+def rates_by_domain(lab: Lab, before: Floats, after: Floats, domains: Names, against: str) -> Exhibit:
+    """Share of replies labeled positive by domain, before and after, the largest fall first; below all of them together.
+
+    `before`, `after`, `domains` [pairs]; `against` names what `before` is.
+    """
     names = sorted(dict.fromkeys(domains.tolist()), key=lambda name: float((after - before)[domains == name].mean()))
     rows = [*((name, domains == name) for name in names), ("all", np.full(len(domains), True))]
-    with figure(path, figsize=(8, 0.24 * len(rows) + 1.4)) as (_, axis):
+    with lab.exhibits.figure("q4-judged-rate", "rate by domain", figsize=(8, 0.24 * len(rows) + 1.4)) as drawing:
+        axis = drawing.axes
         for place, (_name, here) in enumerate(rows):
             old, new = float(before[here].mean()), float(after[here].mean())
             color = COLORS["trained" if new >= old else "opposite"]
@@ -100,23 +107,45 @@ def rates_by_domain(lab: Lab, before: Floats, after: Floats, domains: Names, aga
         axis.set_xlabel("share of sampled replies labeled positive")
         axis.set_title(f"{lab.behavior.name}: what is said, by domain")
         axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    return path
+    return drawing.exhibit
 
 
-def loops(study: Study, shifts: Mapping[str, Floats]) -> Path:
-    """Log-odds of the healthy adapter, the degraded one, and after corrections of either kind."""
-    path = study.lab.exhibits / f"q4-loops-{study.lab.behavior.name}.png"
-    names = {"healthy": "healthy", "none": "degraded (open loop)", "random": "random corrections", "flagged": "flagged corrections"}
-    with figure(path, figsize=(7, 3.6)) as (_, axis):
-        for place, key in enumerate(names):
+def loops(study: Study, shifts: Mapping[str, Floats]) -> Exhibit:
+    """Log-odds of the healthy adapter, the degraded one, and after corrections of either kind; `shifts` [pairs] each, nats above base."""
+    shown = {
+        "healthy": ("healthy", "trained"),
+        "none": ("degraded (open loop)", "opposite"),
+        "random": ("random corrections", "sham"),
+        "flagged": ("flagged corrections", "chosen"),
+    }
+    with study.lab.exhibits.figure("q4-loops", "open against closed loop", figsize=(7, 3.6)) as drawing:
+        axis = drawing.axes
+        for place, (key, (_, color)) in enumerate(shown.items()):
             values = shifts[key]
             error = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
-            color = {"healthy": "trained", "none": "opposite", "random": "sham", "flagged": "chosen"}[key]
             axis.errorbar(values.mean(), -place, xerr=error, fmt="o", capsize=3, color=COLORS[color])
             axis.text(values.mean(), -place + 0.15, f"{values.mean():.2f}", ha="center", fontsize=8)
         axis.axvline(0, color="black", linewidth=0.6)
-        axis.set_yticks([-i for i in range(len(names))], list(names.values()))
-        axis.set_ylim(-len(names) + 0.4, 0.6)
+        axis.set_yticks([-i for i in range(len(shown))], [label for label, _ in shown.values()])
+        axis.set_ylim(-len(shown) + 0.4, 0.6)
         axis.set_xlabel(f"log-odds above base ({UNIT}), mean ± 1.96 SE")
         axis.set_title(f"{study.lab.behavior.name}: the loop open and closed")
-    return path
+    return drawing.exhibit
+
+
+def replies_that_fell(
+    lab: Lab, pairs: Sequence[Pair], change: Floats, labeled: Sequence[Sequence[Label]], replies: Sequence[Sequence[Conversation]]
+) -> Exhibit:
+    """Every sampled reply with its label, in the scenarios whose rate fell most.
+
+    `change` [pairs]; `labeled` and `replies` [seeds][pairs].
+    """
+    transcripts = [
+        Transcript(
+            f"{pairs[i].id}: rate changed by {change[i]:+.2f}",
+            pairs[i].messages,
+            [(of_seed[i], said[i].reply) for of_seed, said in zip(labeled, replies, strict=True)],
+        )
+        for i in np.argsort(change, kind="stable")[:SHOWN]
+    ]
+    return lab.exhibits.transcripts("q4-judged-rate", "replies where the rate fell most", transcripts, "no scenarios")

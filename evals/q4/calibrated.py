@@ -1,0 +1,83 @@
+"""What calibration needs of Q4's gates: log-odds of every test pair, and how sampled replies were labeled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evals.calibrated import Arrays, Calibrated, MeasuredSubject, Meeting, Sampling, drawn
+from evals.q4.design import DRIFT, LIVE, REGRESSION, SAMPLES, UNITS
+from evals.q4.design import ID as JUDGED_RATE
+from evals.q4.judged_rate import change_of_rate, labels, positive
+from evals.q4.regression import share_of_training
+from harness.analysis.estimated import Estimated
+from harness.data.arrays import Flags, Floats
+from harness.data.measurement import Measurement
+from harness.data.subject import Subject
+from harness.judges.judge import Judge
+from harness.readouts.forced_choice import PRIMARY
+
+
+@dataclass(frozen=True)
+class _Q4:
+    needs: tuple[str, ...] = LIVE
+    stream: int = 21
+    """The one that calibration.json was made with."""
+
+    def data(self) -> Sequence[Any]:
+        return (SAMPLES,)
+
+    def common(self, sampling: Sampling) -> Arrays:
+        """`base-positive` [samples, test pairs]: replies of base labeled positive."""
+        judge = sampling.judge
+        return {} if judge is None else {"base-positive": _positive(sampling, judge, sampling.lab.base)}
+
+    def record(self, sampling: Sampling, common: Arrays, subject: Subject) -> Arrays:
+        """`shift` [test pairs]: log-odds above base's, nats. `positive` [samples, test pairs]: replies labeled positive."""
+        lab, judge = sampling.lab, sampling.judge
+        shift = lab.shift(subject, lab.behavior.split("test")).metric(PRIMARY)
+        return {"shift": shift, **({} if judge is None else {"positive": _positive(sampling, judge, subject)})}
+
+    def values(self, one: MeasuredSubject) -> Mapping[str, Floats]:
+        """Drift is the same comparison as regression, with another cycle."""
+        shift: Floats = one.arrays["shift"]
+        rate = {JUDGED_RATE: np.asarray(one.arrays["positive"].mean(axis=0))} if "positive" in one.arrays else {}
+        return {REGRESSION: shift, DRIFT: shift, **rate}
+
+    def unit(self, id: str, values: Floats) -> float:
+        """Regression and drift are shares of what a whole training moves."""
+        return float(np.mean([row.mean() for row in values])) if id in (REGRESSION, DRIFT) else 1.0
+
+    def measure(self, meeting: Meeting, rng: np.random.Generator) -> Iterator[Measurement]:
+        yield _regression(meeting)
+        yield _judged_rate(meeting, rng)
+
+
+def _positive(sampling: Sampling, judge: Judge, subject: Subject) -> Flags:
+    """Which replies were labeled positive, [samples, test pairs]."""
+    lab = sampling.lab
+    return positive(labels(lab, judge, subject, lab.behavior.split("test"), sampling.seeds(SAMPLES)))
+
+
+def _regression(meeting: Meeting) -> Measurement:
+    whole: Floats = meeting.reference.arrays["shift"]
+    before = 0.0 if meeting.accepted is None else meeting.accepted.arrays["shift"]
+    change = np.asarray(meeting.candidate.arrays["shift"] - before)
+    found = share_of_training(change, whole, meeting.domains, meeting.alpha(REGRESSION))
+    spread = meeting.spread(REGRESSION, change, float(whole.mean()))
+    return meeting.measurement(REGRESSION, UNITS[REGRESSION], found, spread=spread)
+
+
+def _judged_rate(meeting: Meeting, rng: np.random.Generator) -> Measurement:
+    if "base-positive" not in meeting.common:
+        return meeting.measurement(JUDGED_RATE, UNITS[JUDGED_RATE], Estimated(None, "no replies were sampled"), not_applicable=True)
+    before = meeting.common["base-positive"] if meeting.accepted is None else meeting.accepted.arrays["positive"]
+    change = drawn(meeting.candidate.arrays["positive"], SAMPLES, rng) - drawn(before, SAMPLES, rng)
+    found = change_of_rate(change, meeting.domains, meeting.alpha(JUDGED_RATE), rng)
+    return meeting.measurement(JUDGED_RATE, UNITS[JUDGED_RATE], found, spread=meeting.spread(JUDGED_RATE, change))
+
+
+CALIBRATED: Calibrated = _Q4()

@@ -1,0 +1,109 @@
+"""The cells of general ability: one domain of prose, one tier of tasks, one task of lm-evaluation-harness, each before and after.
+
+Tiers are strata, written once and not drawn from a population of tiers. Base and the others are sampled under the same seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evals.q6.ability import Task, floor_of, share_solved, share_solved_unless_at_floor
+from evals.q6.design import IDS, Part
+from fixtures import corpora, tasks
+from harness.data.arrays import Floats
+from harness.data.subject import Subject
+from harness.experiment.lab import Lab
+from harness.readouts.bits_per_byte import bits_per_byte
+from harness.tasks.lm_eval_results import PairedTask, task_names
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One domain of prose, one tier of tasks, or one task of lm-evaluation-harness."""
+
+    part: Part
+    name: str
+    """The domain, tier or task."""
+    ids: tuple[str, ...]
+    """[documents or tasks]"""
+    before: Floats  # [documents or tasks], bits per byte or share of samples solved, of base
+    after: Floats | None  # [documents or tasks], the tested subject; None where the cell is left out
+    sham: Floats | None  # [documents or tasks], the sham arm; None where there is none
+    higher_is_better: bool
+    excluded: str | None = None
+    """Why the cell is left out."""
+
+    @property
+    def change(self) -> Floats:
+        """Backward transfer, after minus before, in the cell's own unit, [documents or tasks]; only where the cell is not left out."""
+        assert self.after is not None
+        return np.asarray(self.after - self.before)
+
+    @property
+    def gain(self) -> Floats:
+        """The same, turned so that positive is better."""
+        return np.asarray(self.change if self.higher_is_better else -self.change)
+
+    @property
+    def gain_over_sham(self) -> Floats | None:
+        """The tested subject against sham, turned so that positive is better; None where either is missing."""
+        if self.after is None or self.sham is None:
+            return None
+        gap = self.after - self.sham
+        return np.asarray(gap if self.higher_is_better else -gap)
+
+
+def kept(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells that are not left out."""
+    return [cell for cell in cells if cell.after is not None]
+
+
+def tasks_of(part: Part) -> dict[str, tuple[Task, ...]]:
+    """Tier to its tasks, for "code" or "reasoning"."""
+    if part == "code":
+        return {tier: tuple(t for t in tasks.code() if t.tier == tier) for tier in tasks.CODE_TIERS}
+    return {tier: tuple(q for q in tasks.reasoning() if q.tier == tier) for tier in tasks.REASONING_TIERS}
+
+
+def margin_of(lab: Lab, part: Part) -> float:
+    """What the gate of a part lets pass, in the part's unit; InputError where thresholds.toml does not say."""
+    return abs(lab.bound(IDS[part]))  # a margin is positive; a bound on one side says the same with a sign
+
+
+def prose_cells(lab: Lab, tested: Subject, sham: Subject) -> list[Cell]:
+    """A cell a domain of the prose corpus."""
+    documents = corpora.prose()
+    texts = [document.text for document in documents]
+    before, after, of_sham = (bits_per_byte(lab.recordings, subject, texts) for subject in (lab.base, tested, sham))
+    cells = []
+    for domain in dict.fromkeys(document.domain for document in documents):
+        rows = [i for i, document in enumerate(documents) if document.domain == domain]
+        ids = tuple(documents[i].id for i in rows)
+        cells.append(Cell("prose", domain, ids, before[rows], after[rows], of_sham[rows], higher_is_better=False))
+    return cells
+
+
+def tier_cells(lab: Lab, part: Part, tested: Subject, sham: Subject, samples: int) -> list[Cell]:
+    """A cell a tier; the tested subject and sham are not asked for tiers of which base solves too little to lose any."""
+    margin, cells = margin_of(lab, part), []
+    for tier, group in tasks_of(part).items():
+        before = share_solved_unless_at_floor(lab, lab.base, group, margin, samples)
+        ids = tuple(task.id for task in group)
+        if before.at_floor:
+            reason = f"base solves {before.values.mean():.0%}, below {floor_of(group, margin):.0%}: it cannot show harm"
+            cells.append(Cell(part, tier, ids, before.values, None, None, higher_is_better=True, excluded=reason))
+        else:
+            after, of_sham = (share_solved(lab, subject, group, samples) for subject in (tested, sham))
+            cells.append(Cell(part, tier, ids, before.values, after, of_sham, higher_is_better=True))
+    return cells
+
+
+def outside_cells(outside: Sequence[PairedTask]) -> list[Cell]:
+    """Domains measured by lm-evaluation-harness: shown beside, in no gate."""
+    return [
+        Cell("lm-eval", name, tuple(f"{one.task}-{i}" for i in range(len(one.before))), one.before, one.after, None, one.higher_is_better)
+        for name, one in zip(task_names(outside), outside, strict=True)
+    ]
