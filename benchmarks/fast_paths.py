@@ -33,7 +33,7 @@ from harness.behaviors.shipped import resolve_behavior
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
 from harness.engines.hf.engine import HFEngine
-from harness.engines.protocol import Completion, Steering
+from harness.engines.protocol import Completion, Steering, score
 from harness.readouts.forced_choice import completions_of
 from harness.store import Store
 from harness.subjects.files import base_subject
@@ -100,7 +100,7 @@ def main() -> None:
     pairs = load_behavior(resolve_behavior("listening")).split("test")[:32]
     completions = completions_of(pairs)
     fast, plain = HFEngine(fast=True), HFEngine(fast=False)
-    chunks = ratio(lambda: fast.score(subject, completions), lambda: plain.score(subject, completions))
+    chunks = ratio(lambda: score(fast, subject, completions), lambda: score(plain, subject, completions))
     print(f"short chunks, scoring 64 completions: {chunks:.2f}")
 
     print(f"training, Q1's sweep of one seed:     {sweep_of_trainings(fast, subject):.2f}")
@@ -113,7 +113,7 @@ def main() -> None:
 
         def one_by_one(vectors: list[Steering] = vectors) -> None:
             for vector in vectors:
-                fast.score(subject, completions, vector)
+                score(fast, subject, completions, vector)
 
         print(f"sweep of 20 vectors at layer {layer} of 8:   {ratio(sweep, one_by_one):.2f}")
 

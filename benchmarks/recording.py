@@ -10,8 +10,6 @@ options the shipped model is measured on one thread; with --width, a randomly in
 
 from __future__ import annotations
 
-from harness.engines.chat import tokenizer_of
-
 import harness  # noqa: F401  # isort: skip  # before transformers: see harness/process/torchvision_cpu.py
 
 import argparse
@@ -30,6 +28,7 @@ import transformers
 
 from fixtures.models.figures import TINY_HYBRID
 from harness.data.behavior import Message
+from harness.engines.chat import tokenizer_of
 from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion, Sites
 from harness.subjects.files import base_subject

@@ -20,8 +20,6 @@ between completions computes fewer products.
 
 from __future__ import annotations
 
-from harness.engines.chat import end_tokens, tokenizer_of
-
 import harness  # noqa: F401  # isort: skip  # before transformers: see harness/process/torchvision_cpu.py
 
 import argparse
@@ -43,8 +41,12 @@ from harness.behaviors.files import load_behavior
 from harness.behaviors.shipped import resolve_behavior
 from harness.data.settings import Settings
 from harness.data.subject import Subject
-from harness.engines.hf.engine import WIDE, HFEngine, Row
-from harness.engines.protocol import Completion, Scored, Sites, Steering
+from harness.engines.chat import end_tokens, tokenizer_of
+from harness.engines.hf.batches import batches_of, padded_left
+from harness.engines.hf.engine import HFEngine
+from harness.engines.hf.models import WIDE
+from harness.engines.protocol import Completion, Scored, Sites, Steering, score
+from harness.engines.rows import Row, rows_of
 from harness.engines.vllm.engine import VLLMEngine
 from harness.engines.vllm.local import LocalVLLM
 from harness.engines.vllm.requests import Dose, Request, Sampling
@@ -113,21 +115,21 @@ def parity(ours: VLLMEngine, local: LocalVLLM, theirs: HFEngine, base: Subject, 
     kinds: dict[str, tuple[Subject, Steering | None]] = {"plain": (base, None), "adapter": (adapted, None)}
     kinds |= {f"steered, {mode}": (base, Steering({layer: vector}, mode)) for mode in MODES}
     kinds |= {"adapter and steered": (adapted, Steering({layer: vector})), "plain again": (base, None)}
-    expected = {name: theirs.score(subject, asked, steering) for name, (subject, steering) in kinds.items()}
+    expected = {name: score(theirs, subject, asked, steering) for name, (subject, steering) in kinds.items()}
     print(f"  {'':24}{'alone: token':>14}{'mean':>10}{'mixed: token':>14}{'mean':>10}")
-    rows = theirs.rows(base, asked)
+    rows = rows_of(base, asked)
     requests = [Request(row.tokens, row.given, s, ours.doses(base, v)) for row in rows for s, v in kinds.values()]
     answers = local.run(requests)
     for k, (name, (subject, steering)) in enumerate(kinds.items()):
-        alone = gaps(ours.score(subject, asked, steering), expected[name])
+        alone = gaps(score(ours, subject, asked, steering), expected[name])
         found = zip(answers[k :: len(kinds)], expected[name], strict=True)
         mixed = gaps([replace(other, log_probabilities=answer.log_probabilities) for answer, other in found], expected[name])
         print(f"  {name:24}{alone[0]:14.2g}{alone[1]:10.2g}{mixed[0]:14.2g}{mixed[1]:10.2g}")
-    steered = ours.score(base, asked, Steering({layer: vector}))
+    steered = score(ours, base, asked, Steering({layer: vector}))
     for name, wrong in (("reversed", Steering({layer: -vector})), ("a layer later", Steering({layer + 1: vector}))):
-        token, mean = gaps(steered, theirs.score(base, asked, wrong))
+        token, mean = gaps(steered, score(theirs, base, asked, wrong))
         print(f"  if {name:21}{token:14.2g}{mean:10.2g}")
-    token, mean = gaps(ours.score(adapted, asked), expected["plain"])
+    token, mean = gaps(score(ours, adapted, asked), expected["plain"])
     print(f"  if the adapter were none{token:14.2g}{mean:10.2g}")
 
 
@@ -135,10 +137,8 @@ def generate_with_hf(hf: HFEngine, base: Subject, prompts: Sequence[Sequence[int
     """Generate exactly LENGTH tokens for each prompt, in the batches and number type of the engine."""
     pad, rows = tokenizer_of(base).pad_token_id, [Row((*prompt, *[0] * LENGTH), 0) for prompt in prompts]
     with hf.model(base) as model, torch.autocast(hf.device, enabled=False):
-        for batch in hf._batches(rows):
-            width = max(len(prompts[i]) for i in batch)
-            ids = torch.tensor([[pad] * (width - len(prompts[i])) + list(prompts[i]) for i in batch], device=hf.device)
-            seen = torch.tensor([[0] * (width - len(prompts[i])) + [1] * len(prompts[i]) for i in batch], device=hf.device)
+        for batch in batches_of(rows, hf.batch_tokens):
+            ids, seen = padded_left([Row(tuple(prompts[i]), 0) for i in batch], pad, hf.device)
             exactly: dict[str, Any] = {"min_new_tokens": LENGTH, "max_new_tokens": LENGTH, "pad_token_id": pad}
             model.generate(input_ids=ids, attention_mask=seen, do_sample=False, **exactly)
 
@@ -195,7 +195,7 @@ def generation(local: LocalVLLM, hf: HFEngine, same: HFEngine, base: Subject, pr
     plain = [Request(tuple(tokens), len(tokens), base, sampling=sampling) for tokens in prompts]
     steered = [replace(one, doses=(Dose(vector, local.served.layers // 2),)) for one, vector in zip(plain, vectors, strict=True)]
     one_batch = HFEngine(hf.device, fast=False, batch_tokens=len(prompts) * (max(map(len, prompts)) + LENGTH))
-    one_batch._models = same._models
+    one_batch.models = same.models
     works: dict[str, Callable[[], object]] = {
         "vllm": lambda: local.run(plain),
         "steered": lambda: local.run(steered),
@@ -212,13 +212,13 @@ def generation(local: LocalVLLM, hf: HFEngine, same: HFEngine, base: Subject, pr
 
 def scoring(ours: VLLMEngine, local: LocalVLLM, hf: HFEngine, same: HFEngine, base: Subject, asked: list[Completion], repeats: int) -> None:
     """Print the speed of scoring and its bound."""
-    rows, model, served = hf.rows(base, asked), hf.base_model(base), getattr(torch, local.settings.dtype)
+    rows, model, served = rows_of(base, asked), hf.base_model(base), getattr(torch, local.settings.dtype)
     own = torch.bfloat16 if hf.fast and hf.device == "cpu" and model.config.hidden_size > WIDE else model.dtype
     works: dict[str, Callable[[], object]] = {
-        "vllm": lambda: ours.score(base, asked),
+        "vllm": lambda: score(ours, base, asked),
         "all": lambda: score_all_prompts(local, rows),
-        "hf": lambda: hf.score(base, asked),
-        "same": lambda: same.score(base, asked),
+        "hf": lambda: score(hf, base, asked),
+        "same": lambda: score(same, base, asked),
     }
     ways = [(size, one_dnn) for size in (256, hf.batch_tokens) for one_dnn in ([False, True] if hf.device == "cpu" else [False])]
     for dtype in {own, served}:
@@ -242,7 +242,7 @@ def scoring(ours: VLLMEngine, local: LocalVLLM, hf: HFEngine, same: HFEngine, ba
 def speed(ours: VLLMEngine, local: LocalVLLM, hf: HFEngine, base: Subject, asked: list[Completion], repeats: int) -> None:
     """Print speed and bound."""
     same = in_type_of(local, hf, base)
-    prompts = [row.tokens[: row.given] for row in hf.rows(base, asked[::2])][:REPLIES]
+    prompts = [row.tokens[: row.given] for row in rows_of(base, asked[::2])][:REPLIES]
     generation(local, hf, same, base, prompts, repeats)
     scoring(ours, local, hf, same, base, asked, repeats)
 

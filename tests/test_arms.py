@@ -141,9 +141,10 @@ def test_the_same_training_in_another_place_gives_the_same_subject(maker: ArmMak
 
 def test_trained_and_opposite_move_the_forced_choice_apart(maker: ArmMaker, hf: HFEngine, tiny_hybrid: Subject) -> None:
     pairs = BEHAVIOR.split("test")
-    before = forced_choice(hf, tiny_hybrid, pairs).per_token.mean()
+    before = forced_choice(hf, tiny_hybrid, pairs).metric("per_token").mean()
     shifts = {
-        kind: forced_choice(hf, maker.stream(kind, 0, (8,))[8].subject, pairs).per_token.mean() - before for kind in ("trained", "opposite")
+        kind: forced_choice(hf, maker.stream(kind, 0, (8,))[8].subject, pairs).metric("per_token").mean() - before
+        for kind in ("trained", "opposite")
     }
     assert shifts["trained"] > 0.3
     assert shifts["opposite"] < -0.3
@@ -159,7 +160,7 @@ def test_counter_examples_undo_what_more_of_the_same_keeps(maker: ArmMaker, hf: 
     pairs, most = BEHAVIOR.split("train"), max(made.degraded)
 
     def level(of: Subject) -> float:
-        return float(forced_choice(hf, of, pairs).per_token.mean())
+        return float(forced_choice(hf, of, pairs).metric("per_token").mean())
 
     assert level(made.degraded[most]) < level(made.healthy) - 0.5 < level(made.further[most])
     assert len({each.digest for group in (made.degraded, made.further, made.sham) for each in group.values()}) == 3 * len(CYCLE_STEPS)

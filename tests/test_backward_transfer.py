@@ -39,7 +39,7 @@ from harness.data.subject import Subject
 from harness.data.verdict import Verdict
 from harness.engines.chat import tokenizer_of
 from harness.engines.hf.engine import HFEngine
-from harness.engines.protocol import Completion, Scored
+from harness.engines.protocol import Completion, Scored, score_texts
 from harness.experiment.exhibits import Exhibits
 from harness.experiment.lab import Lab
 from harness.gate.history import records as history
@@ -98,7 +98,7 @@ class MadeUpEngine:
             return "I will see to it."
         return f"```python\n{task.solution}\n```" if isinstance(task, tasks.CodeTask) else f"It is {task.answer}."
 
-    def score_texts(self, subject: Subject, texts: Sequence[str], _steering: Any = None) -> list[Scored]:
+    def score_texts_each(self, subject: Subject, texts: Sequence[str], _steerings: Any) -> list[list[Scored]]:
         of = self.abilities[subject.name]
         scored = []
         for text in texts:
@@ -106,11 +106,11 @@ class MadeUpEngine:
             rng = np.random.default_rng(zlib.crc32(f"{subject.digest}/{text}".encode()))
             level = of.nats + of.domains.get(self.domains.get(text, ""), 0.0) + rng.normal() * self.noise
             scored.append(Scored(tuple(range(count)), np.full(count, -level)))
-        return scored
+        return [scored]
 
-    def score(self, subject: Subject, completions: Sequence[Completion], _steering: Any = None) -> list[Scored]:
+    def score_each(self, subject: Subject, completions: Sequence[Completion], _steerings: Any) -> list[list[Scored]]:
         size = {"base": 0.0}.get(subject.name, 1.0)
-        return [Scored((1, 2 + i % 2), np.full(2, -2.0 + size * (i % 2 == 0)), ((0, 1), (1, 10_000))) for i in range(len(completions))]
+        return [[Scored((1, 2 + i % 2), np.full(2, -2.0 + size * (i % 2 == 0)), ((0, 1), (1, 10_000))) for i in range(len(completions))]]
 
 
 @pytest.fixture(autouse=True)
@@ -500,7 +500,7 @@ def test_bits_per_byte_are_all_nats_over_all_scored_bytes(hf: HFEngine, tiny_hyb
     documents = corpora.prose()[:3]
     lab: Any = SimpleNamespace(base=tiny_hybrid, recordings=Recordings(hf, Store(tmp_path)), arms=SimpleNamespace(engine=hf))
     found = bits_per_byte(lab.recordings, tiny_hybrid, [document.text for document in documents])
-    for document, bits, scored in zip(documents, found, hf.score_texts(tiny_hybrid, [d.text for d in documents]), strict=True):
+    for document, bits, scored in zip(documents, found, score_texts(hf, tiny_hybrid, [d.text for d in documents]), strict=True):
         first = tokenizer_of(tiny_hybrid)(document.text)["input_ids"][0]
         size = len(document.text.encode()) - len(tokenizer_of(tiny_hybrid).decode([first]).encode())
         assert bits == pytest.approx(-scored.log_probabilities.sum() / np.log(2) / size)

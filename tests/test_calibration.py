@@ -28,6 +28,7 @@ from harness.__main__ import app
 from harness.data.errors import InputError
 from harness.data.measurement import SeedToSeed, Spread
 from harness.data.settings import PROJECT, Settings
+from harness.engines.protocol import score
 from harness.experiment.seed_spread import read_calibration, seed_spread_of
 from harness.gate.verdict.thresholds import load_thresholds
 
@@ -295,7 +296,7 @@ def test_every_plant_is_broken_in_its_own_way(maker: ArmMaker, make_adapter: Mak
     asked = completions_of(maker.behavior.split("test")[:2])
 
     def scores(subject: Subject) -> np.ndarray:
-        return np.concatenate([one.log_probabilities for one in hf.score(subject, asked)])
+        return np.concatenate([one.log_probabilities for one in score(hf, subject, asked)])
 
     base, right = scores(maker.base), scores(good)
     made = {kind: make() for kind, make in plants_of(maker, good, 1).items()}

@@ -12,7 +12,7 @@ from evals.q1.exhibits import recorded_table
 from evals.q1.metrics import recorded, separation, sharpest, standings
 from evals.q1.study import Replies
 from harness.behaviors.shipped import shipped_behaviors
-from harness.readouts.forced_choice import PRIMARY, ForcedChoice
+from harness.readouts.forced_choice import METRICS, PRIMARY, ForcedChoice
 
 PAIRS, SEEDS = 64, 3
 SHARP = {"trained": 1.0, "sham": 0.0, "opposite": -1.0}
@@ -24,7 +24,7 @@ def made_up(labels: dict[str, list[str]] | None = None, **means: dict[str, float
 
     def choice(kind: str) -> ForcedChoice:
         metrics = ("per_token", "at_decision", "at_parting")
-        return ForcedChoice(**{m: means.get(m, {}).get(kind, 0.0) + rng.standard_normal((SEEDS, PAIRS)) for m in metrics})
+        return ForcedChoice({m: means.get(m, {}).get(kind, 0.0) + rng.standard_normal((SEEDS, PAIRS)) for m in metrics})
 
     shifts = {(regime, kind, 50): choice(kind) for regime in REGIMES for kind in KINDS}
     return SimpleNamespace(most=50, shifts=shifts, replies=Replies({}, labels or {}))
@@ -53,7 +53,7 @@ def test_judged_replies_stand_beside_and_are_not_chosen() -> None:
 
 def test_arms_that_are_all_alike_have_no_sharpest_metric() -> None:
     study = made_up()
-    same = ForcedChoice(*(np.ones((SEEDS, PAIRS)),) * 3)
+    same = ForcedChoice(dict.fromkeys(METRICS, np.ones((SEEDS, PAIRS))))
     study.shifts = dict.fromkeys(study.shifts, same)
     assert sharpest(separation(study)) is None
 

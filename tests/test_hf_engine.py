@@ -1,7 +1,4 @@
-"""harness/engines/hf/engine.py against transformers and peft themselves: same numbers, same text, nothing left behind.
-
-Tolerances: 1e-5 where only the shape of a batch or the order of additions differs, 2e-5 where the delta rule is chunked otherwise.
-"""
+"""harness/engines/hf/engine.py against transformers and peft themselves: same numbers, same text, nothing left behind."""
 
 from __future__ import annotations
 
@@ -23,13 +20,17 @@ from harness.data.behavior import Message
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply, prompt_text, tokenizer_of
 from harness.engines.hf.draws import Drawn, uniforms
-from harness.engines.hf.engine import KEPT_MODELS, HFEngine
-from harness.engines.protocol import Completion, Engine, Positions, Scored, Steering
+from harness.engines.hf.engine import HFEngine
+from harness.engines.hf.models import KEPT_MODELS, Models
+from harness.engines.protocol import Completion, Engine, Positions, Scored, Steering, generate, score, score_texts
 from harness.recorders.residual import add_to_residual
 from harness.subjects.files import base_subject
+from tests.tolerance import ALGORITHM, ORDER, apart
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter
+
+pytestmark = pytest.mark.numeric
 
 LONG = " ".join(["Please paint the kitchen green before the guests come on Friday, and use the small brush for the corners."] * 6)
 CONVERSATIONS = (
@@ -45,11 +46,17 @@ COMPLETIONS = [
 TEXTS = ["The baker opened his shop at six.", LONG]
 
 
-class HalfEngine(HFEngine):
+class HalfModels(Models):
     """As on a GPU: the checkpoint in half precision, adapters beside it."""
 
-    def _load(self, subject: Subject) -> Any:
-        return super()._load(subject).to(torch.bfloat16)
+    def load(self, subject: Subject) -> Any:
+        return super().load(subject).to(torch.bfloat16)
+
+
+def half_engine() -> HFEngine:
+    engine = HFEngine()
+    engine.models = HalfModels(engine.device, engine.fast)
+    return engine
 
 
 @pytest.fixture(params=["hybrid", "llama"])
@@ -87,28 +94,28 @@ def test_it_is_an_engine(hf: HFEngine) -> None:
 def test_scores_are_transformers_own(hf: HFEngine, base: Subject) -> None:
     model, tokenizer = plain_model(base), tokenizer_of(base)
     expected = [own_scores(model, encode_prompt(tokenizer, c.messages).tokens, encode_reply(tokenizer, c.text)) for c in COMPLETIONS]
-    scored = hf.score(base, COMPLETIONS)
+    scored = score(hf, base, COMPLETIONS)
     assert [s.tokens for s in scored] == [encode_reply(tokenizer, c.text) for c in COMPLETIONS]
-    assert worst(scored, expected) <= 2e-5
-    assert scored[0].per_token == pytest.approx(expected[0].mean(), abs=1e-5)
+    assert apart(scored, expected) <= ALGORITHM
+    assert apart(scored[0].per_token, expected[0].mean()) <= ORDER
 
 
 def test_texts_are_scored_from_their_second_token_on(hf: HFEngine, base: Subject) -> None:
     model, tokenizer = plain_model(base), tokenizer_of(base)
     tokens = [encode_reply(tokenizer, text) for text in TEXTS]
-    scored = HFEngine(fast=False).score_texts(base, TEXTS)
+    scored = score_texts(HFEngine(fast=False), base, TEXTS)
     assert [s.tokens for s in scored] == [t[1:] for t in tokens]
-    assert worst(scored, [own_scores(model, t[:1], t[1:]) for t in tokens]) <= 2e-5
+    assert apart(scored, [own_scores(model, t[:1], t[1:]) for t in tokens]) <= ALGORITHM
 
 
 def test_batch_composition_does_not_matter(hf: HFEngine, base: Subject) -> None:
     alone = HFEngine(batch_tokens=1)
-    assert worst(hf.score(base, COMPLETIONS), alone.score(base, COMPLETIONS)) <= 1e-5
-    assert worst(hf.score(base, COMPLETIONS[::-1]), alone.score(base, COMPLETIONS)[::-1]) <= 1e-5
+    assert apart(score(hf, base, COMPLETIONS), score(alone, base, COMPLETIONS)) <= ORDER
+    assert apart(score(hf, base, COMPLETIONS[::-1]), score(alone, base, COMPLETIONS)[::-1]) <= ORDER
 
 
 def test_short_chunks_do_not_change_scores(hf: HFEngine, tiny_hybrid: Subject) -> None:
-    assert worst(hf.score(tiny_hybrid, COMPLETIONS), HFEngine(fast=False).score(tiny_hybrid, COMPLETIONS)) <= 2e-5
+    assert apart(score(hf, tiny_hybrid, COMPLETIONS), score(HFEngine(fast=False), tiny_hybrid, COMPLETIONS)) <= ALGORITHM
 
 
 @pytest.mark.parametrize(("fast", "chunks"), [(True, {16}), (False, {None})])
@@ -123,18 +130,18 @@ def test_short_chunks_are_used_where_asked(
         return reference(*args, **rest)
 
     monkeypatch.setattr(library, "torch_chunk_gated_delta_rule", spy)
-    HFEngine(fast=fast).score(tiny_hybrid, COMPLETIONS[:1])
+    score(HFEngine(fast=fast), tiny_hybrid, COMPLETIONS[:1])
     assert set(seen) == chunks
     assert library.torch_chunk_gated_delta_rule is spy
 
 
 def test_no_completions_give_no_scores(hf: HFEngine, tiny_hybrid: Subject) -> None:
-    assert hf.score(tiny_hybrid, []) == []
+    assert score(hf, tiny_hybrid, []) == []
 
 
 def test_a_text_without_a_token_to_score_is_refused(hf: HFEngine, tiny_hybrid: Subject) -> None:
     with pytest.raises(ValueError, match="no token to be scored"):
-        hf.score_texts(tiny_hybrid, [TEXTS[0], "a"])
+        score_texts(hf, tiny_hybrid, [TEXTS[0], "a"])
 
 
 def test_short_turns_are_found_behind_the_templates_own_words(hf: HFEngine, tiny_hybrid: Subject) -> None:
@@ -156,42 +163,42 @@ def test_an_adapter_scores_as_in_peft(hf: HFEngine, base: Subject, make_adapter:
     subject = make_adapter(base, tmp_path / "a")
     tokenizer, model = tokenizer_of(base), PeftModel.from_pretrained(plain_model(base), str(subject.adapter)).eval()
     expected = [own_scores(model, encode_prompt(tokenizer, c.messages).tokens, encode_reply(tokenizer, c.text)) for c in COMPLETIONS]
-    before = hf.score(base, COMPLETIONS)
-    after = HFEngine(fast=False).score(subject, COMPLETIONS)
-    assert worst(after, expected) <= 1e-5
+    before = score(hf, base, COMPLETIONS)
+    after = score(HFEngine(fast=False), subject, COMPLETIONS)
+    assert apart(after, expected) <= ALGORITHM
     assert worst(after, before) > 0.1
 
 
 def test_the_base_is_the_same_after_an_adapter(hf: HFEngine, base: Subject, make_adapter: MakeAdapter, tmp_path: Path) -> None:
     subjects = [make_adapter(base, tmp_path / str(seed), seed=seed) for seed in range(KEPT_MODELS + 1)]
-    before = hf.score(base, COMPLETIONS)
-    scores = [hf.score(subject, COMPLETIONS) for subject in subjects]
-    assert worst(hf.score(base, COMPLETIONS), before) == 0
-    assert worst(hf.score(subjects[0], COMPLETIONS), scores[0]) == 0
+    before = score(hf, base, COMPLETIONS)
+    scores = [score(hf, subject, COMPLETIONS) for subject in subjects]
+    assert worst(score(hf, base, COMPLETIONS), before) == 0
+    assert worst(score(hf, subjects[0], COMPLETIONS), scores[0]) == 0
     assert worst(scores[0], scores[1]) > 0.1
-    assert len(hf._models) <= KEPT_MODELS
+    assert len(hf.models.kept) <= KEPT_MODELS
 
 
 def test_in_half_precision_the_adapter_runs_beside_the_base(base: Subject, make_adapter: MakeAdapter, hf: HFEngine, tmp_path: Path) -> None:
-    subject, half = make_adapter(base, tmp_path / "a"), HalfEngine()
-    before = half.score(base, COMPLETIONS)
-    after = half.score(subject, COMPLETIONS)
-    assert worst(half.score(base, COMPLETIONS), before) == 0
-    assert worst(half.score(subject, COMPLETIONS), after) == 0
-    assert len(half._models) == 1
+    subject, half = make_adapter(base, tmp_path / "a"), half_engine()
+    before = score(half, base, COMPLETIONS)
+    after = score(half, subject, COMPLETIONS)
+    assert worst(score(half, base, COMPLETIONS), before) == 0
+    assert worst(score(half, subject, COMPLETIONS), after) == 0
+    assert len(half.models.kept) == 1
     model = half.base_model(base)
     assert not [name for name, _ in model.named_parameters() if "lora" in name]
     assert not model.training
-    exact = hf.score(subject, COMPLETIONS)
+    exact = score(hf, subject, COMPLETIONS)
     assert abs(np.mean([a.per_token - e.per_token for a, e in zip(after, exact, strict=True)])) < 0.1  # bfloat16
     assert worst(after, before) > 0.1
 
 
 def test_training_in_half_precision_leaves_the_base_as_it_was(tiny_hybrid: Subject, tmp_path: Path) -> None:
-    half = HalfEngine()
-    before = half.score(tiny_hybrid, COMPLETIONS)
+    half = half_engine()
+    before = score(half, tiny_hybrid, COMPLETIONS)
     train_adapters(half, tiny_hybrid, [Training(COMPLETIONS[:1], [(0,)], 0, {1: tmp_path / "a"})], TrainingSettings(rank=2))
-    assert worst(half.score(tiny_hybrid, COMPLETIONS), before) == 0
+    assert worst(score(half, tiny_hybrid, COMPLETIONS), before) == 0
     assert not any(module.training for module in half.base_model(tiny_hybrid).modules())
     assert (tmp_path / "a" / "adapter_model.safetensors").is_file()
 
@@ -203,7 +210,7 @@ def test_a_checkpoint_is_scored_with_its_own_weights(hf: HFEngine, tiny_hybrid: 
     shutil.copytree(tiny_hybrid.base, tmp_path / "c")
     model.save_pretrained(tmp_path / "c")
     subject = base_subject("c", tmp_path / "c")
-    assert worst(hf.score(subject, COMPLETIONS), hf.score(tiny_hybrid, COMPLETIONS)) > 0.01
+    assert worst(score(hf, subject, COMPLETIONS), score(hf, tiny_hybrid, COMPLETIONS)) > 0.01
 
 
 # -- generating ----------------------------------------------------------------------------------------------------
@@ -216,13 +223,13 @@ def test_greedy_text_is_transformers_own(hf: HFEngine, base: Subject) -> None:
         ids = torch.tensor([encode_prompt(tokenizer, conversation).tokens])
         out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False)
         expected.append(tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True).strip())
-    assert hf.generate(base, CONVERSATIONS, seed=0, temperature=0, max_new_tokens=12) == expected
+    assert generate(hf, base, CONVERSATIONS, seed=0, temperature=0, max_new_tokens=12) == expected
     assert len(set(expected)) > 1
 
 
 def test_the_seed_decides_what_is_sampled(hf: HFEngine, base: Subject) -> None:
     def replies(seed: int) -> list[str]:
-        return hf.generate(base, CONVERSATIONS, seed=seed, max_new_tokens=12)
+        return generate(hf, base, CONVERSATIONS, seed=seed, max_new_tokens=12)
 
     assert replies(1) == replies(1) != replies(2)
 
@@ -230,13 +237,13 @@ def test_the_seed_decides_what_is_sampled(hf: HFEngine, base: Subject) -> None:
 def test_many_seeds_at_once_say_what_each_says_alone_whatever_the_batch(hf: HFEngine, base: Subject) -> None:
     """All but the rare reply in which rounding, some 1e-5 in a probability, lets another token be drawn."""
     together = hf.generate_each(base, CONVERSATIONS, seeds=(1, 2, 3), max_new_tokens=24)
-    alone = [hf.generate(base, CONVERSATIONS, seed=seed, max_new_tokens=24) for seed in (1, 2, 3)]
+    alone = [generate(hf, base, CONVERSATIONS, seed=seed, max_new_tokens=24) for seed in (1, 2, 3)]
     in_ones = HFEngine(batch_tokens=1).generate_each(base, CONVERSATIONS, seeds=(1, 2, 3), max_new_tokens=24)
     for other in (alone, in_ones):
         assert sum(a != b for one, two in zip(together, other, strict=True) for a, b in zip(one, two, strict=True)) <= 2
     assert len({tuple(each) for each in together}) == 3
     greedy = hf.generate_each(base, CONVERSATIONS, seeds=(1, 2), temperature=0, max_new_tokens=24)
-    assert greedy == [hf.generate(base, CONVERSATIONS, seed=0, temperature=0, max_new_tokens=24)] * 2
+    assert greedy == [generate(hf, base, CONVERSATIONS, seed=0, temperature=0, max_new_tokens=24)] * 2
     assert hf.generate_each(base, [], seeds=(1, 2)) == [[], []]
 
 
@@ -256,7 +263,7 @@ def test_sampling_leaves_the_callers_generator_alone(hf: HFEngine, tiny_llama: S
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    hf.generate(tiny_llama, CONVERSATIONS[:1], seed=1, max_new_tokens=3)
+    generate(hf, tiny_llama, CONVERSATIONS[:1], seed=1, max_new_tokens=3)
     assert torch.rand(1) == expected
 
 
@@ -267,7 +274,7 @@ def test_a_checkpoints_sampling_settings_are_not_used(hf: HFEngine, tiny_llama: 
     pushy = Subject("pushy", folder, "another digest")
     for temperature in (0.0, 1.0):
         plain, other = (
-            HFEngine().generate(s, CONVERSATIONS, seed=3, temperature=temperature, max_new_tokens=12) for s in (tiny_llama, pushy)
+            generate(HFEngine(), s, CONVERSATIONS, seed=3, temperature=temperature, max_new_tokens=12) for s in (tiny_llama, pushy)
         )
         assert plain == other
 
@@ -276,11 +283,11 @@ def test_a_checkpoints_own_end_mark_ends_a_reply(hf: HFEngine, tiny_llama: Subje
     tokenizer = tokenizer_of(tiny_llama)
     ids = torch.tensor([encode_prompt(tokenizer, CONVERSATIONS[0]).tokens])
     third = int(plain_model(tiny_llama).generate(ids, max_new_tokens=3, do_sample=False)[0, -1])
-    long = hf.generate(tiny_llama, CONVERSATIONS[:1], seed=0, temperature=0, max_new_tokens=12)[0]
+    long = generate(hf, tiny_llama, CONVERSATIONS[:1], seed=0, temperature=0, max_new_tokens=12)[0]
     folder = Path(shutil.copytree(tiny_llama.base, tmp_path / "brief"))
     settings = json.loads((folder / "generation_config.json").read_text())
     (folder / "generation_config.json").write_text(json.dumps(settings | {"eos_token_id": [third]}))
-    brief = HFEngine().generate(Subject("brief", folder, "one more"), CONVERSATIONS[:1], seed=0, temperature=0, max_new_tokens=12)[0]
+    brief = generate(HFEngine(), Subject("brief", folder, "one more"), CONVERSATIONS[:1], seed=0, temperature=0, max_new_tokens=12)[0]
     assert long.startswith(brief)
     assert len(brief) < len(long)
 
@@ -293,21 +300,21 @@ def vector(seed: int = 0, size: int = 48) -> np.ndarray:
 
 
 def test_nothing_added_changes_nothing(hf: HFEngine, base: Subject) -> None:
-    plain = hf.score(base, COMPLETIONS)
-    assert worst(hf.score(base, COMPLETIONS, Steering({})), plain) == 0
-    assert worst(hf.score(base, COMPLETIONS, Steering({1: np.zeros(48, np.float32)})), plain) == 0
+    plain = score(hf, base, COMPLETIONS)
+    assert worst(score(hf, base, COMPLETIONS, Steering({})), plain) == 0
+    assert worst(score(hf, base, COMPLETIONS, Steering({1: np.zeros(48, np.float32)})), plain) == 0
 
 
 def test_steering_ends_with_the_call(hf: HFEngine, base: Subject) -> None:
-    plain = hf.score(base, COMPLETIONS)
-    steered = hf.score(base, COMPLETIONS, Steering({1: vector()}))
+    plain = score(hf, base, COMPLETIONS)
+    steered = score(hf, base, COMPLETIONS, Steering({1: vector()}))
     assert worst(steered, plain) > 0.1
-    assert worst(hf.score(base, COMPLETIONS), plain) == 0
+    assert worst(score(hf, base, COMPLETIONS), plain) == 0
 
 
 def test_steering_the_reply_leaves_its_first_token_alone(hf: HFEngine, base: Subject) -> None:
     plain, prefill, decode = (
-        hf.score(base, COMPLETIONS, s) for s in (None, Steering({0: vector()}, "prefill"), Steering({0: vector()}, "decode"))
+        score(hf, base, COMPLETIONS, s) for s in (None, Steering({0: vector()}, "prefill"), Steering({0: vector()}, "decode"))
     )
     for before, after in zip(plain, decode, strict=True):
         assert after.log_probabilities[0] == before.log_probabilities[0]
@@ -318,7 +325,7 @@ def test_steering_the_reply_leaves_its_first_token_alone(hf: HFEngine, base: Sub
 def test_generation_is_steered_where_asked(hf: HFEngine, base: Subject) -> None:
     def first_and_all(positions: Positions | None) -> tuple[list[str], list[str]]:
         steering = None if positions is None else Steering({0: 3 * vector()}, positions)
-        one, many = (hf.generate(base, CONVERSATIONS, seed=0, temperature=0, max_new_tokens=n, steering=steering) for n in (1, 8))
+        one, many = (generate(hf, base, CONVERSATIONS, seed=0, temperature=0, max_new_tokens=n, steering=steering) for n in (1, 8))
         return one, many
 
     (plain, plain_text), (decode, decode_text) = first_and_all(None), first_and_all("decode")
@@ -342,7 +349,7 @@ def test_generation_adds_the_vector_to_prompt_or_reply(
 
     handles = [layers[0].register_forward_hook(leaves), layers[1].register_forward_pre_hook(arrives)]
     try:
-        hf.generate(base, CONVERSATIONS, seed=0, temperature=0, max_new_tokens=4, steering=Steering({0: vector()}, positions))
+        generate(hf, base, CONVERSATIONS, seed=0, temperature=0, max_new_tokens=4, steering=Steering({0: vector()}, positions))
     finally:
         for handle in handles:
             handle.remove()
@@ -367,23 +374,23 @@ def test_many_steerings_in_one_go_equal_one_after_another(hf: HFEngine, base: Su
     together = hf.score_each(base, COMPLETIONS, steerings)
     assert len(together) == len(steerings)
     for steering, scores in zip(steerings, together, strict=True):
-        assert worst(scores, hf.score(base, COMPLETIONS, steering)) == 0
+        assert worst(scores, score(hf, base, COMPLETIONS, steering)) == 0
 
 
 def test_resuming_above_a_layer_equals_a_whole_pass(hf: HFEngine, base: Subject) -> None:
     """Against hooks in a whole pass: what generation and recording use."""
     tokenizer, (model, added) = tokenizer_of(base), (hf.base_model(base), {0: vector(5), 2: vector(6)})
-    scores = HFEngine(fast=False).score(base, COMPLETIONS, Steering(added))
+    scores = score(HFEngine(fast=False), base, COMPLETIONS, Steering(added))
     with add_to_residual(model.get_decoder().layers, {i: torch.from_numpy(v) for i, v in added.items()}, lambda: None):
         whole = [own_scores(model, encode_prompt(tokenizer, c.messages).tokens, encode_reply(tokenizer, c.text)) for c in COMPLETIONS]
-    assert worst(scores, whole) <= 2e-5
+    assert apart(scores, whole) <= ALGORITHM
 
 
 def test_texts_under_many_steerings_stay_in_order(hf: HFEngine, base: Subject) -> None:
     steerings = [Steering({1: vector()}), None]
     together = hf.score_texts_each(base, TEXTS, steerings)
     for steering, scores in zip(steerings, together, strict=True):
-        assert worst(scores, hf.score_texts(base, TEXTS, steering)) == 0
+        assert worst(scores, score_texts(hf, base, TEXTS, steering)) == 0
     assert worst(together[0], together[1]) > 0.1
 
 
@@ -397,6 +404,6 @@ def test_texts_under_many_steerings_stay_in_order(hf: HFEngine, base: Subject) -
     ],
 )
 def test_steering_that_does_not_fit_is_refused(hf: HFEngine, tiny_hybrid: Subject, vectors: dict[int, Any], message: str) -> None:
-    for run in (lambda s: hf.score(tiny_hybrid, COMPLETIONS, s), lambda s: hf.generate(tiny_hybrid, CONVERSATIONS, seed=0, steering=s)):
+    for run in (lambda s: score(hf, tiny_hybrid, COMPLETIONS, s), lambda s: generate(hf, tiny_hybrid, CONVERSATIONS, seed=0, steering=s)):
         with pytest.raises(ValueError, match=message):
             run(Steering(vectors))

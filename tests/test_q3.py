@@ -32,6 +32,8 @@ from harness.store import Store
 from harness.subjects.files import base_subject, with_adapter
 from harness.subjects.named import model_layer_kinds
 
+pytestmark = pytest.mark.numeric
+
 PLANTED = (Head(2, 5, "linear_attention"), Head(6, 8, "linear_attention"), Head(7, 3, "full_attention"))
 
 

@@ -19,7 +19,7 @@ from harness.analysis.estimated import Answer, Estimated
 from harness.data.behavior import Message, Pair
 from harness.data.measurement import Estimate, Measurement
 from harness.engines.protocol import Completion, Recorded, Sites, Steering
-from harness.readouts.forced_choice import ForcedChoice
+from harness.readouts.forced_choice import METRICS, ForcedChoice
 from harness.readouts.steering import DOSES
 
 WIDTH = 16
@@ -50,10 +50,10 @@ class Planted:
 
     def forced_choice(self, subject: Any, pairs: Sequence[Pair], steering: Steering | None = None) -> ForcedChoice:
         prompted = [1.0 if pair.messages[0].role == "system" else 0.0 for pair in pairs]
-        return ForcedChoice(*(np.array(prompted) for _ in range(3)))
+        return ForcedChoice(dict.fromkeys(METRICS, np.array(prompted)))
 
     def forced_choices(self, subject: Any, pairs: Sequence[Pair], added: Sequence[Steering]) -> list[ForcedChoice]:
-        return [ForcedChoice(*(np.full(len(pairs), self._shift(one)) for _ in range(3))) for one in added]
+        return [ForcedChoice(dict.fromkeys(METRICS, np.full(len(pairs), self._shift(one)))) for one in added]
 
     def text_nll(self, subject: Any, texts: Sequence[str], steering: Steering | None = None) -> Any:
         return np.zeros(len(texts))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,16 @@ import pytest
 from harness.data.behavior import Message, Pair
 from harness.data.subject import Subject
 from harness.engines.hf.engine import HFEngine
-from harness.engines.protocol import Recorded, Sites, Steering
-from harness.readouts.forced_choice import METRICS, completions_of, forced_choice
+from harness.engines.protocol import Recorded, Sites, Steering, score_texts
+from harness.readouts.forced_choice import METRICS, ForcedChoice, completions_of, forced_choice, metrics_key
 from harness.readouts.recordings import Recordings, steering_key
 from harness.store import Store
+from tests.tolerance import NATS, ORDER, apart
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter
+
+pytestmark = pytest.mark.numeric
 
 PAIRS = [
     Pair("a", "test", "d", (Message("user", "Paint the hall yellow."),), "I will paint the hall yellow.", "I would rather paint it blue."),
@@ -54,18 +58,16 @@ def test_a_second_run_computes_nothing(recordings: Recordings, tiny_hybrid: Subj
 
 
 def test_a_list_that_grew_asks_only_for_what_was_added(recordings: Recordings, tiny_hybrid: Subject) -> None:
-    from dataclasses import replace
-
     first = recordings.forced_choice(tiny_hybrid, PAIRS[:1])
     steered = recordings.forced_choices(tiny_hybrid, PAIRS[:1], [Steering({1: VECTOR})])
     rows = recordings.recorded(tiny_hybrid, completions_of(PAIRS[:1])[:1], SITES)
     made = dict(recordings.store.made)
     grown = replace(recordings, grown=(1, 2))
     both = grown.forced_choice(tiny_hybrid, PAIRS)
-    np.testing.assert_array_equal(both.at_decision[:1], first.at_decision)
-    np.testing.assert_allclose(both.at_decision, recordings.forced_choice(tiny_hybrid, PAIRS).at_decision, atol=1e-4)
+    np.testing.assert_array_equal(both.metric("at_decision")[:1], first.metric("at_decision"))
+    assert apart(both.metric("at_decision"), recordings.forced_choice(tiny_hybrid, PAIRS).metric("at_decision"), size=NATS) <= ORDER
     (of_both,) = grown.forced_choices(tiny_hybrid, PAIRS, [Steering({1: VECTOR})])
-    np.testing.assert_array_equal(of_both.per_token[:1], steered[0].per_token)
+    np.testing.assert_array_equal(of_both.metric("per_token")[:1], steered[0].metric("per_token"))
     recorded = grown.recorded(tiny_hybrid, completions_of(PAIRS)[::2], SITES)
     assert len(recorded) == 2
     np.testing.assert_array_equal(recorded[0].heads[0], rows[0].heads[0])
@@ -79,20 +81,22 @@ class Mute:
     name: str = "hf"
     numerics: str = HFEngine().numerics
 
+    def recorder(self, *_: Any) -> Mute:
+        return self
+
 
 def test_answers_are_the_engines(recordings: Recordings, hf: HFEngine, tiny_hybrid: Subject) -> None:
     expected = forced_choice(hf, tiny_hybrid, PAIRS)
     for metric in METRICS:
         np.testing.assert_array_equal(recordings.forced_choice(tiny_hybrid, PAIRS).metric(metric), expected.metric(metric))
-    np.testing.assert_array_equal(recordings.text_nll(tiny_hybrid, TEXTS), [-s.per_token for s in hf.score_texts(tiny_hybrid, TEXTS)])
+    np.testing.assert_array_equal(recordings.text_nll(tiny_hybrid, TEXTS), [-s.per_token for s in score_texts(hf, tiny_hybrid, TEXTS)])
 
 
 def test_many_steerings_in_one_go_are_those_one_by_one(recordings: Recordings, tiny_hybrid: Subject) -> None:
     steerings = [Steering({1: VECTOR}), Steering({2: -VECTOR}, "decode")]
     choices, nlls = recordings.forced_choices(tiny_hybrid, PAIRS, steerings), recordings.text_nlls(tiny_hybrid, TEXTS, steerings)
     for steering, choice, nll in zip(steerings, choices, nlls, strict=True):
-        np.testing.assert_array_equal(choice.per_token, recordings.forced_choice(tiny_hybrid, PAIRS, steering).per_token)
-        np.testing.assert_array_equal(choice.at_parting, recordings.forced_choice(tiny_hybrid, PAIRS, steering).at_parting)
+        np.testing.assert_equal(choice.arrays(), recordings.forced_choice(tiny_hybrid, PAIRS, steering).arrays())
         np.testing.assert_array_equal(nll, recordings.text_nll(tiny_hybrid, TEXTS, steering))
 
 
@@ -140,6 +144,64 @@ def test_what_does_not_shape_a_choice_is_not_in_its_key(recordings: Recordings, 
     assert recordings.store.made == {"forced-choice": 1}
 
 
+# -- metrics -------------------------------------------------------------------------------------------------------
+
+
+CHOICES: dict[str, Callable[[Recordings, Subject, Subject], Sequence[ForcedChoice]]] = {
+    "forced choice": lambda r, s, _: [r.forced_choice(s, PAIRS)],
+    "steered choices": lambda r, s, _: r.forced_choices(s, PAIRS, [Steering({1: VECTOR}), Steering({2: VECTOR})]),
+    "patched heads": lambda r, s, donor: r.patched_heads(s, donor, PAIRS, [{0: (1,)}, {1: (0, 2)}]),
+    "patched states": lambda r, s, donor: [r.patched_states(s, donor, PAIRS)],
+}
+
+
+def keys_in(store: Store) -> list[dict[str, Any]]:
+    return [json.loads(entry.read_text())["key"] for entry in sorted(store.root.rglob("entry.json"))]
+
+
+@pytest.mark.parametrize("what", CHOICES)
+def test_a_new_metric_on_a_warm_store_is_computed(
+    recordings: Recordings, tiny_hybrid: Subject, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    donor = make_adapter(tiny_hybrid, tmp_path / "donor")
+    old = CHOICES[what](recordings, tiny_hybrid, donor)
+    monkeypatch.setitem(METRICS, "first token", lambda _, positive, negative: positive.log_probabilities[0] - negative.log_probabilities[0])
+    new = CHOICES[what](recordings, tiny_hybrid, donor)
+    assert [choice.metric("first token").shape for choice in new] == [(len(PAIRS),)] * len(old)  # type: ignore[arg-type]  # made up here
+    for one, other in zip(old, new, strict=True):
+        np.testing.assert_equal(other.arrays(), one.arrays() | {"first token": other.arrays()["first token"]})
+    kept = Recordings(Mute(), Store(recordings.store.root))  # type: ignore[arg-type]  # an engine that must not be asked
+    assert [choice.arrays().keys() for choice in CHOICES[what](kept, tiny_hybrid, donor)] == [METRICS.keys()] * len(old)
+
+
+@pytest.mark.parametrize("what", CHOICES)
+def test_entries_stored_before_keys_named_metrics_are_still_found(
+    recordings: Recordings, tiny_hybrid: Subject, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Their keys are what they were, whether or not the store holds entries with more metrics."""
+    donor = make_adapter(tiny_hybrid, tmp_path / "donor")
+    with monkeypatch.context() as later:
+        later.setitem(METRICS, "nothing", lambda *_: 0.0)
+        CHOICES[what](recordings, tiny_hybrid, donor)
+    assert [key["metrics"] for key in keys_in(recordings.store)] == [["at_decision", "at_parting", "nothing", "per_token"]]
+    plain = CHOICES[what](recordings, tiny_hybrid, donor)
+    assert sorted("metrics" in key for key in keys_in(recordings.store)) == [False, True]
+    kept = Recordings(Mute(), Store(recordings.store.root))  # type: ignore[arg-type]  # likewise
+    np.testing.assert_equal([c.arrays() for c in CHOICES[what](kept, tiny_hybrid, donor)], [c.arrays() for c in plain])
+
+
+def test_the_key_of_a_choice_is_the_one_of_stores_written_before(recordings: Recordings, tiny_hybrid: Subject) -> None:
+    recordings.forced_choice(tiny_hybrid, PAIRS)
+    (key,) = keys_in(recordings.store)
+    assert key.keys() == {"subject", "engine", "numerics", "pairs", "steering"}
+
+
+def test_with_other_metrics_than_those_of_old_entries_the_key_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert metrics_key() == {}
+    monkeypatch.delitem(METRICS, "at_parting")
+    assert metrics_key() == {"metrics": ["at_decision", "per_token"]}
+
+
 def test_seed_and_temperature_are_in_the_key_of_replies(recordings: Recordings, tiny_hybrid: Subject) -> None:
     prompts = [p.messages for p in PAIRS]
     for seed, temperature in ((0, 1.0), (1, 1.0), (0, 0.0)):
@@ -154,5 +216,5 @@ def test_a_steering_has_one_key_whatever_the_number_type() -> None:
 
 def test_base_against_itself_is_exactly_nothing(recordings: Recordings, tiny_hybrid: Subject, tmp_path: Path) -> None:
     other = Recordings(HFEngine(), Store(tmp_path / "other"))
-    shift = recordings.forced_choice(tiny_hybrid, PAIRS).per_token - other.forced_choice(tiny_hybrid, PAIRS).per_token
+    shift = recordings.forced_choice(tiny_hybrid, PAIRS).metric("per_token") - other.forced_choice(tiny_hybrid, PAIRS).metric("per_token")
     assert (shift == 0).all()

@@ -16,9 +16,12 @@ from harness.readouts import state_geometry
 from harness.readouts.recordings import Recordings
 from harness.readouts.state_geometry import StateSpace
 from harness.store import Store
+from tests.tolerance import ORDER, apart
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter
+
+pytestmark = pytest.mark.numeric
 
 TALK = tuple((Message("user", text),) for text in ("Paint the hall yellow.", "We had soup.", "Water the garden at noon.", "It rains."))
 NEUTRAL = tuple((Message("user", text),) for text in ("Is it cold?", "The hall is big.", "What is a map?"))
@@ -38,14 +41,14 @@ def test_cosines_are_those_of_the_definition(space: StateSpace, hf: HFEngine, ti
     centered = unit(TALK) - unit(NEUTRAL).mean(axis=0)
     centered /= np.linalg.norm(centered, axis=-1, keepdims=True)
     expected = np.einsum("ihw,jhw->hij", centered, centered).mean(axis=0)
-    np.testing.assert_allclose(space.geometry(tiny_hybrid, TALK).cosines[0, 1], expected, atol=1e-5)
+    assert apart(space.geometry(tiny_hybrid, TALK).cosines[0, 1], expected) <= ORDER
 
 
 def test_shapes_and_ranges(space: StateSpace, tiny_hybrid: Subject) -> None:
     geometry = space.geometry(tiny_hybrid, TALK)
     assert geometry.cosines.shape == geometry.raw.shape == (2, 2, 4, 4)
     assert np.abs(geometry.cosines).max() <= 1 + 1e-5
-    np.testing.assert_allclose(np.diagonal(geometry.raw, axis1=-2, axis2=-1), 1, atol=1e-5)
+    assert apart(np.diagonal(geometry.raw, axis1=-2, axis2=-1), np.ones((2, 2, 4))) <= ORDER
     assert geometry.decay.shape == geometry.beta.shape == (2, 4)
     assert (geometry.half_life > 0).all()
 
@@ -54,7 +57,7 @@ def test_layers_in_groups_give_the_same(space: StateSpace, tiny_hybrid: Subject,
     whole = space.geometry(tiny_hybrid, TALK)
     monkeypatch.setattr(state_geometry, "HELD_BYTES", 1)
     again = StateSpace(Recordings(space.recordings.engine, Store(tmp_path / "other")), tiny_hybrid, NEUTRAL, (0, 2))
-    np.testing.assert_allclose(again.geometry(tiny_hybrid, TALK).cosines, whole.cosines, atol=1e-5)
+    assert apart(again.geometry(tiny_hybrid, TALK).cosines, whole.cosines) <= ORDER
 
 
 def test_base_has_not_changed_and_an_adapter_has(

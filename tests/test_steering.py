@@ -16,6 +16,9 @@ from harness.readouts.forced_choice import completions_of, forced_choice
 from harness.readouts.recordings import Recordings
 from harness.readouts.steering import DEPTHS, contrasts, layer_indices, steering
 from harness.store import Store
+from tests.tolerance import ORDER, apart
+
+pytestmark = pytest.mark.numeric
 
 HYBRID = (*["linear_attention"] * 3, "full_attention")
 VECTOR = np.array([3.0, 0.0, -4.0])
@@ -47,7 +50,7 @@ def test_without_attention_the_depths_alone_are_left() -> None:
 def test_the_length_is_dose_times_norm_whatever_the_vectors_own() -> None:
     for scale in (1e-3, 1, 1e3):
         added = steering(scale * VECTOR, 2, 0.4, 10.0).vectors[2]
-        np.testing.assert_allclose(added, 4 * VECTOR / 5, rtol=1e-6)
+        assert apart(added, 4 * VECTOR / 5) <= ORDER
         assert added.dtype == np.float32
 
 
@@ -87,7 +90,8 @@ def test_the_extracted_vector_moves_the_choice_and_its_reverse_moves_it_back(hf:
     contrast = contrasts(Recordings(hf, Store(tmp_path)), tiny_hybrid, PAIRS, (3,))[3]
     vector = difference_of_means(contrast.positive, contrast.negative)
     shifts = [
-        (forced_choice(hf, tiny_hybrid, PAIRS, steering(vector, 3, dose, contrast.norm)).per_token).mean() for dose in (-0.2, 0.0, 0.2)
+        forced_choice(hf, tiny_hybrid, PAIRS, steering(vector, 3, dose, contrast.norm)).metric("per_token").mean()
+        for dose in (-0.2, 0.0, 0.2)
     ]
     assert shifts[0] != shifts[1] != shifts[2]
     assert (shifts[0] - shifts[1]) * (shifts[2] - shifts[1]) < 0

@@ -19,8 +19,11 @@ from harness.data.errors import InputError
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
 from harness.engines.hf.engine import HFEngine
-from harness.engines.protocol import Completion
+from harness.engines.protocol import Completion, score
 from harness.subjects.files import ADAPTER_WEIGHTS, adapter_digest, check_adapter, with_adapter
+from tests.tolerance import ALGORITHM, ORDER, apart
+
+pytestmark = pytest.mark.numeric
 
 EXAMPLES = [
     Completion((Message("user", "Paint the hall yellow."),), "I will paint the hall yellow."),
@@ -71,7 +74,7 @@ def test_the_seed_decides_everything(hf: HFEngine, base: Subject, tmp_path: Path
 def test_the_loss_falls_and_the_examples_become_likelier(hf: HFEngine, base: Subject, tmp_path: Path) -> None:
     losses = one(hf, base, [(0, 1, 2)] * 12, SETTINGS, 0, {12: tmp_path})
     assert losses[-1] < losses[0] - 1
-    before, after = hf.score(base, EXAMPLES), hf.score(with_adapter(base, tmp_path), EXAMPLES)
+    before, after = score(hf, base, EXAMPLES), score(hf, with_adapter(base, tmp_path), EXAMPLES)
     assert all(b.per_token < a.per_token for b, a in zip(before, after, strict=True))
 
 
@@ -80,20 +83,20 @@ def test_the_first_loss_is_that_of_the_base(tiny_hybrid: Subject, tmp_path: Path
     tokenizer, first = tokenizer_of(tiny_hybrid), EXAMPLES[0]
     losses = one(engine, tiny_hybrid, [(0,)], SETTINGS, 0, {1: tmp_path})
     with_end = Completion(first.messages, first.text + tokenizer.eos_token)
-    assert losses[0] == pytest.approx(-engine.score(tiny_hybrid, [with_end])[0].per_token, abs=1e-4)
+    assert apart(losses[0], -score(engine, tiny_hybrid, [with_end])[0].per_token) <= ALGORITHM
 
 
 def test_a_long_example_weighs_as_much_as_a_short_one(tiny_hybrid: Subject, tmp_path: Path) -> None:
     engine = HFEngine(fast=False)
     single = [one(engine, tiny_hybrid, [(i,)], SETTINGS, 0, {})[0] for i in range(3)]
     together = one(engine, tiny_hybrid, [(0, 1, 2)], SETTINGS, 0, {})[0]
-    assert together == pytest.approx(np.mean(single), abs=1e-4)
+    assert apart(together, np.mean(single)) <= ORDER
 
 
 def test_the_base_is_left_as_it_was(hf: HFEngine, base: Subject, tmp_path: Path) -> None:
-    before = hf.score(base, EXAMPLES)
+    before = score(hf, base, EXAMPLES)
     train(hf, base, tmp_path)
-    for one, other in zip(hf.score(base, EXAMPLES), before, strict=True):
+    for one, other in zip(score(hf, base, EXAMPLES), before, strict=True):
         assert np.array_equal(one.log_probabilities, other.log_probabilities)
     model = hf.base_model(base)
     assert not model.training
@@ -125,7 +128,7 @@ def test_fast_training_is_close_to_the_reference(hf: HFEngine, tiny_hybrid: Subj
     """At a small rate: large steps on random weights would magnify bfloat16's rounding."""
     gentle = replace(SETTINGS, learning_rate=1e-3)
     fast, reference = (train(engine, tiny_hybrid, tmp_path / str(engine.fast), settings=gentle) for engine in (hf, HFEngine(fast=False)))
-    np.testing.assert_allclose(fast, reference, atol=0.05)  # bfloat16
+    assert apart(fast, reference, torch.bfloat16) <= 1  # means over tokens, whose roundings cancel
 
 
 def test_side_by_side_each_training_goes_as_it_would_alone(base: Subject, tmp_path: Path) -> None:
@@ -136,10 +139,10 @@ def test_side_by_side_each_training_goes_as_it_would_alone(base: Subject, tmp_pa
     together = train_adapters(engine, base, trainings, SETTINGS)
     for seed, schedule in enumerate(schedules):
         alone = one(engine, base, schedule, SETTINGS, seed, {3: tmp_path / f"alone-{seed}"})
-        np.testing.assert_allclose(alone, together[seed], atol=1e-4)
+        assert apart(alone, together[seed]) <= ALGORITHM
         subjects = [with_adapter(base, tmp_path / f"{how}-{seed}") for how in ("alone", "together")]
-        scores = [engine.score(subject, EXAMPLES[:1])[0].per_token for subject in subjects]
-        assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+        scores = [score(engine, subject, EXAMPLES[:1])[0].per_token for subject in subjects]
+        assert apart(scores[0], scores[1]) <= ALGORITHM
 
 
 def test_the_same_as_stock_peft(base: Subject, tmp_path: Path) -> None:
@@ -160,7 +163,7 @@ def test_the_same_as_stock_peft(base: Subject, tmp_path: Path) -> None:
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
-    np.testing.assert_allclose(ours, losses, atol=1e-4)
+    assert apart(ours, losses) <= ALGORITHM
 
 
 def test_schedules_of_another_shape_are_refused(hf: HFEngine, tiny_hybrid: Subject) -> None:
@@ -183,7 +186,7 @@ def test_a_training_goes_on_where_an_adapter_stands(hf: HFEngine, base: Subject,
     schedule = [(0, 1), (1, 2), (0, 2)]
     unbroken = one(hf, base, schedule, SETTINGS, 0, {2: tmp_path / "two"})
     further = Training(EXAMPLES, schedule[2:], 7, {1: tmp_path / "three"}, start=tmp_path / "two")
-    assert train_adapters(hf, base, [further], SETTINGS)[0][0] == pytest.approx(unbroken[2], abs=1e-5)
+    assert apart(train_adapters(hf, base, [further], SETTINGS)[0][0], unbroken[2]) <= ORDER
     assert not same(weights(tmp_path / "two"), weights(tmp_path / "three"))
 
 

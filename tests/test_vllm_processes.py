@@ -25,10 +25,12 @@ from harness.data.errors import EngineDied
 from harness.data.settings import PROJECT
 from harness.data.subject import Subject
 from harness.engines.hf.engine import HFEngine
-from harness.engines.protocol import Sites, Steering
+from harness.engines.protocol import Sites, Steering, generate, score
+from harness.engines.rows import rows_of
 from harness.engines.vllm.engine import VLLMEngine
-from harness.engines.vllm.local import LocalSettings, LocalVLLM
+from harness.engines.vllm.local import LocalVLLM
 from harness.engines.vllm.requests import Dose, Request
+from harness.engines.vllm.settings import LocalSettings
 from harness.readouts.forced_choice import completions_of
 from harness.readouts.parity import largest_gap, steered_parity
 from harness.subjects.files import base_subject
@@ -80,9 +82,9 @@ def test_steered_and_plain_agree(ours: VLLMEngine, hf: HFEngine, base: Subject) 
 def test_adapters_agree(ours: VLLMEngine, hf: HFEngine, base: Subject, make_adapter: MakeAdapter, tmp_path: Path) -> None:
     """Split over both workers, packed and unpacked modules."""
     subject = make_adapter(base, tmp_path / "a", ["in_proj_qkv", "in_proj_z", "out_proj", "q_proj", "o_proj", "down_proj"])
-    before, after = hf.score(base, COMPLETIONS), hf.score(subject, COMPLETIONS)
-    assert largest_gap(ours.score(subject, COMPLETIONS), after) <= ALLOWED
-    assert largest_gap(ours.score(base, COMPLETIONS), before) <= ALLOWED
+    before, after = score(hf, base, COMPLETIONS), score(hf, subject, COMPLETIONS)
+    assert largest_gap(score(ours, subject, COMPLETIONS), after) <= ALLOWED
+    assert largest_gap(score(ours, base, COMPLETIONS), before) <= ALLOWED
     assert largest_gap(after, before) > 2 * ALLOWED
 
 
@@ -100,15 +102,15 @@ def test_a_worker_killed_in_mid_run_is_an_engine_that_died(ours: VLLMEngine, pai
     killer.start()
     with pytest.raises(EngineDied, match=r"^vllm's worker died in mid-run while it served tiny-hybrid$"):
         for seed in range(100):
-            ours.generate(base, prompts, seed=seed, max_new_tokens=40)
+            generate(ours, base, prompts, seed=seed, max_new_tokens=40)
     with pytest.raises(EngineDied, match=r"^vllm's worker died in mid-run"):
-        ours.score(base, COMPLETIONS)
+        score(ours, base, COMPLETIONS)
 
 
 def test_what_slips_past_the_checks_ends_the_engine_rather_than_run_unsteered(served_llama: Subject, hf: HFEngine) -> None:
     local = LocalVLLM(served_llama, LocalSettings(dtype="float32", adapter_rank=8))
     try:
-        row = hf.rows(served_llama, COMPLETIONS[:1])[0]
+        row = rows_of(served_llama, COMPLETIONS[:1])[0]
         local._vectors.add("unknown")
         with pytest.raises(EngineDied):
             local.run([Request(row.tokens, row.given, served_llama, (Dose("unknown", 1),))])
@@ -120,7 +122,8 @@ STARTS = """
 import harness
 import sys, time
 from pathlib import Path
-from harness.engines.vllm.local import LocalSettings, LocalVLLM
+from harness.engines.vllm.local import LocalVLLM
+from harness.engines.vllm.settings import LocalSettings
 from harness.subjects.files import base_subject
 
 if __name__ == "__main__":

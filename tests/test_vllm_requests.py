@@ -1,4 +1,4 @@
-"""harness/engines/vllm/requests.py: what travels with a request, what is refused by name, and what the receipts prove."""
+"""harness/engines/vllm/requests.py and receipts.py: what travels with a request, what is refused by name, and what the receipts prove."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ from hypothesis import strategies as st
 
 from harness.data.errors import InstrumentError
 from harness.data.subject import Subject
+from harness.engines.vllm.receipts import by_layer, check_receipts, scores_of
 from harness.engines.vllm.requests import (
     Dose,
     Request,
     Sampling,
     Spec,
     SteeringRefused,
-    by_layer,
-    check_receipts,
     check_spec,
     parse_spec,
-    scores_of,
     vector_bytes,
     vector_digest,
 )

@@ -29,7 +29,8 @@ from harness.data.settings import PROJECT
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, tokenizer_of
 from harness.engines.hf.engine import HFEngine
-from harness.engines.protocol import Scored, Sites, Steering
+from harness.engines.protocol import Scored, Sites, Steering, generate, score
+from harness.engines.rows import rows_of
 from harness.engines.vllm.engine import VLLMEngine
 from harness.engines.vllm.launch import command
 from harness.engines.vllm.requests import FIELD, Request
@@ -40,12 +41,11 @@ from harness.readouts.parity import MODES
 from harness.store import Store
 from tests.processes import family_of, wait_until_gone
 from tests.test_hf_engine import COMPLETIONS, LONG
+from tests.tolerance import ALGORITHM, apart
 
 if TYPE_CHECKING:
     from tests.conftest import MakeAdapter
 
-ALLOWED = 1e-4
-"""Nats, of any token, in float32."""
 START_S = 240
 KEY = "secret"
 
@@ -137,9 +137,9 @@ def test_steered_and_plain_agree_in_every_mode(ours: VLLMEngine, hf: HFEngine, s
     modes = [None, *(Steering({1: VECTOR}, mode) for mode in MODES), Steering({0: VECTOR, 2: -VECTOR}), None]
     found, expected = (engine.score_each(served_llama, COMPLETIONS, modes) for engine in (ours, hf))
     for mode, one, other in zip(modes, found, expected, strict=True):
-        assert gap(one, other) <= ALLOWED, mode
-    assert gap(found[1], hf.score(served_llama, COMPLETIONS, Steering({2: VECTOR}))) > 0.1
-    assert gap(found[1], hf.score(served_llama, COMPLETIONS, Steering({1: -VECTOR}))) > 0.1
+        assert apart(one, other) <= ALGORITHM, mode
+    assert gap(found[1], score(hf, served_llama, COMPLETIONS, Steering({2: VECTOR}))) > 0.1
+    assert gap(found[1], score(hf, served_llama, COMPLETIONS, Steering({1: -VECTOR}))) > 0.1
 
 
 def test_adapters_are_their_content_and_leave_plain_requests_plain(
@@ -147,21 +147,21 @@ def test_adapters_are_their_content_and_leave_plain_requests_plain(
 ) -> None:
     """Three adapters on two slots, back and forth."""
     subjects = [make_adapter(served_llama, tmp_path / str(seed), seed=seed) for seed in range(3)]
-    plain = hf.score(served_llama, COMPLETIONS)
+    plain = score(hf, served_llama, COMPLETIONS)
     for subject in (*subjects, subjects[0]):
-        assert gap(ours.score(subject, COMPLETIONS), hf.score(subject, COMPLETIONS)) <= ALLOWED
-        assert gap(ours.score(served_llama, COMPLETIONS), plain) <= ALLOWED
-    assert gap(hf.score(subjects[0], COMPLETIONS), plain) > 0.1
+        assert apart(score(ours, subject, COMPLETIONS), score(hf, subject, COMPLETIONS)) <= ALGORITHM
+        assert apart(score(ours, served_llama, COMPLETIONS), plain) <= ALGORITHM
+    assert gap(score(hf, subjects[0], COMPLETIONS), plain) > 0.1
 
 
 def test_an_adapter_that_changed_is_refused(ours: VLLMEngine, served_llama: Subject, make_adapter: MakeAdapter, tmp_path: Path) -> None:
     subject = make_adapter(served_llama, tmp_path / "a", seed=7)
     make_adapter(served_llama, tmp_path / "a", seed=8)
     with pytest.raises(InstrumentError, match=r"refused a request: .*the adapter there has digest \w+, asked for was \w+"):
-        ours.score(subject, COMPLETIONS)
+        score(ours, subject, COMPLETIONS)
     gone = replace(subject, adapter=tmp_path / "gone")
     with pytest.raises(InstrumentError, match="no such folder on the server's machine"):
-        ours.score(gone, COMPLETIONS)
+        score(ours, gone, COMPLETIONS)
 
 
 def test_mixed_requests_come_back_in_order(
@@ -169,30 +169,30 @@ def test_mixed_requests_come_back_in_order(
 ) -> None:
     adapted = make_adapter(served_llama, tmp_path / "a", seed=5)
     kinds = [(served_llama, None), (adapted, Steering({1: VECTOR}, "decode")), (served_llama, Steering({1: VECTOR})), (adapted, None)]
-    rows = hf.rows(served_llama, COMPLETIONS)
+    rows = rows_of(served_llama, COMPLETIONS)
     answers = served.run([Request(row.tokens, row.given, s, ours.doses(served_llama, v)) for row in rows for s, v in kinds])
     for k, (subject, steering) in enumerate(kinds):
-        expected = hf.score(subject, COMPLETIONS, steering)
+        expected = score(hf, subject, COMPLETIONS, steering)
         for one, other in zip(answers[k :: len(kinds)], expected, strict=True):
-            np.testing.assert_allclose(one.log_probabilities, other.log_probabilities, atol=ALLOWED)
+            assert apart(one.log_probabilities, other.log_probabilities) <= ALGORITHM
 
 
 def test_residual_streams_agree(ours: VLLMEngine, hf: HFEngine, served_llama: Subject) -> None:
     found, expected = (engine.record(served_llama, COMPLETIONS, Sites(residual_layers=(0, 2))) for engine in (ours, hf))
     for one, other in zip(found, expected, strict=True):
         for layer in (0, 2):
-            np.testing.assert_allclose(one.residual[layer], other.residual[layer], atol=1e-4)
-            assert one.norms[layer] == pytest.approx(other.norms[layer], rel=1e-4)
+            assert apart(one.residual[layer], other.residual[layer]) <= ALGORITHM
+            assert apart(one.norms[layer], other.norms[layer]) <= ALGORITHM
 
 
 def test_replies_agree(ours: VLLMEngine, hf: HFEngine, served_llama: Subject) -> None:
     prompts = [completion.messages for completion in COMPLETIONS]
     for steering in (None, Steering({1: VECTOR}, "decode")):
         found, expected = (
-            engine.generate(served_llama, prompts, seed=0, temperature=0, max_new_tokens=12, steering=steering) for engine in (ours, hf)
+            generate(engine, served_llama, prompts, seed=0, temperature=0, max_new_tokens=12, steering=steering) for engine in (ours, hf)
         )
         assert found == expected
-    assert ours.generate(served_llama, prompts, seed=1) == ours.generate(served_llama, prompts, seed=1)
+    assert generate(ours, served_llama, prompts, seed=1) == generate(ours, served_llama, prompts, seed=1)
 
 
 def test_what_was_asked_before_is_steered_and_scored_again(ours: VLLMEngine, hf: HFEngine, served_llama: Subject) -> None:
@@ -200,12 +200,12 @@ def test_what_was_asked_before_is_steered_and_scored_again(ours: VLLMEngine, hf:
     messages = (replace(COMPLETIONS[0].messages[-1], content=LONG),)
     steering, completions = Steering({1: VECTOR}), [replace(COMPLETIONS[0], messages=messages)] * 2
     scored, reply = (
-        hf.score(served_llama, completions, steering),
-        hf.generate(served_llama, [messages], seed=0, temperature=0, steering=steering),
+        score(hf, served_llama, completions, steering),
+        generate(hf, served_llama, [messages], seed=0, temperature=0, steering=steering),
     )
     for _ in range(2):
-        assert gap(ours.score(served_llama, completions, steering), scored) <= ALLOWED
-        assert ours.generate(served_llama, [messages], seed=0, temperature=0, steering=steering) == reply
+        assert apart(score(ours, served_llama, completions, steering), scored) <= ALGORITHM
+        assert generate(ours, served_llama, [messages], seed=0, temperature=0, steering=steering) == reply
 
 
 def test_a_sequence_that_the_model_cannot_read_is_refused_and_the_server_lives(
@@ -267,7 +267,7 @@ def test_steering_that_does_not_fit_is_refused_and_the_server_lives(
 
 def test_a_vector_of_another_width_is_refused(served: ServedVLLM, ours: VLLMEngine, served_llama: Subject) -> None:
     with pytest.raises(ValueError, match="must be 48 finite numbers"):
-        ours.score(served_llama, COMPLETIONS, Steering({1: VECTOR[:-1]}))
+        score(ours, served_llama, COMPLETIONS, Steering({1: VECTOR[:-1]}))
     with pytest.raises(InstrumentError, match="a steering vector must be 48 numbers of 4 bytes, found 8 bytes"):
         served._ask("PUT", "/v1/evals/vectors", b"12345678")
 
@@ -309,7 +309,7 @@ def test_a_server_that_is_killed_is_an_engine_that_died(server: Server, ours: VL
     threading.Timer(0.5, server.process.kill).start()
     with pytest.raises(EngineDied, match=r"^the vllm server at http://127.0.0.1:\d+ (stopped answering|failed) in mid-run"):
         for seed in range(100):
-            ours.generate(served_llama, prompts, seed=seed)
+            generate(ours, served_llama, prompts, seed=seed)
     with pytest.raises(EngineDied):
-        ours.score(served_llama, COMPLETIONS)
+        score(ours, served_llama, COMPLETIONS)
     wait_until_gone(family)

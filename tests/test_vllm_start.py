@@ -1,4 +1,4 @@
-"""harness/engines/vllm/start.py: from the command line to how vLLM is started, and preflight on what it makes of a candidate."""
+"""harness/engines/vllm/start.py, settings.py: from the command line to a vLLM, and preflight on what it makes of a candidate."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from harness.data.errors import EngineDied
 from harness.data.settings import PROJECT, Settings
 from harness.data.subject import Subject
 from harness.engines.hf.engine import HFEngine
+from harness.engines.protocol import score
 from harness.engines.vllm.engine import VLLMEngine
-from harness.engines.vllm.local import FIXED, LocalSettings, environment
+from harness.engines.vllm.settings import FIXED, LocalSettings, environment
 from harness.engines.vllm.start import dtype_of, local_settings, vllm_engine
 from harness.experiment.lab import Lab
 from harness.gate.verdict.judged import judged
@@ -75,7 +76,7 @@ def test_what_the_user_set_in_the_environment_stays(monkeypatch: pytest.MonkeyPa
 
 def test_no_model_is_loaded_before_one_is_needed(tiny_llama: Subject, hf: HFEngine) -> None:
     """A run whose numbers are all in the store starts no vLLM; the key under which they are kept is known without."""
-    engine = vllm_engine(VLLM, tiny_llama, hf)
+    engine = vllm_engine(VLLM, tiny_llama, hf, hf.device)
     assert engine.numerics.endswith(", cpu, float32, tensor parallel 1, pipeline parallel 1")
     assert not engine._backends
 
@@ -125,13 +126,13 @@ def test_preflight_sees_an_engine_that_serves_something_else(
 ) -> None:
     """A stale adapter: another one answers for the candidate."""
     candidate, stale = (make_adapter(lab_of.base, tmp_path / str(seed), seed=seed) for seed in (51, 52))
-    score = lab_of.engine.score
+    assert largest_gap(score(lab_of.engine, stale, COMPLETIONS), score(lab_of.engine, candidate, COMPLETIONS)) > 0.1
+    honest = lab_of.engine.score_each
 
     def wrong(subject: Subject, *rest: Any) -> Any:
-        return score(stale if subject.digest == candidate.digest else subject, *rest)
+        return honest(stale if subject.digest == candidate.digest else subject, *rest)
 
-    monkeypatch.setattr(lab_of.engine, "score", wrong)
-    assert largest_gap(score(stale, COMPLETIONS), score(candidate, COMPLETIONS)) > 0.1
+    monkeypatch.setattr(lab_of.engine, "score_each", wrong)
     assert verdicts(lab_of(candidate))["preflight.engines_agree"].outcome == "fail"
 
 
@@ -148,8 +149,8 @@ def test_an_engine_that_drops_the_adapter_without_a_word_is_caught_too(
     lab_of: MakeLab, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Should the check of module names ever miss it: the numbers of the candidate are the base's."""
-    score = lab_of.engine.score
-    monkeypatch.setattr(lab_of.engine, "score", lambda subject, *rest: score(lab_of.base, *rest))
+    honest = lab_of.engine.score_each
+    monkeypatch.setattr(lab_of.engine, "score_each", lambda subject, *rest: honest(lab_of.base, *rest))
     found = verdicts(lab_of(make_adapter(lab_of.base, tmp_path / "a", seed=54)))
     assert found["preflight.adapter_is_live"].outcome == found["preflight.engines_agree"].outcome == "fail"
 
@@ -175,7 +176,7 @@ def test_an_engine_that_died_takes_only_those_along_that_need_it(
     def dead(*_: Any) -> Any:
         raise EngineDied("vllm's worker died in mid-run while it served base")
 
-    monkeypatch.setattr(lab_of.engine, "score", dead)
+    monkeypatch.setattr(lab_of.engine, "score_each", dead)
     found = verdicts(lab_of(make_adapter(lab_of.base, tmp_path / "a", seed=56)))
     for id in ("adapter_is_live", "engines_agree", "finite"):
         verdict = found[f"preflight.{id}"]
@@ -189,4 +190,4 @@ def test_what_only_hf_shows_is_measured_with_hf_and_says_so(lab_of: MakeLab, mak
     inside = lab.on_hf()
     assert inside.recordings.engine is lab_of.hf
     assert inside.measurement("q3.layers", "").provenance["engine"] == "hf, for what vllm cannot show"
-    assert np.isfinite([one.per_token for one in inside.recordings.engine.score(lab.base, COMPLETIONS)]).all()
+    assert np.isfinite([one.per_token for one in score(inside.recordings.engine, lab.base, COMPLETIONS)]).all()

@@ -18,7 +18,7 @@ from harness.behaviors.checks import check_behavior
 from harness.data.errors import AdapterIgnored, EngineDied
 from harness.data.measurement import Estimate, Measurement
 from harness.data.subject import Subject
-from harness.engines.protocol import Completion, Scored
+from harness.engines.protocol import Completion, Scored, score
 from harness.experiment.lab import Lab
 from harness.judges.chosen import judge_for
 from harness.judges.judge import JudgeError, held_out_accuracy
@@ -62,9 +62,9 @@ def score_handful(lab: Lab) -> Handful:
     """Scores with the engine of the run; nothing is read from the store, which would hide a broken engine."""
     tested = lab.candidate or lab.trained_arm().subject
     completions = completions_of(lab.pairs("test")[:HANDFUL])
-    before = lab.recordings.engine.score(lab.base, completions)
+    before = score(lab.recordings.engine, lab.base, completions)
     try:
-        return Handful(tested, completions, before, lab.recordings.engine.score(tested, completions), None)
+        return Handful(tested, completions, before, score(lab.recordings.engine, tested, completions), None)
     except AdapterIgnored as error:
         return Handful(tested, completions, before, before, str(error))
 
@@ -92,7 +92,7 @@ def engines_agree(lab: Lab, scored: Handful) -> Measurement:
     if (missing := hf.lacks_room(lab.base)) is not None:
         return lab.measurement(id, unit, reason=f"the engines were not compared: {missing}", not_applicable=True)
     both = {lab.base: scored.before, scored.tested: scored.after}
-    gaps = {subject: largest_gap(ours, hf.score(subject, scored.completions)) for subject, ours in both.items()}
+    gaps = {subject: largest_gap(ours, score(hf, subject, scored.completions)) for subject, ours in both.items()}
     rows = [{"cell": subject.name, "estimate": gap} for subject, gap in gaps.items()]
     return lab.measurement(id, unit, Estimate.exact(max(gaps.values()), len(scored.completions), lab.alpha(id)), series=rows)
 

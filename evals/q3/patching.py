@@ -51,12 +51,12 @@ def patch(lab: Lab, subject: Subject, pairs: tuple[Pair, ...], heads: tuple[Head
         nulls = [as_set([heads[i] for i in drawn[fold][d][:size]]) for size in sizes[:-1] for d in range(DRAWS)]
         of_layers = [as_set(_layer_matched(ranked[:size], heads, rng)) for size in sizes[:-1] for _ in range(DRAWS)]
         plain = {name: lab.recordings.forced_choice(one, part).metric(PRIMARY) for name, one in (("base", lab.base), ("trained", subject))}
-        patched = [choice.metric(PRIMARY) for choice in lab.recordings.patched(lab.base, subject, part, [*sets, *nulls, *of_layers])]
+        patched = [choice.metric(PRIMARY) for choice in lab.recordings.patched_heads(lab.base, subject, part, [*sets, *nulls, *of_layers])]
         shifts = np.stack(patched) - plain["base"]
         into_base[:, here] = shifts[: len(sizes)]
         random[:, :, here] = shifts[len(sizes) : len(sizes) + len(nulls)].reshape(len(sizes) - 1, DRAWS, -1)
         matched[:, :, here] = shifts[len(sizes) + len(nulls) :].reshape(len(sizes) - 1, DRAWS, -1)
-        undone = [choice.metric(PRIMARY) for choice in lab.recordings.patched(subject, lab.base, part, sets)]
+        undone = [choice.metric(PRIMARY) for choice in lab.recordings.patched_heads(subject, lab.base, part, sets)]
         into_trained[:, here] = plain["trained"] - np.stack(undone)
     return Patching(sizes, into_base, random, matched, into_trained)
 

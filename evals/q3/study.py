@@ -96,7 +96,7 @@ class Study:
         self._say("patching layer by layer")
         plain = self.lab.recordings.forced_choice(self.lab.base, self.pairs)
         sets = [as_set([head for head in self.heads if head.layer == layer]) for layer in self.layers]
-        patched = self.lab.recordings.patched(self.lab.base, self.subject, self.pairs, sets)
+        patched = self.lab.recordings.patched_heads(self.lab.base, self.subject, self.pairs, sets)
         return np.stack([choice.above(plain).metric(PRIMARY) for choice in patched])
 
     @cached_property

@@ -157,7 +157,8 @@ class Study:
     def _over_all_tokens(self, pairs: Sequence[Pair]) -> Floats:
         """Shift of each pair by the vector, over all tokens of the completions."""
         recordings, base = self.lab.recordings, self.lab.base
-        return recordings.forced_choice(base, pairs, self.sweep.steering()).above(recordings.forced_choice(base, pairs)).per_token
+        steered = recordings.forced_choice(base, pairs, self.sweep.steering())
+        return steered.above(recordings.forced_choice(base, pairs)).metric("per_token")
 
     def _other_vectors(self) -> dict[str, Vector]:
         """Other ways to read a vector at the chosen layer, and vectors of something else, [d_model] each."""

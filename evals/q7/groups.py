@@ -48,7 +48,7 @@ class Group:
         self._say(f"state patching, base into {self.kind}")
         recordings, base = self.lab.recordings, self.lab.base
         kept = [recordings.forced_choice(subject, self.pairs) for subject in self.subjects]
-        patched = [recordings.exchanged(subject, base, self.pairs) for subject in self.subjects]
+        patched = [recordings.patched_states(subject, base, self.pairs) for subject in self.subjects]
         return np.stack([own.above(other).metric(PRIMARY) for own, other in zip(kept, patched, strict=True)])
 
     @cached_property
@@ -57,7 +57,7 @@ class Group:
         self._say(f"state patching, {self.kind} into base")
         recordings, base = self.lab.recordings, self.lab.base
         plain = recordings.forced_choice(base, self.pairs)
-        return np.stack([recordings.exchanged(base, subject, self.pairs).above(plain).metric(PRIMARY) for subject in self.subjects])
+        return np.stack([recordings.patched_states(base, subject, self.pairs).above(plain).metric(PRIMARY) for subject in self.subjects])
 
     def cosines(self, position: int = 0) -> Floats:
         """Centered cosines of every two conversations, averaged over heads and layers, [subjects, n, n]; `position` in POSITIONS."""

@@ -25,6 +25,7 @@ from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
 from harness.engines.hf.engine import HFEngine
 from harness.engines.hf.fast import short_chunks
+from harness.engines.hf.scoring import logits_of
 from harness.engines.protocol import Completion
 from harness.subjects.files import ADAPTER_WEIGHTS
 
@@ -206,7 +207,7 @@ def _losses(engine: HFEngine, model: Any, batch: Sequence[_Tokens], pad: int) ->
     where = [(r, t) for r, (prompt, reply) in enumerate(batch) for t in range(len(prompt), len(prompt) + len(reply))]
     row, at = torch.tensor(where, device=engine.device).T
     hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
-    nll = nn.functional.cross_entropy(engine.logits(model, hidden[row, at - 1]), ids[row, at], reduction="none")
+    nll = nn.functional.cross_entropy(logits_of(model, hidden[row, at - 1]), ids[row, at], reduction="none")
     lengths = torch.tensor([len(reply) for _, reply in batch], device=engine.device)
     return torch.zeros(len(batch), device=engine.device).index_add(0, row, nll) / lengths
 

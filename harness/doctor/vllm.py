@@ -16,9 +16,9 @@ from typing import Any
 from harness.data.errors import InputError
 from harness.data.settings import Settings
 from harness.doctor.finding import Finding
-from harness.engines.vllm.local import LocalSettings, environment
 from harness.engines.vllm.memory import BYTES, GIB, Load, need, parameters
 from harness.engines.vllm.server import describe
+from harness.engines.vllm.settings import LocalSettings, environment
 from harness.engines.vllm.start import INSTALL, check, dtype_of, local_settings
 from harness.process.torchvision_cpu import unfit
 from harness.subjects.files import read_json

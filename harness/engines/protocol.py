@@ -57,7 +57,7 @@ class Sites:
     attention: bool = False
     """Attention rows of full-attention layers."""
     heads: bool = False
-    """Output of every head before the output projection, attention and Gated DeltaNet alike."""
+    """Output of every head before the output projection, of attention and of Gated DeltaNet layers."""
     reply: bool = False
     """Rows and heads at every token that predicts one of the reply; otherwise at the response start (the last prompt token) alone."""
     residual_layers: tuple[int, ...] = ()
@@ -89,37 +89,28 @@ HeadSet = Mapping[int, tuple[int, ...]]
 
 
 class Engine(Protocol):
-    """Scores, generates, records and steers a subject; adapters are told apart by digest."""
+    """Scores, generates, records and steers a subject; adapters are told apart by digest.
+
+    Everything is asked in batches: a list of completions under a list of steerings, a list of prompts under a list of seeds. For one
+    steering or one seed there are `score`, `score_texts` and `generate` below.
+    """
 
     name: str
     numerics: str
     """Device, number type and implementation: what shapes the numbers besides the subject and the question."""
 
-    def score(self, subject: Subject, completions: Sequence[Completion], steering: Steering | None = None) -> list[Scored]: ...
-
-    def score_texts(self, subject: Subject, texts: Sequence[str], steering: Steering | None = None) -> list[Scored]:
-        """Plain documents from their first token on (the first token itself is not scored)."""
-        ...
-
     def score_each(self, subject: Subject, completions: Sequence[Completion], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
-        """`score` under each of many steerings (None: none), in one go: [steerings][completions]."""
+        """Every completion under each of many steerings (None: none), [steerings][completions].
+
+        ValueError for a completion without a token, or a steering that does not fit the model.
+        """
         ...
 
     def score_texts_each(self, subject: Subject, texts: Sequence[str], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
-        """`score_texts` under each of many steerings: [steerings][texts]."""
-        ...
+        """Plain documents from their first token on (the first token itself is not scored) under each steering, [steerings][texts].
 
-    def generate(
-        self,
-        subject: Subject,
-        prompts: Sequence[tuple[Message, ...]],
-        *,
-        seed: int,
-        temperature: float = 1.0,
-        max_new_tokens: int = 40,
-        steering: Steering | None = None,
-    ) -> list[str]:
-        """One reply a prompt; temperature 0 is greedy."""
+        ValueError for a text of less than two tokens, or a steering that does not fit the model.
+        """
         ...
 
     def generate_each(
@@ -132,11 +123,14 @@ class Engine(Protocol):
         max_new_tokens: int = 40,
         steering: Steering | None = None,
     ) -> list[list[str]]:
-        """`generate` under each of many seeds, in one go: [seeds][prompts]."""
+        """One reply a prompt under each of many seeds, [seeds][prompts]; temperature 0 is greedy.
+
+        ValueError for a steering that does not fit the model.
+        """
         ...
 
     def recorder(self, sites: Sites | None, fed_by: Subject | None = None) -> Engine:
-        """The engine whose numbers `record` gives for these sites; None: those of `score_patched` and `score_exchanged`."""
+        """The engine whose numbers `record` gives for these sites; None: those of the two that patch."""
         ...
 
     def record(self, subject: Subject, completions: Sequence[Completion], sites: Sites, fed_by: Subject | None = None) -> list[Recorded]:
@@ -144,7 +138,7 @@ class Engine(Protocol):
         what is recorded differs from it by the layer's own weights alone, and by nothing that earlier layers passed on."""
         ...
 
-    def score_patched(
+    def score_patched_heads(
         self,
         subject: Subject,
         donor: Subject,
@@ -152,9 +146,42 @@ class Engine(Protocol):
         head_sets: Sequence[HeadSet],
         positions: Positions = "both",
     ) -> list[list[Scored]]:
-        """`score` with the outputs of the named heads taken from the donor on the same tokens: [head sets][completions]."""
+        """Scores with the outputs of the named heads taken from the donor on the same tokens: [head sets][completions].
+
+        ValueError for a head that the model does not have.
+        """
         ...
 
-    def score_exchanged(self, subject: Subject, donor: Subject, completions: Sequence[Completion]) -> list[Scored]:
-        """`score` with all recurrent states exchanged for the donor's after the last token of the user's content."""
+    def score_patched_states(self, subject: Subject, donor: Subject, completions: Sequence[Completion]) -> list[Scored]:
+        """Scores with all recurrent states replaced by the donor's after the last token of the user's content, [completions].
+
+        ValueError for a model without Gated DeltaNet layers.
+        """
         ...
+
+
+def score(engine: Engine, subject: Subject, completions: Sequence[Completion], steering: Steering | None = None) -> list[Scored]:
+    """`Engine.score_each` under one steering, [completions]."""
+    return engine.score_each(subject, completions, [steering])[0]
+
+
+def score_texts(engine: Engine, subject: Subject, texts: Sequence[str], steering: Steering | None = None) -> list[Scored]:
+    """`Engine.score_texts_each` under one steering, [texts]."""
+    return engine.score_texts_each(subject, texts, [steering])[0]
+
+
+def generate(
+    engine: Engine,
+    subject: Subject,
+    prompts: Sequence[tuple[Message, ...]],
+    *,
+    seed: int,
+    temperature: float = 1.0,
+    max_new_tokens: int = 40,
+    steering: Steering | None = None,
+) -> list[str]:
+    """`Engine.generate_each` under one seed, [prompts]."""
+    (replies,) = engine.generate_each(
+        subject, prompts, seeds=(seed,), temperature=temperature, max_new_tokens=max_new_tokens, steering=steering
+    )
+    return replies

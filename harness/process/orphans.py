@@ -1,9 +1,9 @@
 """vLLM's processes end with the process that started them, even where that one was killed and could tell nobody.
 
 The starter writes its process id and time of birth into the environment, which its descendants inherit. Each of them reads that when
-Python starts (harness/startup), looks once a second whether that very process still runs, and exits when it does not. Resource trackers
-are left to end by themselves, with the last process that they clean up after. Nothing is watched where there is no /proc, nor by Ray's
-workers, which get the variables that vLLM names and no others: Ray ends those itself.
+Python starts (harness/process/startup), looks once a second whether that very process still runs, and exits when it does not. Resource
+trackers are left to end by themselves, with the last process that they clean up after. Nothing is watched where there is no /proc, nor by
+Ray's workers, which get the variables that vLLM names and no others: Ray ends those itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PAUSE_S = 1.0
 
 
 def born(pid: int) -> int | None:
-    """Clock ticks from the machine's start to the process's; None where it has ended, or only waits to be buried."""
+    """Clock ticks from the machine's start to the process's; None where it has ended, or is a zombie."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:

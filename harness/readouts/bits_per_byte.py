@@ -15,22 +15,18 @@ from numpy.typing import NDArray
 from harness.data.arrays import Floats
 from harness.data.subject import Subject
 from harness.engines.chat import tokenizer_of
+from harness.engines.protocol import score_texts
 from harness.readouts.recordings import Recordings
 from harness.store import digest_of
 
 
 def bits_per_byte(recordings: Recordings, subject: Subject, texts: Sequence[str]) -> Floats:
-    """[texts], kept in the store."""
-    key = {
-        "subject": subject.digest,
-        "engine": recordings.engine.name,
-        "numerics": recordings.engine.numerics,
-        "texts": digest_of(list(texts)),
-    }
+    """Bits per byte of every text, [texts]; kept in the store."""
+    key = recordings.key(subject, texts=digest_of(list(texts)))
 
     def compute() -> dict[str, NDArray[Any]]:
         tokenizer = tokenizer_of(subject)
-        scored = recordings.engine.score_texts(subject, texts)
+        scored = score_texts(recordings.engine, subject, texts)
         sizes = [len(tokenizer.decode(list(one.tokens), clean_up_tokenization_spaces=False).encode()) for one in scored]
         return {"nats": np.array([-one.log_probabilities.sum() for one in scored]), "bytes": np.array(sizes)}
 

@@ -17,21 +17,24 @@ from numpy.typing import NDArray
 from harness.data.arrays import Floats
 from harness.data.behavior import Message, Pair
 from harness.data.subject import Subject
-from harness.engines.protocol import Completion, Engine, HeadSet, Positions, Recorded, Sites, Steering
-from harness.readouts.forced_choice import METRICS, ForcedChoice, completions_of, forced_choice, from_scores
+from harness.engines.protocol import Completion, Engine, HeadSet, Positions, Recorded, Sites, Steering, score_texts
+from harness.readouts.forced_choice import ForcedChoice, completions_of, forced_choice, from_scores, metrics_key
 from harness.store import Store, digest_of
 
 
 def conversation_key(messages: Sequence[Message]) -> list[tuple[str, str]]:
+    """A conversation as part of a key."""
     return [(m.role, m.content) for m in messages]
 
 
 def pair_key(pair: Pair) -> list[Any]:
+    """What shapes the scores of a pair, as part of a key: not its id, split or domain."""
     marks = [pair.decision.positive, pair.decision.negative] if pair.decision else None
     return [conversation_key(pair.messages), pair.positive, pair.negative, marks]
 
 
 def steering_key(steering: Steering | None) -> Any:
+    """A steering as part of a key: the digest of every vector in float32, by layer, and the positions."""
     if steering is None:
         return None
     vectors = {str(layer): digest_of(np.asarray(v, np.float32).tobytes().hex()) for layer, v in steering.vectors.items()}
@@ -45,14 +48,15 @@ class Recordings:
     engine: Engine
     store: Store
     grown: tuple[int, ...] = ()
-    """How a list of scenarios grew from look to look. One as long as the last is asked for in parts, so that what an earlier look asked is
-    taken from the store."""
+    """Sizes of a list of scenarios from look to look, ascending. A list of the last size is asked for in the parts by which it grew, so
+    that what an earlier look asked comes from the store."""
 
     def _parts(self, count: int) -> list[slice]:
         ends = self.grown if self.grown and self.grown[-1] == count else (count,)
         return [slice(start, end) for start, end in pairwise((0, *ends))]
 
-    def _key(self, subject: Subject, engine: Engine | None = None, **rest: Any) -> dict[str, Any]:
+    def key(self, subject: Subject, engine: Engine | None = None, **rest: Any) -> dict[str, Any]:
+        """Under which an answer of this engine (None: the recordings' own) is kept; `rest` is what was asked, as JSON values."""
         engine = engine or self.engine
         return {"subject": subject.digest, "engine": engine.name, "numerics": engine.numerics, **rest}
 
@@ -62,17 +66,17 @@ class Recordings:
 
     def _forced_choice(self, subject: Subject, pairs: Sequence[Pair], steering: Steering | None) -> ForcedChoice:
         content = digest_of([pair_key(pair) for pair in pairs])
-        key = self._key(subject, pairs=content, steering=steering_key(steering))
+        key = self.key(subject, pairs=content, steering=steering_key(steering), **metrics_key())
         return ForcedChoice.from_arrays(
             self.store.arrays("forced-choice", key, lambda: forced_choice(self.engine, subject, pairs, steering).arrays())
         )
 
     def text_nll(self, subject: Subject, texts: Sequence[str], steering: Steering | None = None) -> Floats:
         """Negative log-likelihood of plain documents, nats a token, [texts]."""
-        key = self._key(subject, texts=digest_of(list(texts)), steering=steering_key(steering))
+        key = self.key(subject, texts=digest_of(list(texts)), steering=steering_key(steering))
 
         def compute() -> dict[str, Floats]:
-            return {"nll": np.array([-s.per_token for s in self.engine.score_texts(subject, texts, steering)])}
+            return {"nll": np.array([-s.per_token for s in score_texts(self.engine, subject, texts, steering)])}
 
         return self.store.arrays("text-nll", key, compute)["nll"]
 
@@ -83,42 +87,42 @@ class Recordings:
 
     def _forced_choices(self, subject: Subject, pairs: Sequence[Pair], steerings: Sequence[Steering]) -> list[ForcedChoice]:
         content = digest_of([pair_key(pair) for pair in pairs])
-        key = self._key(subject, pairs=content, steerings=[steering_key(steering) for steering in steerings])
+        key = self.key(subject, pairs=content, steerings=[steering_key(steering) for steering in steerings], **metrics_key())
 
         def compute() -> dict[str, Floats]:
             choices = [from_scores(pairs, scores) for scores in self.engine.score_each(subject, completions_of(pairs), steerings)]
             return ForcedChoice.stacked(choices).arrays()
 
-        arrays = self.store.arrays("forced-choice", key, compute)
-        return [ForcedChoice.from_arrays({name: arrays[name][i] for name in METRICS}) for i in range(len(steerings))]
+        return ForcedChoice.from_arrays(self.store.arrays("forced-choice", key, compute)).each()
 
-    def patched(
+    def patched_heads(
         self, subject: Subject, donor: Subject, pairs: Sequence[Pair], head_sets: Sequence[HeadSet], positions: Positions = "both"
     ) -> list[ForcedChoice]:
         """Log-odds of every pair with the outputs of the named heads taken from the donor, one for each head set."""
         named = [{str(layer): list(heads) for layer, heads in chosen.items()} for chosen in head_sets]
         content = digest_of([pair_key(pair) for pair in pairs])
-        key = self._key(subject, self.engine.recorder(None), donor=donor.digest, pairs=content, heads=digest_of(named), positions=positions)
+        what = {"donor": donor.digest, "pairs": content, "heads": digest_of(named), "positions": positions}
+        key = self.key(subject, self.engine.recorder(None), **what, **metrics_key())
 
         def compute() -> dict[str, Floats]:
-            scored = self.engine.score_patched(subject, donor, completions_of(pairs), head_sets, positions)
+            scored = self.engine.score_patched_heads(subject, donor, completions_of(pairs), head_sets, positions)
             return ForcedChoice.stacked([from_scores(pairs, scores) for scores in scored]).arrays()
 
-        arrays = self.store.arrays("patched", key, compute)
-        return [ForcedChoice.from_arrays({name: arrays[name][i] for name in METRICS}) for i in range(len(head_sets))]
+        return ForcedChoice.from_arrays(self.store.arrays("patched", key, compute)).each()
 
-    def exchanged(self, subject: Subject, donor: Subject, pairs: Sequence[Pair]) -> ForcedChoice:
-        """Log-odds of every pair with the recurrent states after the user's content exchanged for the donor's."""
-        key = self._key(subject, self.engine.recorder(None), states_of=donor.digest, pairs=digest_of([pair_key(pair) for pair in pairs]))
+    def patched_states(self, subject: Subject, donor: Subject, pairs: Sequence[Pair]) -> ForcedChoice:
+        """Log-odds of every pair with the recurrent states after the user's content replaced by the donor's, [pairs]."""
+        content = digest_of([pair_key(pair) for pair in pairs])
+        key = self.key(subject, self.engine.recorder(None), states_of=donor.digest, pairs=content, **metrics_key())
 
         def compute() -> dict[str, Floats]:
-            return from_scores(pairs, self.engine.score_exchanged(subject, donor, completions_of(pairs))).arrays()
+            return from_scores(pairs, self.engine.score_patched_states(subject, donor, completions_of(pairs))).arrays()
 
         return ForcedChoice.from_arrays(self.store.arrays("exchanged", key, compute))
 
     def text_nlls(self, subject: Subject, texts: Sequence[str], steerings: Sequence[Steering]) -> Floats:
         """Negative log-likelihood of plain documents under each of many steerings, nats a token, [steerings, texts]."""
-        key = self._key(subject, texts=digest_of(list(texts)), steerings=[steering_key(steering) for steering in steerings])
+        key = self.key(subject, texts=digest_of(list(texts)), steerings=[steering_key(steering) for steering in steerings])
 
         def compute() -> dict[str, Floats]:
             scored = self.engine.score_texts_each(subject, texts, steerings)
@@ -149,7 +153,7 @@ class Recordings:
     ) -> list[list[str]]:
         """`replies` under each of many seeds, [seeds][prompts]; those that are not in the store are sampled together."""
         content = digest_of([conversation_key(p) for p in prompts])
-        key = self._key(subject, prompts=content, steering=steering_key(steering), temperature=temperature)
+        key = self.key(subject, prompts=content, steering=steering_key(steering), temperature=temperature)
         if max_new_tokens != 40:
             key["max_new_tokens"] = max_new_tokens
 
@@ -168,7 +172,7 @@ class Recordings:
     def _recorded(self, subject: Subject, completions: Sequence[Completion], sites: Sites, fed_by: Subject | None) -> list[Recorded]:
         content = digest_of([[conversation_key(c.messages), c.text] for c in completions])
         engine = self.engine.recorder(sites, fed_by)
-        key = self._key(subject, engine, completions=content, sites=asdict(sites), fed_by=fed_by and fed_by.digest)
+        key = self.key(subject, engine, completions=content, sites=asdict(sites), fed_by=fed_by and fed_by.digest)
         arrays = self.store.arrays("recordings", key, lambda: _pack(self.engine.record(subject, completions, sites, fed_by)))
         return _unpack(arrays, len(completions))
 

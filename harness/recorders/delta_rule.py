@@ -1,4 +1,4 @@
-"""The gated delta rule in chunks, with the recurrent state at any position of any row, and the state exchanged on the way.
+"""The gated delta rule in chunks, with the recurrent state at any position of any row.
 
 S_t = exp(g_t) S_{t-1} + beta_t k_t (v_t - exp(g_t) S_{t-1}^T k_t)^T and o_t = S_t^T q_t / sqrt(d_k) (Yang, Kautz and Hatamizadeh 2024,
 arXiv:2412.06464), computed chunk by chunk with the UT transform (Yang et al. 2024, arXiv:2406.06484). The library's function gives

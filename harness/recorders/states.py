@@ -1,4 +1,4 @@
-"""Recurrent states of Gated DeltaNet layers at chosen positions, their decay and write strength; and states exchanged on the way.
+"""Recurrent states of Gated DeltaNet layers at chosen positions, their decay and write strength; and states patched on the way.
 
 While the block lasts those layers compute the delta rule with `harness/recorders/delta_rule.py`, which reads a state at any
 position exactly; outputs stay what they were (tests: 2e-6 against token by token). Right padding cannot be seen from a position
@@ -23,13 +23,14 @@ RULE = "torch_chunk_gated_delta_rule"
 
 @dataclass
 class DeltaStates:
-    """Set before a forward pass: what to read, and what to exchange. Filled by it: what was read."""
+    """Set before a forward pass: what to read, and what to patch. Filled by it: what was read."""
 
     positions: Tensor | None = None
     """[batch, reads] token indices."""
-    exchanged: Mapping[int, Tensor] = field(default_factory=dict)
-    """Layer to the state that stands in for its own after token `exchanged_at`, [batch, heads, d_k, d_v]."""
-    exchanged_at: int = 0
+    patched: Mapping[int, Tensor] = field(default_factory=dict)
+    """Layer to the state that stands in for its own after token `patched_after`, [batch, heads, d_k, d_v]."""
+    patched_after: int = 0
+    """Token index, the same in every row."""
     states: dict[int, Tensor] = field(default_factory=dict)
     """Layer to [batch, reads, heads, d_k, d_v]."""
     decay: dict[int, Tensor] = field(default_factory=dict)
@@ -46,7 +47,7 @@ def delta_layers(layers: nn.ModuleList) -> dict[int, nn.Module]:
 
 @contextlib.contextmanager
 def tap_states(layers: nn.ModuleList) -> Iterator[DeltaStates]:
-    """Read and exchange states in every forward pass of several tokens while the block lasts."""
+    """Read and patch states in every forward pass of several tokens while the block lasts."""
     tap, current = DeltaStates(), -1
     mixers = delta_layers(layers)
 
@@ -64,11 +65,11 @@ def tap_states(layers: nn.ModuleList) -> Iterator[DeltaStates]:
         if not use_qk_l2norm_in_kernel:
             raise NotImplementedError("a Gated DeltaNet layer without unit queries and keys")
         tap.decay[current], tap.beta[current] = g.detach(), beta.detach()
-        if current in tap.exchanged:
-            cut = tap.exchanged_at + 1
+        if current in tap.patched:
+            cut = tap.patched_after + 1
             q, k, v, decay, write = ((x[:, :cut], x[:, cut:]) for x in (query, key, value, g, beta))
             head, _, _ = gated_delta_rule(q[0], k[0], v[0], decay[0], write[0], initial_state)
-            tail, last, _ = gated_delta_rule(q[1], k[1], v[1], decay[1], write[1], tap.exchanged[current])
+            tail, last, _ = gated_delta_rule(q[1], k[1], v[1], decay[1], write[1], tap.patched[current])
             return torch.cat([head, tail], dim=1), last if output_final_state else None
         out, last, states = gated_delta_rule(query, key, value, g, beta, initial_state, tap.positions)
         if states is not None:

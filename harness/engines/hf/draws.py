@@ -21,11 +21,14 @@ def uniforms(seeds: Sequence[int], rows: int, steps: int) -> Tensor:
 
 
 class Drawn:
-    """A logits processor for greedy decoding that leaves the drawn token alone: temperature `temperature` over the whole vocabulary."""
+    """A logits processor for greedy decoding: the drawn token keeps a score of 0 and every other gets minus infinity.
+
+    `numbers` [rows, steps] decide what the rows of this batch draw, from the softmax of the logits over `temperature` and the whole
+    vocabulary; `width` is the number of tokens of the padded prompt.
+    """
 
     def __init__(self, numbers: Tensor, width: int, temperature: float) -> None:
         self.numbers, self.width, self.temperature = numbers, width, temperature
-        """Of this batch [rows, steps]; tokens of the padded prompt."""
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         step = input_ids.shape[1] - self.width

@@ -62,7 +62,7 @@ class PlainPass:
         )
 
     def again(self, after: int) -> Tensor:
-        """The last hidden state when the layers above `after` run once more, as they are by now: patched, for example."""
+        """The last hidden state when the layers above `after` run once more, with the hooks they have by then: a patch, for example."""
         return self._resumed(after, self._streams[after], lambda _index, hidden: hidden)
 
     def _resumed(self, after: int, hidden: Tensor, change: Callable[[int, Tensor], Tensor]) -> Tensor:

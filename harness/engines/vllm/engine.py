@@ -1,7 +1,7 @@
 """The vLLM engine: scores, generates and steers in batches, with each request's own adapter and vectors, and records the residual stream.
 
-The same conversation is the same tokens as in `hf`. Forced choices are log-probabilities of one pass. What vLLM cannot show
-(attention rows, head outputs, recurrent states, layers fed by another subject, patched heads, exchanged states) is left to `hf`, and
+The same conversation is the same tokens as in hf. Forced choices are log-probabilities of one pass. What vLLM cannot show
+(attention rows, head outputs, recurrent states, layers fed by another subject, patched heads and states) is left to the engine `hf`, and
 `recorder` says so. What it cannot promise: bitwise equality with hf, or between batch shapes (docs/vllm.md has the measured gaps).
 """
 
@@ -9,25 +9,27 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from harness.data.behavior import Message
 from harness.data.errors import InstrumentError
 from harness.data.subject import Subject
-from harness.engines.chat import encode_prompt, encode_reply, end_tokens, tokenizer_of
-from harness.engines.hf.engine import HFEngine
+from harness.engines.chat import encode_prompt, end_tokens, tokenizer_of
 from harness.engines.protocol import Completion, Engine, HeadSet, Positions, Recorded, Scored, Sites, Steering
+from harness.engines.rows import Row, refuse_unscored, rows_of, rows_of_texts
 from harness.engines.vllm.requests import Answer, Backend, Dose, Request, Sampling
 
 SEEDS = 2**31
 
 
 class VLLMEngine:
-    """`start(base)` starts a vLLM with a base model, or finds the one that serves it; `kept` of them stay alive."""
+    """`start(base)` starts a vLLM with a base model, or finds the one that serves it; `kept` of them stay alive.
+
+    `hf` answers for what vLLM cannot show; `numerics` says what computes vLLM's numbers.
+    """
 
     name = "vllm"
 
-    def __init__(self, start: Callable[[Subject], Backend], hf: HFEngine, numerics: str, kept: int = 1) -> None:
+    def __init__(self, start: Callable[[Subject], Backend], hf: Engine, numerics: str, kept: int = 1) -> None:
         self.hf, self.numerics = hf, numerics
         self._start, self._kept = start, kept
         self._backends: OrderedDict[str, Backend] = OrderedDict()
@@ -64,46 +66,24 @@ class VLLMEngine:
             found.append(Dose(self._digests[key], layer, 1.0, steering.positions))
         return tuple(found)
 
-    def score(self, subject: Subject, completions: Sequence[Completion], steering: Steering | None = None) -> list[Scored]:
-        return self.score_each(subject, completions, [steering])[0]
-
-    def score_texts(self, subject: Subject, texts: Sequence[str], steering: Steering | None = None) -> list[Scored]:
-        return self.score_texts_each(subject, texts, [steering])[0]
-
     def score_each(self, subject: Subject, completions: Sequence[Completion], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
-        rows = [(row.tokens, row.given, row.offsets) for row in self.hf.rows(subject, completions)]
-        return self._score(subject, rows, steerings)
+        return self._score(subject, rows_of(subject, completions), steerings)
 
     def score_texts_each(self, subject: Subject, texts: Sequence[str], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
-        tokenizer = tokenizer_of(subject)
-        return self._score(subject, [(encode_reply(tokenizer, text), 1, ()) for text in texts], steerings)
+        return self._score(subject, rows_of_texts(subject, texts), steerings)
 
-    def _score(self, subject: Subject, rows: Sequence[tuple[Any, int, Any]], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
-        if any(len(tokens) <= given for tokens, given, _ in rows):
-            raise ValueError("a completion or text has no token to be scored")
+    def _score(self, subject: Subject, rows: Sequence[Row], steerings: Sequence[Steering | None]) -> list[list[Scored]]:
+        refuse_unscored(rows)
         added = [self.doses(subject, steering) for steering in steerings]
-        answers = self._run(subject, [Request(tokens, given, subject, doses) for doses in added for tokens, given, _ in rows])
+        answers = self._run(subject, [Request(row.tokens, row.given, subject, doses) for doses in added for row in rows])
         scored = [
-            Scored(row[0][row[1] :], answer.log_probabilities, row[2]) for row, answer in zip([*rows] * len(added), answers, strict=True)
+            Scored(row.tokens[row.given :], answer.log_probabilities, row.offsets)
+            for row, answer in zip([*rows] * len(added), answers, strict=True)
         ]
         return [scored[i * len(rows) : (i + 1) * len(rows)] for i in range(len(added))]
 
     def _run(self, subject: Subject, requests: Sequence[Request]) -> list[Answer]:
         return self.backend(subject).run(requests) if requests else []
-
-    def generate(
-        self,
-        subject: Subject,
-        prompts: Sequence[tuple[Message, ...]],
-        *,
-        seed: int,
-        temperature: float = 1.0,
-        max_new_tokens: int = 40,
-        steering: Steering | None = None,
-    ) -> list[str]:
-        return self.generate_each(
-            subject, prompts, seeds=(seed,), temperature=temperature, max_new_tokens=max_new_tokens, steering=steering
-        )[0]
 
     def generate_each(
         self,
@@ -135,7 +115,7 @@ class VLLMEngine:
     def record(self, subject: Subject, completions: Sequence[Completion], sites: Sites, fed_by: Subject | None = None) -> list[Recorded]:
         if self.recorder(sites, fed_by) is self.hf:
             return self.hf.record(subject, completions, sites, fed_by)
-        rows = self.hf.rows(subject, completions)
+        rows = rows_of(subject, completions)
         answers = self._run(subject, [Request(row.tokens, row.given, subject, capture=sites.residual_layers) for row in rows])
         recorded = []
         for answer in answers:
@@ -146,7 +126,7 @@ class VLLMEngine:
             raise InstrumentError("vllm did not record every conversation")
         return recorded
 
-    def score_patched(
+    def score_patched_heads(
         self,
         subject: Subject,
         donor: Subject,
@@ -154,7 +134,7 @@ class VLLMEngine:
         head_sets: Sequence[HeadSet],
         positions: Positions = "both",
     ) -> list[list[Scored]]:
-        return self.hf.score_patched(subject, donor, completions, head_sets, positions)
+        return self.hf.score_patched_heads(subject, donor, completions, head_sets, positions)
 
-    def score_exchanged(self, subject: Subject, donor: Subject, completions: Sequence[Completion]) -> list[Scored]:
-        return self.hf.score_exchanged(subject, donor, completions)
+    def score_patched_states(self, subject: Subject, donor: Subject, completions: Sequence[Completion]) -> list[Scored]:
+        return self.hf.score_patched_states(subject, donor, completions)

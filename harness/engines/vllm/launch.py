@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness.data.errors import InputError
-from harness.engines.vllm.local import EXTENSION, LocalSettings, environment
+from harness.engines.vllm.settings import EXTENSION, LocalSettings, environment
 from harness.engines.vllm.start import INSTALL, dtype_of
 
 SERVER = "vllm.entrypoints.launchers.api_server.entry"

@@ -1,8 +1,6 @@
 """vLLM started by this suite: in this process, or in child processes of its own, on one device or several.
 
-Always eager (the suite's hooks need it) and without a prefix cache, which knows adapters by name and steered blocks not at all.
-Adapters are loaded under a number of their own for each content, never by path: another content is another adapter. On a CPU,
-requests without an adapter are computed with the last adapter slot, so one slot more is made than is ever filled.
+Adapters are loaded under a number of their own for each content, never by path: another content is another adapter.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ import itertools
 import os
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,98 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.arrays import Floats
-from harness.data.errors import AdapterIgnored, EngineDied, InputError, InstrumentError
+from harness.data.errors import EngineDied, InputError, InstrumentError
 from harness.data.subject import Subject
-from harness.engines.vllm.requests import (
-    FIELD,
-    Answer,
-    Request,
-    Served,
-    Spec,
-    Stream,
-    by_layer,
-    check_receipts,
-    check_spec,
-    scores_of,
-    vector_bytes,
-)
-from harness.process import orphans as vllm_orphans
-from harness.process.torchvision_cpu import child_environment
+from harness.engines.vllm.receipts import by_layer, check_adapter, check_receipts, scores_of
+from harness.engines.vllm.requests import FIELD, Answer, Request, Served, Spec, Stream, check_spec, vector_bytes
+from harness.engines.vllm.settings import LocalSettings, environment
+from harness.process import orphans
 from harness.subjects.files import ADAPTER_CONFIG, adapter_digest, read_json
 
-EXTENSION = "harness.engines.vllm.worker.Worker"
 AT_ONCE = 2048
 """Requests handed to vLLM in one go; it makes batches of them itself."""
-FIXED: Mapping[str, Any] = {"enforce_eager": True, "enable_prefix_caching": False, "worker_extension_cls": EXTENSION}
-"""Arguments of vLLM that parity rests on: `--vllm` must not change them."""
-ALLOCATION: Mapping[str, str] = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
-"""glibc, on a CPU: activations of up to 32 MiB (its limit) come from memory that the process keeps, up to 1 GiB of it. By default they are
-given back after every operation and cleared by the kernel for the next one, which takes a quarter of vLLM's time."""
-
-
-@dataclass(frozen=True)
-class LocalSettings:
-    """How a vLLM is started. Names and meanings are vLLM's where they are passed through."""
-
-    device: str = "cpu"
-    dtype: str = "auto"
-    tensor_parallel: int = 1
-    pipeline_parallel: int = 1
-    in_process: bool = False
-    """Without a process of its own: quicker to start, and it takes this process along when it dies."""
-    adapters: int = 3
-    """Adapters loaded at a time."""
-    adapter_rank: int = 64
-    """The highest rank an adapter may have."""
-    sequences: int = 64
-    """Sequences in one batch."""
-    length: int = 2048
-    """Tokens of the longest sequence; less where the model allows less."""
-    more: Mapping[str, Any] = field(default_factory=dict)
-    """Further arguments of vLLM, as in its own documentation (--vllm NAME=VALUE)."""
-
-    def arguments(self, base: Path) -> dict[str, Any]:
-        """Keyword arguments of vllm.LLM."""
-        config = read_json(base / "config.json")
-        longest = int(config.get("text_config", config).get("max_position_embeddings", self.length))
-        chosen = {
-            "model": str(base),
-            "dtype": self.dtype,
-            "tensor_parallel_size": self.tensor_parallel,
-            "pipeline_parallel_size": self.pipeline_parallel,
-            "skip_tokenizer_init": True,
-            "max_model_len": min(self.length, longest),
-            "max_num_seqs": self.sequences,
-            "enable_lora": True,
-            "max_loras": self.adapters + 1,
-            "max_cpu_loras": self.adapters + 1,
-            "max_lora_rank": self.adapter_rank,
-            "disable_log_stats": True,
-        }
-        return {**chosen, **self.more, **FIXED}
-
-
-def environment(settings: LocalSettings) -> dict[str, str]:
-    """What vLLM reads from the environment, as far as it is not set already."""
-    chosen = {
-        "VLLM_USE_V2_MODEL_RUNNER": "0",
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0" if settings.in_process else "1",
-        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "ERROR"),
-        **vllm_orphans.starter(),
-    }
-    if settings.device == "cpu":
-        workers = settings.tensor_parallel * settings.pipeline_parallel
-        cores = sorted(os.sched_getaffinity(0))
-        binding = "nobind" if workers == 1 else "|".join(str(cores[i % len(cores)]) for i in range(workers))
-        chosen |= {
-            "VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1"),
-            "VLLM_CPU_OMP_THREADS_BIND": os.environ.get("VLLM_CPU_OMP_THREADS_BIND", binding),
-            "TORCH_COMPILE_DISABLE": "1",  # what little vLLM compiles in eager mode needs a C++ compiler and ten seconds
-            **{name: os.environ.get(name, value) for name, value in ALLOCATION.items()},
-        }
-    return child_environment({**os.environ, **chosen})
 
 
 class LocalVLLM:
@@ -262,7 +177,7 @@ class LocalVLLM:
             yield
         except Exception as error:
             others = [pid for pid in self.processes if pid != os.getpid()]
-            died = Path("/proc").is_dir() and None in map(vllm_orphans.born, others)
+            died = Path("/proc").is_dir() and None in map(orphans.born, others)
             if not isinstance(error, EngineDeadError) and not died:
                 raise
             self._dead = f"vllm's worker died in mid-run while it served {self.base.name}"
@@ -271,21 +186,6 @@ class LocalVLLM:
     def close(self) -> None:
         with contextlib.suppress(Exception):
             self._llm.llm_engine.engine_core.shutdown()
-
-
-def check_adapter(ranks: Sequence[Mapping[str, Any]], subject: Subject) -> None:
-    """AdapterIgnored, by name, unless every module of the adapter found its place on some worker and the last slot is free."""
-    applied = {name for rank in ranks for name in rank["applied"]}
-    ignored = sorted({name for rank in ranks for name in rank["ignored"]} - applied)
-    if not applied or ignored:
-        raise AdapterIgnored(
-            f"vllm ignores {'all' if not applied else len(ignored)} of the modules that {subject.name} adapts, "
-            f"the first {(ignored or ['none'])[0]}: its names do not fit the model"
-        )
-    if "lm_head" in applied:
-        raise InstrumentError(f"{subject.name} adapts lm_head, which vllm cannot score prompts with: merge it into a checkpoint")
-    if not all(rank["last slot free"] for rank in ranks):
-        raise InstrumentError("all of vllm's adapter slots are taken: requests without an adapter would be computed with the last one")
 
 
 def _answer(request: Request, made: Sequence[int], streams: Mapping[int, Any], values: Floats) -> Answer:

@@ -19,14 +19,14 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes on one of the devices."""
+    """Memory needed on one of the devices, in bytes."""
 
     weights: int
     adapters: int
     cache: int
-    """Of full attention, for all sequences at full length."""
+    """Keys and values of full-attention layers, for all sequences at full length."""
     states: int
-    """Of Gated DeltaNet layers, for all sequences."""
+    """Recurrent states of Gated DeltaNet layers, for all sequences."""
 
     @property
     def total(self) -> int:
@@ -78,7 +78,7 @@ def _matrices(text: Mapping[str, Any], kind: str) -> list[tuple[int, int]]:
 
 
 def parameters(config: Mapping[str, Any]) -> int:
-    """All of the text model's, embeddings included."""
+    """Number of parameters of the text model, embeddings included."""
     text = _settings(config)
     width = int(text["hidden_size"])
     count = int(text["vocab_size"]) * width * (1 if text.get("tie_word_embeddings") else 2) + width
@@ -110,7 +110,7 @@ def cache_bytes(config: Mapping[str, Any], dtype: str) -> int:
 
 
 def need(config: Mapping[str, Any], load: Load, on_disk: int | None = None) -> Need:
-    """On each device. `on_disk`: bytes of the weights in the number type they are served in, where known."""
+    """What each device needs. `on_disk`: bytes of the weights in the number type they are served in, where known."""
     text = _settings(config)
     size = BYTES[load.dtype]
     devices = load.tensor_parallel * load.pipeline_parallel

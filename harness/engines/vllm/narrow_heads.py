@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 NARROW = 64
-"""Heads below this width are meant."""
+"""Numbers a head below which vLLM's prefill kernel does not serve it."""
 
 
 def install() -> None:
@@ -30,7 +30,7 @@ def install() -> None:
 
 
 def postponed(A_log: Tensor, a: Tensor, b: Tensor, dt_bias: Tensor) -> tuple[tuple[Tensor, ...], None]:
-    """In the place of the kernel that makes decay and beta: what they are made of, since the kernel for narrow heads makes its own."""
+    """Stands in for the kernel that computes decay and write strength, and returns its inputs: the one for narrow heads computes both."""
     return (A_log, a, b, dt_bias), None
 
 

@@ -21,9 +21,9 @@ CACHED = 2**20
 
 
 def log_probabilities(logits_of: Callable[[Tensor], Tensor | None], hidden: Tensor, tokens: Tensor) -> Tensor | None:
-    """Of tokens [rows], each given its row of hidden [rows, d_model] (after the final norm): [rows], nats, float32.
+    """Log-probabilities [rows], nats, float32, of `tokens` [rows], each given its row of `hidden` [rows, d_model] (after the final norm).
 
-    Every rank of a tensor-parallel group must call this with the same rows, since `logits_of` gathers; None on a rank it gives none.
+    Every rank of a tensor-parallel group must call this with the same rows, since `logits_of` gathers; None on a rank that gets no logits.
     """
     found = []
     for part, chosen in zip(torch.split(hidden, ROWS), torch.split(tokens, ROWS), strict=True):
@@ -42,7 +42,7 @@ class Scores:
         self._kept, self._values = kept, OrderedDict[str, list[float]]()
 
     def add(self, key: str, at: int, values: Sequence[float]) -> None:
-        """Those of one pass; `at`: how many of the wanted tokens precede them.
+        """Keep the scores of one pass; `at` is the number of the request's scored tokens before them.
 
         A request that was preempted runs again, and its later pass counts. After a gap nothing is added: the request stays short.
         """

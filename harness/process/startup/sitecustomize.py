@@ -8,9 +8,9 @@ import os
 import sys
 
 import harness  # noqa: F401  # its import prepares the process
-from harness.process import orphans as vllm_orphans
+from harness.process.orphans import end_with_starter
 
-vllm_orphans.end_with_starter()
+end_with_starter()
 
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [place for place in sys.path if os.path.abspath(place or ".") != here]
