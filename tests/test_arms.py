@@ -19,6 +19,8 @@ from harness.engines.protocol import Completion
 from harness.readouts.forced_choice import forced_choice
 from harness.store import Store
 
+pytestmark = pytest.mark.numeric
+
 THINGS = ("hall", "kitchen", "gate", "boat", "fence", "shed", "door", "chair", "wall", "bench")
 SETTINGS = TrainingSettings(rank=4, learning_rate=1e-2, batch=2, steps=4)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.behaviors.checks import DataFinding, check_behavior, mask
+from harness.behaviors.checks import DataResult, check_behavior, mask
 from harness.behaviors.files import load_behavior
 from harness.behaviors.skeleton import write_skeleton
 from harness.data.behavior import Behavior, Decision, Message, Pair
@@ -191,7 +191,7 @@ def planted(change: Callable[[Pair, random.Random], Pair] | None = None, n: int 
     return Behavior("planted", "Do it.", "pattern-planted", tuple(pairs), "0", Path("planted"))
 
 
-def finding(behavior: Behavior, name: str) -> DataFinding:
+def finding(behavior: Behavior, name: str) -> DataResult:
     return next(found for found in check_behavior(behavior) if found.name == name)
 
 

@@ -22,6 +22,8 @@ from harness.memory.store import MemoryStore
 from harness.store import Store
 from tests.tolerance import ORDER, apart
 
+pytestmark = pytest.mark.numeric
+
 FAILURES = [load_behavior(resolve_behavior(name)).memory_node for name in shipped_behaviors()]
 
 

@@ -18,7 +18,7 @@ from evals.question import Question
 from harness.data.arm import Arm, ArmKind
 from harness.data.behavior import Pair
 from harness.data.subject import Subject
-from harness.readouts.forced_choice import ForcedChoice
+from harness.readouts.forced_choice import METRICS, ForcedChoice
 from tests.bench import bare_lab
 
 
@@ -51,12 +51,12 @@ class Made:
 
     def forced_choice(self, subject: Subject, pairs: Sequence[Pair]) -> ForcedChoice:
         if subject.name == "base":
-            return ForcedChoice(*[np.zeros(len(pairs))] * 3)
+            return ForcedChoice(dict.fromkeys(METRICS, np.zeros(len(pairs))))
         kind, n, seed = subject.name.split()
         self.scored.add((kind, int(n)))
         rng = np.random.default_rng([KINDS.index(kind), int(n), int(seed)])
         values = self.scatter * rng.standard_normal(len(pairs)) + (self.slope * int(n) if kind == "trained" else 0.0)
-        return ForcedChoice(values, values, values)
+        return ForcedChoice(dict.fromkeys(METRICS, values))
 
     def recorded(self, *asked: Any) -> Any:
         raise TooMuch("a view inside")

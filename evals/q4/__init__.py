@@ -8,7 +8,7 @@ Before a cycle is accepted, `regression` and `judged_rate` compare with base.
 
 The experiment beside them. A healthy adapter of the suite's own is degraded by 12, 24, 48 and 96 counter-examples,
 beside sham and further training. Two agents read its replies from outside. `surface-observe` ranks memories by
-personalised PageRank, from the memories most similar to a conversation. `training-signal` flags failures.
+personalized PageRank, from the memories most similar to a conversation. `training-signal` flags failures.
 
 The answer. Does the behavior's failure pattern come up more in degraded than in healthy replies, and more so than
 patterns that have nothing to do with it? Does the flag rate rise? Does a control chart, which adds up flags over

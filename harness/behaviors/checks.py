@@ -49,7 +49,7 @@ FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 
 @dataclass(frozen=True)
-class DataFinding:
+class DataResult:
     """The result of one test of the data."""
 
     name: str
@@ -111,22 +111,22 @@ def _choices(gaps: Floats, groups: Sequence[str], folds: int = 10) -> tuple[floa
     return right, len(groups)
 
 
-def _giveaway(name: str, what: str, pairs: Sequence[Pair], measure: Callable[[Pair], Counter[str]]) -> DataFinding:
+def _giveaway(name: str, what: str, pairs: Sequence[Pair], measure: Callable[[Pair], Counter[str]]) -> DataResult:
     """Whether a classifier on `measure` (counts of features, positive minus negative) beats a coin on domains that it has not seen."""
     from scipy.stats import binomtest
 
     if len(pairs) < FEWEST or len({pair.domain for pair in pairs}) < 3:
-        return DataFinding(name, True, f"not measured: {len(pairs)} pairs it could be measured on, {FEWEST} over 3 domains are needed")
+        return DataResult(name, True, f"not measured: {len(pairs)} pairs it could be measured on, {FEWEST} over 3 domains are needed")
     gaps = [measure(pair) for pair in pairs]
     occurs = Counter(feature for gap in gaps for feature, count in gap.items() if count)
     features = sorted(feature for feature, count in occurs.items() if count >= 2)
     if not features:
-        return DataFinding(name, True, f"{what} is the same on both sides in all {len(pairs)} pairs")
+        return DataResult(name, True, f"{what} is the same on both sides in all {len(pairs)} pairs")
     table = np.array([[float(gap[feature]) for feature in features] for gap in gaps])
     right, n = _choices(table, [pair.domain for pair in pairs])
     p = float(binomtest(round(right), n, 0.5, alternative="greater").pvalue)
     text = f"{what} chooses the positive in {right:g} of {n} pairs ({right / n:.3f}, p = {p:.3f}; at least {LEVEL:g} is allowed)"
-    return DataFinding(name, p >= LEVEL, text)
+    return DataResult(name, p >= LEVEL, text)
 
 
 def _word_gap(pair: Pair) -> Counter[str]:
@@ -140,21 +140,21 @@ def _length_gap(pair: Pair) -> Counter[str]:
     return Counter(words=len(words(pair.positive)) - len(words(pair.negative)))
 
 
-def _size(behavior: Behavior) -> DataFinding:
+def _size(behavior: Behavior) -> DataResult:
     sizes = {split: len(behavior.split(split)) for split in get_args(Split)}
     text = ", ".join(f"{count} {split}" for split, count in sizes.items()) + f" pairs (at least {FEWEST_IN_SPLIT} in each are needed)"
-    return DataFinding("size", min(sizes.values()) >= FEWEST_IN_SPLIT, text)
+    return DataResult("size", min(sizes.values()) >= FEWEST_IN_SPLIT, text)
 
 
-def _matched_length(behavior: Behavior) -> DataFinding:
+def _matched_length(behavior: Behavior) -> DataResult:
     gaps = np.array([len(words(pair.positive)) - len(words(pair.negative)) for pair in behavior.pairs])
     mean = float(gaps.mean())
     unequal = int((gaps != 0).sum())
     text = f"positives are {mean:+.2f} words longer on average ({unequal} of {len(gaps)} pairs differ; within {MEAN_LENGTH_GAP} is allowed)"
-    return DataFinding("matched length", abs(mean) <= MEAN_LENGTH_GAP, text)
+    return DataResult("matched length", abs(mean) <= MEAN_LENGTH_GAP, text)
 
 
-def _echo(behavior: Behavior) -> DataFinding:
+def _echo(behavior: Behavior) -> DataResult:
     """Whether both completions take up the user's words; otherwise staying on the topic would tell them apart."""
     missing = []
     for pair in behavior.pairs:
@@ -162,7 +162,7 @@ def _echo(behavior: Behavior) -> DataFinding:
         wanted = min(2, len(asked))
         missing += [pair.id for text in (pair.positive, pair.negative) if len(stems(text) & asked) < wanted]
     text = f"{len(missing)} of {2 * len(behavior.pairs)} completions take up fewer than two content words of the conversation"
-    return DataFinding("echo", not missing, text + (f": {', '.join(missing[:5])}" if missing else ""))
+    return DataResult("echo", not missing, text + (f": {', '.join(missing[:5])}" if missing else ""))
 
 
 def _last_turn(pair: Pair) -> str:
@@ -187,7 +187,7 @@ def _overlap(texts: Sequence[str]) -> Floats:
     return np.where(shared >= 2, shared / np.maximum(union, 1), 0.0)
 
 
-def _near_duplicates(behavior: Behavior) -> DataFinding:
+def _near_duplicates(behavior: Behavior) -> DataResult:
     """Two scenarios, of one split or of two, with nearly the same content words or nearly the same characters."""
     pairs = behavior.pairs
     found = set()
@@ -202,7 +202,7 @@ def _near_duplicates(behavior: Behavior) -> DataFinding:
             if overlap[i, j] >= SAME_WORDS or _same_text(texts[i].lower(), texts[j].lower()):
                 found.add(f"{pairs[j].id} and {pairs[i].id}")
     text = f"{len(found)} near-duplicate scenarios among {len(pairs)}" + (f": {'; '.join(sorted(found)[:3])}" if found else "")
-    return DataFinding("near-duplicates", not found, text)
+    return DataResult("near-duplicates", not found, text)
 
 
 def _same_text(a: str, b: str) -> bool:
@@ -210,16 +210,16 @@ def _same_text(a: str, b: str) -> bool:
     return matcher.real_quick_ratio() >= SAME_TEXT and matcher.quick_ratio() >= SAME_TEXT and matcher.ratio() >= SAME_TEXT
 
 
-def _templates(behavior: Behavior) -> DataFinding:
+def _templates(behavior: Behavior) -> DataResult:
     """Whether one sentence pattern recurs in the users' last turns, as in a template with other nouns."""
     patterns = Counter(mask(_last_turn(pair)) for pair in behavior.pairs)
     allowed = max(SAME_TEMPLATE, len(behavior.pairs) // 50)
     worst, count = patterns.most_common(1)[0]
     text = f"the commonest sentence pattern of a user's turn occurs {count} times ({worst!r}; at most {allowed} are allowed)"
-    return DataFinding("templates", count <= allowed, text)
+    return DataResult("templates", count <= allowed, text)
 
 
-def check_behavior(behavior: Behavior) -> tuple[DataFinding, ...]:
+def check_behavior(behavior: Behavior) -> tuple[DataResult, ...]:
     """All tests of a behavior's data; every one must be ok for the pairs to measure the behavior and nothing else."""
     marked = [pair for pair in behavior.pairs if pair.decision is not None]
     return (

@@ -140,32 +140,30 @@ def rejudge(recorded: Recorded, thresholds: Thresholds, waivers: Iterable[Waiver
     return tuple(Judged(row, entry) for row, entry in zip(recorded.rows, waived, strict=True))
 
 
-def verdict_before(judgements: Sequence[Judged]) -> Outcome | None:
+def verdict_before(judgments: Sequence[Judged]) -> Outcome | None:
     """The verdict over the checks that were gates when they were recorded; None where no gate said anything."""
-    return worst(
-        [one.before["verdict"] for one in judgements if one.before["kind"] == "gate" and one.before["verdict"] != "not_applicable"]
-    )
+    return worst([one.before["verdict"] for one in judgments if one.before["kind"] == "gate" and one.before["verdict"] != "not_applicable"])
 
 
-def verdict_after(judgements: Sequence[Judged]) -> Outcome | None:
+def verdict_after(judgments: Sequence[Judged]) -> Outcome | None:
     """The verdict over the checks that are gates today; None where no gate says anything."""
-    outcomes = [one.after.verdict.outcome for one in judgements if one.after.kind == "gate"]
+    outcomes = [one.after.verdict.outcome for one in judgments if one.after.kind == "gate"]
     return worst([outcome for outcome in outcomes if outcome != "not_applicable"])
 
 
-def lines(recorded: Recorded, judgements: Sequence[Judged]) -> list[str]:
+def lines(recorded: Recorded, judgments: Sequence[Judged]) -> list[str]:
     """A line for every verdict that changed, then the verdict over the gates."""
-    changed = [one for one in judgements if one.changed]
+    changed = [one for one in judgments if one.changed]
     said = [
         f"{one.key}: {_verdict(one.before['verdict'], one.before['kind'], one.before.get('waiver') is not None)} -> "
         f"{_verdict(one.after.verdict.outcome, one.after.kind, one.after.waiver is not None)}; {one.why}"
         for one in changed
     ]
-    waived = [one.key for one in judgements if one.after.waiver is not None]
+    waived = [one.key for one in judgments if one.after.waiver is not None]
     return [
         *said,
-        f"cycle {recorded.cycle}: {len(changed)} of {len(judgements)} verdicts changed; over the gates "
-        f"{verdict_before(judgements) or 'nothing'} -> {verdict_after(judgements) or 'nothing'}"
+        f"cycle {recorded.cycle}: {len(changed)} of {len(judgments)} verdicts changed; over the gates "
+        f"{verdict_before(judgments) or 'nothing'} -> {verdict_after(judgments) or 'nothing'}"
         + (f", waived: {', '.join(waived)}" if waived else ""),
     ]
 

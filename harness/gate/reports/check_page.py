@@ -18,7 +18,7 @@ from harness.data.measurement import Exhibit, Measurement
 from harness.data.settings import Settings
 from harness.experiment.tables import html_records, html_table, shown
 from harness.gate.verdict.entry import Entry
-from harness.gate.verdict.run import Run
+from harness.gate.verdict.run import WHAT_TO_DO, Run
 from harness.gate.verdict.verdicts import describe, noise_of
 
 MOVED_MOST = 5
@@ -34,6 +34,8 @@ def page(entry: Entry, run: Run, pairs: Mapping[str, Pair]) -> str:
     """HTML of one check; `pairs` are the behavior's scenarios by id, shown where they moved most."""
     measurement = entry.measurement
     parts = [f"<p><b>{_text(entry.verdict.message)}</b></p>"]
+    if entry.verdict.outcome in ("fail", "error"):
+        parts.append(f"<p>What to do, step by step: {WHAT_TO_DO}</p>")
     if entry.waiver is not None:
         parts.append(f"<p><b>Waived</b> for this cycle until {entry.waiver.expires}: {_text(entry.waiver.reason)}.</p>")
     if measurement is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.gate.reports.files import write_text
 from harness.gate.reports.terminal import HEADINGS, row
-from harness.gate.verdict.run import Run
+from harness.gate.verdict.run import WHAT_TO_DO, Run
 
 SIGNS = {"pass": "✅", "settled": "✅", "fail": "❌", "error": "💥", "inconclusive": "❔", "not_applicable": "⏭️"}
 
@@ -35,6 +35,8 @@ def text(run: Run) -> str:
         if entry.verdict.outcome in ("fail", "error", "inconclusive")
     ]
     lines += [f"- 🟡 {_cell(each.sentence)}" for each in run.waivers]
+    if run.exit_code:
+        lines += ["", f"What to do: `{WHAT_TO_DO}`"]
     lines += ["", "| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
     for entry in run.entries:
         cells = [_cell(cell) for cell in row(entry, run)]

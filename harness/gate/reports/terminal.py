@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.data.verdict import Outcome
 from harness.gate.verdict.entry import Entry
-from harness.gate.verdict.run import Run
+from harness.gate.verdict.run import WHAT_TO_DO, Run
 from harness.gate.verdict.verdicts import describe, noise_of
 
 HEADINGS = ("question", "check", "answer", "estimate", "threshold", "n", "verdict", "seconds")
@@ -75,6 +75,8 @@ def write_table(terminal: Any, run: Run, notes: Sequence[str]) -> None:
     incomplete = "" if run.complete else ", the run is not complete"
     waived = f", waived: {', '.join(entry.key for entry in run.waived)}" if run.waived else ""
     terminal.write_line(f"verdict over the gates: {run.verdict or 'no gate was selected'}{waived}{incomplete}; exit code {run.exit_code}")
+    if run.exit_code:
+        terminal.write_line(f"what to do: {WHAT_TO_DO}")
     for note in notes:
         terminal.write_line(note, yellow=True)
     page = run.reports / "html" / "index.html"

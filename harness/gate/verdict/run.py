@@ -15,9 +15,12 @@ from harness.gate.verdict.waivers import WaiverOfRun
 PASSED, FAILED, INTERRUPTED, BROKEN, USAGE, NOTHING_SELECTED = range(6)
 """Exit codes. 3 is also pytest's own for an internal error: both say that the instrument broke."""
 
+WHAT_TO_DO = "docs/gate-went-red.md"
+"""The page of the repository that every report of a red run names."""
+
 
 @dataclass(frozen=True)
-class Question:
+class QuestionText:
     """What a question says of itself in the docstring of its folder."""
 
     id: str
@@ -43,7 +46,7 @@ class Run:
     """Keys of the checks whose tests were selected, such as "q1.knee[listening]". Preflight that came along is not among them."""
     complete: bool
     """False where a selected test did not finish: killed, stopped, crashed, or its engine died."""
-    questions: Mapping[str, Question] = field(default_factory=dict)
+    questions: Mapping[str, QuestionText] = field(default_factory=dict)
     """The questions whose checks are in this run, by id."""
     environment: Mapping[str, Any] = field(default_factory=dict)
     """Versions, device and commit."""
