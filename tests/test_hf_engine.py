@@ -19,8 +19,10 @@ from harness.arms.training import Training, TrainingSettings, train_adapters
 from harness.data.behavior import Message
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply, prompt_text, tokenizer_of
+from harness.engines.hf import fast
 from harness.engines.hf.draws import Drawn, uniforms
 from harness.engines.hf.engine import HFEngine
+from harness.engines.hf.fast import has_bfloat16_units
 from harness.engines.hf.models import KEPT_MODELS, Models
 from harness.engines.protocol import Completion, Engine, Positions, Scored, Steering, generate, score, score_texts
 from harness.recorders.residual import add_to_residual
@@ -84,7 +86,8 @@ def worst(scored: list[Scored], other: list[Any]) -> float:
 def test_it_is_an_engine(hf: HFEngine) -> None:
     engine: Engine = hf
     assert engine.name == "hf"
-    assert engine.numerics == "cpu, float32, short chunks, bfloat16 products above width 512"
+    products = ", bfloat16 products above width 512" if has_bfloat16_units() else ""
+    assert engine.numerics == f"cpu, float32, fused layers{products}"
     assert HFEngine(fast=False).numerics != engine.numerics
 
 
@@ -114,25 +117,37 @@ def test_batch_composition_does_not_matter(hf: HFEngine, base: Subject) -> None:
     assert apart(score(hf, base, COMPLETIONS[::-1]), score(alone, base, COMPLETIONS)[::-1]) <= ORDER
 
 
-def test_short_chunks_do_not_change_scores(hf: HFEngine, tiny_hybrid: Subject) -> None:
+def test_fused_layers_do_not_change_scores(hf: HFEngine, tiny_hybrid: Subject) -> None:
     assert apart(score(hf, tiny_hybrid, COMPLETIONS), score(HFEngine(fast=False), tiny_hybrid, COMPLETIONS)) <= ALGORITHM
 
 
-@pytest.mark.parametrize(("fast", "chunks"), [(True, {16}), (False, {None})])
-def test_short_chunks_are_used_where_asked(
-    tiny_hybrid: Subject, monkeypatch: pytest.MonkeyPatch, fast: bool, chunks: set[int | None]
-) -> None:
+LONG = Completion(COMPLETIONS[0].messages, " ".join(f"Yes, I will put stone {i} there." for i in range(30)))
+"""More tokens than the fused delta rule takes as one chunk."""
+
+
+def test_long_conversations_run_in_short_chunks(hf: HFEngine, tiny_hybrid: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert apart(score(hf, tiny_hybrid, [LONG]), score(HFEngine(fast=False), tiny_hybrid, [LONG])) <= ALGORITHM
+    chunked, asked = fast._short_chunks, []
+
+    def spy(*args: Any, **rest: Any) -> Any:
+        asked.append(args[0].shape[1])
+        return chunked(*args, **rest)
+
+    monkeypatch.setattr(fast, "_short_chunks", spy)
+    score(hf, tiny_hybrid, [Completion((Message("user", "Go."),), "Yes.")])
+    assert asked == []
+    score(hf, tiny_hybrid, [LONG])
+    assert asked and min(asked) > fast.WHOLE
+
+
+def test_the_library_is_left_as_it_was(hf: HFEngine, tiny_hybrid: Subject) -> None:
     library: Any = modeling_qwen3_5
-    reference, seen = library.torch_chunk_gated_delta_rule, []
-
-    def spy(*args: Any, chunk_size: int | None = None, **rest: Any) -> Any:
-        seen.append(chunk_size)
-        return reference(*args, **rest)
-
-    monkeypatch.setattr(library, "torch_chunk_gated_delta_rule", spy)
-    score(HFEngine(fast=fast), tiny_hybrid, COMPLETIONS[:1])
-    assert set(seen) == chunks
-    assert library.torch_chunk_gated_delta_rule is spy
+    kinds = (library.Qwen3_5RMSNorm, library.Qwen3_5MLP, library.Qwen3_5GatedDeltaNet)
+    before = [library.torch_chunk_gated_delta_rule, *(kind.forward for kind in kinds)]
+    score(hf, tiny_hybrid, COMPLETIONS[:1])
+    with pytest.raises(ValueError, match="out of range"):
+        score(hf, tiny_hybrid, COMPLETIONS[:1], Steering({99: np.zeros(48, np.float32)}))
+    assert before == [library.torch_chunk_gated_delta_rule, *(kind.forward for kind in kinds)]
 
 
 def test_no_completions_give_no_scores(hf: HFEngine, tiny_hybrid: Subject) -> None:

@@ -125,7 +125,7 @@ def test_only_the_modules_asked_for_are_adapted(hf: HFEngine, tiny_hybrid: Subje
 
 
 def test_fast_training_is_close_to_the_reference(hf: HFEngine, tiny_hybrid: Subject, tmp_path: Path) -> None:
-    """At a small rate: large steps on random weights would magnify bfloat16's rounding."""
+    """At a small rate: large steps on random weights would magnify rounding."""
     gentle = replace(SETTINGS, learning_rate=1e-3)
     fast, reference = (train(engine, tiny_hybrid, tmp_path / str(engine.fast), settings=gentle) for engine in (hf, HFEngine(fast=False)))
     assert apart(fast, reference, torch.bfloat16) <= 1  # means over tokens, whose roundings cancel

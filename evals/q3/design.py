@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.data.arm import ArmKind
+
 LOCALIZATION, STABILITY, LAYERS, RANK = "q3.localization", "q3.stability", "q3.layers", "q3.rank"
 
 CONVERSATIONS = 40
@@ -12,6 +14,8 @@ DRAWS = 2
 """Random head sets for each share, and as many that take their heads from the same layers as the top ones."""
 RANKS = {"quick": (1, 2), "full": (1, 2, 4)}
 """LoRA ranks trained beside the full one."""
+COMPARED: tuple[ArmKind, ...] = ("trained", "sham")
+"""Kinds trained at each of these ranks: an effect needs no more."""
 SUFFICES = 0.75
 """A rank suffices where it is shown to reach this share of the full rank's effect; as Q1's knee."""
 SURE = 0.95

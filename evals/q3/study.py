@@ -8,11 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
-from evals.q3.design import CONVERSATIONS, LADDER_SEEDS, RANKS
+from evals.q3.design import COMPARED, CONVERSATIONS, LADDER_SEEDS, RANKS
 from evals.q3.heads import Head, as_set, distances, heads_of, recorded, row_distances
 from evals.q3.patching import Patching, patch
 from harness.arms.ladder import Rung, in_shape_of, ladders, sham_sized
-from harness.arms.maker import ArmMaker
+from harness.arms.maker import TRAINED_KINDS, ArmMaker
 from harness.data.arrays import Floats, Names
 from harness.data.behavior import Pair
 from harness.data.subject import Subject
@@ -144,10 +144,13 @@ class Study:
         for rank in (*RANKS[lab.settings.profile], own.rank):
             scale = own.alpha / own.rank
             maker = replace(lab.arms, settings=replace(own, rank=rank, alpha=round(scale * rank))) if rank != own.rank else lab.arms
-            doses = lab.doses if rank == own.rank else (last,)
+            if rank == own.rank:  # Q1's arms
+                doses, kinds = lab.doses, TRAINED_KINDS
+            else:
+                doses, kinds = (last,), COMPARED
             shifts = [
-                lab.shift(maker.stream("trained", seed, doses)[last].subject, self.pairs).metric(PRIMARY)
-                - lab.shift(maker.stream("sham", seed, doses)[last].subject, self.pairs).metric(PRIMARY)
+                lab.shift(maker.stream("trained", seed, doses, kinds)[last].subject, self.pairs).metric(PRIMARY)
+                - lab.shift(maker.stream("sham", seed, doses, kinds)[last].subject, self.pairs).metric(PRIMARY)
                 for seed in lab.seeds
             ]
             effects[rank] = np.stack(shifts)

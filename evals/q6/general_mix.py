@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -19,14 +18,12 @@ from evals.q6.change import ScoredPart, change_of, state_of
 from evals.q6.design import SHARES, Part
 from fixtures import corpora
 from harness.analysis.estimated import Estimated
-from harness.arms.training import Training, train_adapters
+from harness.arms.training import Training
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion
 from harness.experiment.lab import Lab
 from harness.readouts.bits_per_byte import bits_per_byte
 from harness.readouts.forced_choice import PRIMARY
-from harness.readouts.recordings import conversation_key
-from harness.store import digest_of
 from harness.subjects.files import with_adapter
 
 
@@ -108,18 +105,6 @@ def mixed_arm(lab: Lab, share: float) -> Subject:
     """Base after one pass over `mixed_examples`."""
     examples, arms = mixed_examples(lab, share), lab.arms
     steps = len(examples)
-    key = {
-        "base": lab.base.digest,
-        "examples": digest_of([[conversation_key(one.messages), one.text] for one in examples]),
-        "seed": lab.settings.seed,
-        "settings": arms.settings.as_key(),
-        "fast": arms.engine.fast,
-        "device": arms.engine.device,
-    }
-
-    def build(folder: Path) -> None:
-        plan = Training(examples, [(i,) for i in range(steps)], lab.settings.seed, {steps: folder / "adapter"})
-        train_adapters(arms.engine, lab.base, [plan], arms.settings)
-
-    folder = lab.recordings.store.entry("arms", key, build)
-    return with_adapter(lab.base, folder / "adapter", f"{lab.base.name} trained with {share:.0%} general data")
+    plan = Training(examples, [(i,) for i in range(steps)], lab.settings.seed)
+    folder = arms.trained({"mixed": plan}, [steps])["mixed"] / str(steps)
+    return with_adapter(lab.base, folder, f"{lab.base.name} trained with {share:.0%} general data")

@@ -78,14 +78,14 @@ class ArmMaker:
         tokenizer = tokenizer_of(self.base)
         return len(encode_prompt(tokenizer, completion.messages).tokens), len(encode_reply(tokenizer, completion.text))
 
-    def stream_plans(self, seed: int, n: int) -> dict[str, Training]:
+    def stream_plans(self, seed: int, n: int, kinds: Sequence[ArmKind] = TRAINED_KINDS) -> dict[str, Training]:
         """The trainings of a seed's streams of n examples, by kind."""
         schedule = [(i,) for i in range(n)]
-        return {kind: Training(self.examples(kind, seed, n), schedule, seed) for kind in TRAINED_KINDS}
+        return {kind: Training(self.examples(kind, seed, n), schedule, seed) for kind in kinds}
 
-    def stream(self, kind: ArmKind, seed: int, ns: Sequence[int]) -> dict[int, Arm]:
-        """The arms of a stream after each n of `ns` examples, by n. All kinds of a seed are trained together, whichever is asked for."""
-        folder = self.trained(self.stream_plans(seed, max(ns)), ns)[kind]
+    def stream(self, kind: ArmKind, seed: int, ns: Sequence[int], kinds: Sequence[ArmKind] = TRAINED_KINDS) -> dict[int, Arm]:
+        """The arms of a stream after each n of `ns` examples, by n. The `kinds` of a seed are trained together, whichever is asked for."""
+        folder = self.trained(self.stream_plans(seed, max(ns), kinds), ns)[kind]
         return {n: self.arm(folder / str(n), kind, n, seed, n, "stream") for n in ns}
 
     def steps_plans(self, seed: int, ns: Sequence[int]) -> dict[tuple[ArmKind, int], Training]:
@@ -114,7 +114,7 @@ class ArmMaker:
     def trained(self, plans: Mapping[str, Training], keep: Sequence[int]) -> dict[str, Path]:
         """A folder for each training by its name, with an adapter in a folder of its own after each number of steps in `keep`.
 
-        Trained once; the key names base, examples, schedules, settings, device and the adapters that the trainings start from.
+        Trained once; the key names base, examples, schedules, settings, numerics and the adapters that the trainings start from.
         """
         key = {
             "base": self.base.digest,
@@ -124,8 +124,7 @@ class ArmMaker:
             },
             "settings": self.settings.as_key(),
             "keep": list(keep),
-            "fast": self.engine.fast,
-            "device": self.engine.device,
+            "numerics": self.engine.numerics,
         }
         if any(plan.start for plan in plans.values()):
             key["starts"] = {name: plan.start and digest_of_file(plan.start / ADAPTER_WEIGHTS) for name, plan in plans.items()}

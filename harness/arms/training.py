@@ -1,10 +1,10 @@
 """The reference LoRA trainer: few examples, few steps, everything seeded, adapters saved after chosen steps.
 
 Several trainings run side by side, in one batch over one frozen base: to the rows of each training every linear layer adds that training's
-own low-rank product. Trainings share no weight, and Adam treats every entry by itself, so each training goes as it would alone, up to
-rounding (tests), in .63 to .75 of the time of plain peft (benchmarks/fast_paths.py). The loss of a training is the mean negative
-log-likelihood of a reply's tokens and its end mark, averaged over the examples of a step. With the engine's `fast`, on a CPU, the forward
-pass runs in bfloat16 autocast with short delta-rule chunks.
+own low-rank product (`harness/engines/hf/stacked.py`). Trainings share no weight, and Adam treats every entry by itself, so each training
+goes as it would alone, up to rounding (tests). The loss of a training is the mean negative log-likelihood of a reply's tokens and its end
+mark, averaged over the examples of a step. With the engine's `fast`, on a CPU, Qwen3.5's layers run fused, forward and backward, and wide
+models multiply in bfloat16 where the processor has units for it (`harness/engines/hf/fast.py`).
 """
 
 from __future__ import annotations

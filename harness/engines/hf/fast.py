@@ -1,10 +1,10 @@
-"""Faster on a CPU, same function: Qwen3.5's layers from the fused pieces of `fused.py`, and shorter chunks of the delta rule.
+"""Faster on a CPU, same function: Qwen3.5's layers from the pieces of `fused.py`, and shorter chunks of the delta rule.
 
-While the block lasts the library's norms, feed-forward and Gated DeltaNet layers run the fused pieces where their input is plain float32 and
-no cache is involved; conversations of up to `WHOLE` tokens are one chunk of the delta rule, longer ones and those with a cache the library's
-reference in chunks of 16 instead of 64 (scoring in .60 of the time; benchmarks/fast_paths.py). What a recorder hooks is called as before:
-the projections after the heads, the attention function, and the delta rule where a recorder put its own. Log-probabilities agree with the
-library's within 2e-5 (tests). Meant for a CPU; on a GPU flash-linear-attention has its own kernels. `--no-fast` turns it off.
+While the block lasts, the library's norms, feed-forward and Gated DeltaNet layers run the fused pieces where their input is plain float32
+and no cache is involved. Conversations of up to `WHOLE` tokens are one chunk of the delta rule; longer ones, and those with a cache, run
+the library's reference in chunks of 16 instead of 64. What a recorder hooks is called as before: the projections after the heads, the
+attention function, and the delta rule where a recorder put its own. Log-probabilities agree with the library's within 2e-5 (tests).
+Meant for a CPU; on a GPU flash-linear-attention has its own kernels. `--no-fast` turns it off.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _gated_delta_net(
     query, key, value = (
         part.view(batch, tokens, -1, width)
         for part, width in zip(
-            mixed.split([self.key_dim, self.key_dim, self.value_dim], dim=-1),
+            torch.split(mixed, [self.key_dim, self.key_dim, self.value_dim], dim=-1),
             (self.head_k_dim, self.head_k_dim, self.head_v_dim),
             strict=True,
         )
@@ -109,7 +109,7 @@ def _library_forward(module: Any, *arguments: Any, **named: Any) -> Tensor:
 
 def has_bfloat16_units() -> bool:
     """Whether this processor multiplies bfloat16 matrices in hardware and may use it (ATEN_CPU_CAPABILITY can forbid that)."""
-    units: bool = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # type: ignore[no-untyped-call]
+    units: bool = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return units and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 

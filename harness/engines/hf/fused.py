@@ -55,7 +55,8 @@ def _apply(function: type[Function], *arguments: Any) -> Tensor:
 
 
 def _inverse_rms(x: Tensor, eps: float) -> Tensor:
-    return torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+    length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
 
 
 def _silu_slope(sigmoid: Tensor, silu: Tensor) -> Tensor:
@@ -146,7 +147,7 @@ class _DeltaRule(Function):
         between = (decay[..., :, None] - decay[..., None, :]).masked_fill_(later, float("-inf")).exp_()  # D [batch, heads, tokens, tokens]
         grouped = between.view(batch, key_heads, heads // key_heads, tokens, tokens)
         system = (grouped * kk[:, :, None]).view(between.shape).mul_(beta[..., None])  # A; its diagonal is not read
-        written = torch.linalg.solve_triangular(system, value * beta[..., None], upper=False, unitriangular=True)  # u
+        written: Tensor = torch.linalg.solve_triangular(system, value * beta[..., None], upper=False, unitriangular=True)  # u
         reading = (grouped * qk[:, :, None]).view(between.shape)
         ctx.save_for_backward(q, k, of_query, of_key, value, beta, between, kk, system, reading, written)
         return reading @ written

@@ -41,7 +41,7 @@ def together(x: Tensor, layers: Sequence[nn.Module]) -> tuple[Tensor, ...]:
         first.stacked[key] = torch.cat(weights) if len(weights) > 1 else weights[0]
     down = torch.cat([layer.down for layer in stacked], dim=1) if len(stacked) > 1 else first.down
     made: Tensor = _Together.apply(x, first.stacked[key], first.scale, down, *(layer.up for layer in stacked))  # type: ignore[no-untyped-call]
-    return made.split([layer.up.shape[1] for layer in stacked], dim=-1)
+    return torch.split(made, [layer.up.shape[1] for layer in stacked], dim=-1)
 
 
 def is_plain_float32(x: Tensor) -> bool:
@@ -62,7 +62,7 @@ def _plain(layer: StackedLora) -> Any:
 
 
 class _Together(Function):
-    """x [..., inputs]; weights [outputs of all layers, inputs]; down [adapters, layers * rank, inputs]; each up [adapters, outputs, rank]."""
+    """x [..., inputs]; weights [outputs of all, inputs]; down [adapters, layers * rank, inputs]; each up [adapters, outputs, rank]."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weights: Tensor, scale: float, down: Tensor, *ups: Tensor) -> Tensor:
@@ -94,4 +94,4 @@ class _Together(Function):
 def _parts(made: Tensor, low: Tensor, ups: Sequence[Tensor]) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Of every layer its outputs, its low-rank part and its `up`."""
     outputs, ranks = [up.shape[1] for up in ups], [up.shape[2] for up in ups]
-    return list(zip(made.split(outputs, dim=-1), low.split(ranks, dim=-1), ups, strict=True))
+    return list(zip(torch.split(made, outputs, dim=-1), torch.split(low, ranks, dim=-1), ups, strict=True))
