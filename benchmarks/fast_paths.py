@@ -2,9 +2,8 @@
 
     python benchmarks/fast_paths.py
 
-Short chunks: scoring with delta-rule chunks of 16 tokens against the library's 64. Training: Q1's trainings of one seed (three streams of
-50 examples, matched steps at five sizes), side by side with short chunks and bfloat16 autocast, against one after the other in a plain peft
-loop in float32. Steering: 20 vectors at one layer, with only the layers above it computed again, against 20 full passes. Each ratio is the
+Fused layers: scoring with them against the library's. Training: Q1's trainings of one seed (three streams of 50 examples, matched steps at
+five sizes), side by side on fused layers, against one after the other in a plain peft loop in float32. Steering: 20 vectors at one layer, with only the layers above it computed again, against 20 full passes. Each ratio is the
 median of interleaved repeats, except training, which takes minutes and is measured once. Smaller is better.
 """
 
@@ -101,7 +100,7 @@ def main() -> None:
     completions = completions_of(pairs)
     fast, plain = HFEngine(fast=True), HFEngine(fast=False)
     chunks = ratio(lambda: score(fast, subject, completions), lambda: score(plain, subject, completions))
-    print(f"short chunks, scoring 64 completions: {chunks:.2f}")
+    print(f"fused layers, scoring 64 completions: {chunks:.2f}")
 
     print(f"training, Q1's sweep of one seed:     {sweep_of_trainings(fast, subject):.2f}")
     width, rng = fast.base_model(subject).config.hidden_size, np.random.default_rng(0)
