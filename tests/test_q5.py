@@ -143,7 +143,10 @@ def test_null_vectors_of_both_kinds_come_from_one_generator() -> None:
     random = [random_direction(WIDTH, rng) for _ in range(3)]
     shuffled = [shuffled_difference(found.contrast.positive, found.contrast.negative, rng) for _ in range(3)]
     for kind, vectors in (("random", random), ("shuffled", shuffled)):
-        expected = [choice.metric("at_decision") for choice in study.lab.recordings.forced_choices(None, PAIRS, [found.steering(v) for v in vectors])]
+        expected = [
+            choice.metric("at_decision")
+            for choice in study.lab.recordings.forced_choices(None, PAIRS, [found.steering(v) for v in vectors])
+        ]
         np.testing.assert_array_equal(study.nulls[kind], expected)
 
 
