@@ -45,6 +45,7 @@ $(LM_EVAL)/.installed: Makefile
 	touch $@
 
 # Numbers depend on the processor's instructions. The second run does without AMX and AVX-512, as most machines of CI services do.
+# vLLM has no part in it: its kernels were chosen when it was built, and its oneDNN aborts.
 OTHER_PROCESSOR := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 test-all: lint $(VLLM) $(LM_EVAL)/.installed
 	$(BIN)/python -m pytest tests $(ARGS)
