@@ -33,8 +33,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# A file of tests stays in one process. One thread in each: two of two threads on two cores wait for each other.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist loadfile
 test: lint $(VLLM)
-	$(BIN)/python -m pytest tests -m "not slow" $(ARGS)
+	$(TESTS) -m "not slow" $(ARGS)
 
 # The tool whose results --lm-eval reads, in an environment of its own: it brings a hundred packages that nothing else needs.
 LM_EVAL := .venv-lm-eval
@@ -45,10 +47,11 @@ $(LM_EVAL)/.installed: Makefile
 	touch $@
 
 # Numbers depend on the processor's instructions. The second run does without AMX and AVX-512, as most machines of CI services do.
+# vLLM has no part in it: its kernels were chosen when it was built, and its oneDNN aborts.
 OTHER_PROCESSOR := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 test-all: lint $(VLLM) $(LM_EVAL)/.installed
-	$(BIN)/python -m pytest tests $(ARGS)
-	$(OTHER_PROCESSOR) $(BIN)/python -m pytest tests -m numeric $(ARGS)
+	$(TESTS) $(ARGS)
+	$(OTHER_PROCESSOR) $(TESTS) -m numeric $(ARGS)
 
 clean:
 	rm -rf .store reports/allure-results reports/html reports/exhibits

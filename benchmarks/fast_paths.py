@@ -3,8 +3,9 @@
     python benchmarks/fast_paths.py
 
 Fused layers: scoring with them against the library's. Training: Q1's trainings of one seed (three streams of 50 examples, matched steps at
-five sizes), side by side on fused layers, against one after the other in a plain peft loop in float32. Steering: 20 vectors at one layer, with only the layers above it computed again, against 20 full passes. Each ratio is the
-median of interleaved repeats, except training, which takes minutes and is measured once. Smaller is better.
+five sizes), side by side on fused layers, against one after the other in a plain peft loop in float32. Steering: 20 vectors at one layer,
+with only the layers above it computed again, against 20 full passes. Each ratio is the median of interleaved repeats, except training,
+which takes minutes and is measured once. Smaller is better.
 """
 
 from __future__ import annotations

@@ -100,6 +100,42 @@ def test_nothing_selected_leaves_nothing_and_ends_with_five(make_project: MakePr
     assert result.code == 5 and not (tmp_path / "reports" / "gate.json").exists() and "behavioral evals =" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(("--behavior", "no-such-one"), 4), (("--profile", "slow"), 4), (("--thresholds", "nowhere.toml"), 4)],
+    ids=["an input", "an option", "a file"],
+)
+def test_a_run_that_is_refused_leaves_no_older_verdict(
+    make_project: MakeProject, tmp_path: Path, arguments: tuple[str, ...], code: int
+) -> None:
+    project = make_project(tmp_path, ONE.format(value=0.3))
+    assert project.run("evals", "--cycle", "monday").gate["verdict"] == "pass"
+    (tmp_path / "reports" / "html").mkdir(exist_ok=True)
+    (tmp_path / "reports" / "html" / "index.html").write_text("green")
+    refused = project.run("evals", "--cycle", "tuesday", *arguments)
+    assert refused.code == code
+    told = {name: refused.gate[name] for name in ("cycle", "verdict", "complete", "exit_code", "checks")}
+    assert told == {"cycle": "tuesday", "verdict": "error", "complete": False, "exit_code": 3, "checks": []}
+    assert "**not complete**" in (tmp_path / "reports" / "summary.md").read_text(encoding="utf-8")
+    assert not (tmp_path / "reports" / "html" / "index.html").exists()
+
+
+def test_a_run_that_is_killed_leaves_no_older_verdict(make_project: MakeProject, tmp_path: Path) -> None:
+    project = make_project(tmp_path, ONE.format(value=0.3))
+    assert project.run("evals").gate["verdict"] == "pass"
+    project.write("evals/conftest.py", "import os, pytest\n\n@pytest.fixture(scope='session')\ndef preflight():\n    os._exit(9)\n")
+    killed = project.run("evals", "--cycle", "tuesday")
+    assert (killed.gate["cycle"], killed.gate["verdict"], killed.gate["complete"]) == ("tuesday", "error", False)
+
+
+def test_reports_that_cannot_be_written_are_one_line_before_anything_runs(make_project: MakeProject, tmp_path: Path) -> None:
+    project = make_project(tmp_path, ONE.format(value=0.3))
+    project.write("taken", "a file")
+    refused = project.run("evals", "--reports", "taken")
+    assert refused.code == 4
+    assert "taken: cannot be written (" in refused.output
+
+
 def test_plain_tests_are_left_alone(make_project: MakeProject, tmp_path: Path) -> None:
     project = one(make_project, tmp_path)
     project.write("tests/test_plain.py", "def test_fine(): pass\n\ndef test_broken(): assert False\n")

@@ -69,7 +69,7 @@ def test_unknown_model(settings: Settings) -> None:
 
 def test_model_folder_without_weights(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    assert "no *.safetensors file" in refusal(replace(settings, model=str(tmp_path)))
+    assert "no model.safetensors and no model.safetensors.index.json" in refusal(replace(settings, model=str(tmp_path)))
 
 
 def test_candidate_that_is_nowhere(settings: Settings, tmp_path: Path) -> None:

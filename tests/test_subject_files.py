@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from harness.data.errors import InputError
 from harness.data.subject import Subject
+from harness.engines.hf.models import Models
 from harness.subjects.files import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -26,6 +27,7 @@ from harness.subjects.files import (
     check_candidate,
     check_checkpoint,
     tensor_shapes,
+    weight_files,
 )
 
 if TYPE_CHECKING:
@@ -246,8 +248,46 @@ def test_folders_that_are_nothing_are_refused(tiny_hybrid: Subject, tmp_path: Pa
 
 def test_base_without_safetensors_is_refused(checkpoint: Path) -> None:
     (checkpoint / MODEL).rename(checkpoint / "pytorch_model.bin")
-    with pytest.raises(InputError, match=r"no \*\.safetensors file; other weight formats are not loaded"):
+    with pytest.raises(InputError, match=r"no model\.safetensors and no model\.safetensors\.index\.json; other names"):
         check_base(checkpoint)
+
+
+def test_a_file_of_another_name_is_no_cover_for_a_pickle(tiny_hybrid: Subject, checkpoint: Path) -> None:
+    """transformers would load pytorch_model.bin, while the digest was that of the decoy."""
+    (checkpoint / MODEL).rename(checkpoint / "decoy.safetensors")
+    (checkpoint / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    assert "no model.safetensors" in refusal(check_candidate, checkpoint, tiny_hybrid)
+    with pytest.raises(OSError, match=r"model\.safetensors"):  # and the loader itself reads no pickle
+        Models("cpu", fast=False).load(Subject("decoy", checkpoint, "decoy"))
+
+
+def test_only_what_is_loaded_counts(tiny_hybrid: Subject, checkpoint: Path) -> None:
+    before = base_digest(checkpoint)
+    save_file({"other": np.ones(3, np.float32)}, checkpoint / "model-00001-of-00001.safetensors")  # stale shards beside a whole file
+    assert base_digest(checkpoint) == before
+    check_candidate(checkpoint, tiny_hybrid.base)
+
+
+def test_shards_are_those_that_the_index_names(tiny_hybrid: Subject, checkpoint: Path) -> None:
+    tensors = load_file(checkpoint / MODEL)
+    names = sorted(tensors)
+    parts = {f"part-{k}.safetensors": names[k::2] for k in range(2)}
+    for file, part in parts.items():
+        save_file({name: tensors[name] for name in part}, checkpoint / file, metadata={"format": "pt"})
+    (checkpoint / MODEL).unlink()
+    index = checkpoint / f"{MODEL}.index.json"
+    index.write_text(json.dumps({"weight_map": {name: file for file, part in parts.items() for name in part}}))
+    check_candidate(checkpoint, tiny_hybrid.base)
+    assert [file.name for file in weight_files(checkpoint)] == [index.name, *sorted(parts)]
+    before = base_digest(checkpoint)
+    save_file(
+        {name: tensors[name] + 1 for name in parts["part-1.safetensors"]}, checkpoint / "part-1.safetensors", metadata={"format": "pt"}
+    )
+    assert base_digest(checkpoint) != before
+    (checkpoint / "part-1.safetensors").unlink()
+    assert "names part-1.safetensors, which is no safetensors file of this folder" in refusal(check_candidate, checkpoint, tiny_hybrid)
+    index.write_text(json.dumps({"weight_map": {"a": "../elsewhere.safetensors"}}))
+    assert "weight_map names no files" in refusal(check_candidate, checkpoint, tiny_hybrid)
 
 
 def test_shapes_come_from_the_header(tmp_path: Path) -> None:

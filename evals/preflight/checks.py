@@ -24,6 +24,7 @@ from harness.judges.chosen import judge_for
 from harness.judges.judge import JudgeError, held_out_accuracy
 from harness.readouts.forced_choice import completions_of
 from harness.readouts.parity import largest_gap
+from harness.subjects.files import ADAPTER_WEIGHTS, tensor_files
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,8 @@ def finite(lab: Lab, scored: Handful) -> Measurement:
     """How many log-probabilities and how many weights of what is tested are NaN or infinite."""
     tested, after = scored.tested, scored.after
     bad = sum(int((~np.isfinite(one.log_probabilities)).sum()) for one in after)
-    folder = tested.adapter or tested.base
     if tested.digest != lab.base.digest:
-        for file in sorted(folder.glob("*.safetensors")):
+        for file in [tested.adapter / ADAPTER_WEIGHTS] if tested.adapter else tensor_files(tested.base):
             with safe_open(str(file), framework="pt") as tensors:
                 bad += sum(int((~tensors.get_tensor(name).isfinite()).sum()) for name in tensors.keys())  # noqa: SIM118 (not a dict)
     return lab.measurement(FINITE, UNITS[FINITE], Estimate.exact(bad, len(after), lab.alpha(FINITE)))

@@ -42,6 +42,7 @@ class Collector:
         self.notes: list[str] = []
         """One line for each report that could not be written."""
         self._own_results: Path | None = None
+        self._announced = False
         self._checks: dict[str, Check] = {}
         self._entries: dict[str, Entry] = {}
         self._seconds: dict[str, float] = {}
@@ -62,6 +63,27 @@ class Collector:
         if getattr(option, "allure_report_dir", "absent") is None:
             self._own_results = self.settings.reports / "allure-results"
             option.allure_report_dir = str(self._own_results)
+
+    def announce(self) -> None:
+        """Before anything else: gate.json and summary.md say that this cycle is not complete, and older pages go.
+
+        So a run that is killed, or refuses its inputs, leaves no verdict of an earlier one. UsageError where the reports cannot be written.
+        """
+        cycle, started = str(self.settings.cycle), self.started.isoformat(timespec="seconds")
+        beginning = Run(settings=self.settings, cycle=cycle, started=started, entries=(), selected=(), complete=False)
+        self._announced = True
+        try:
+            for page in (self.settings.reports / "html" / "index.html", self.settings.reports / "junit.xml"):
+                page.unlink(missing_ok=True)
+            gate_json.write(beginning)
+            summary.write(beginning)
+        except OSError as error:
+            raise pytest.UsageError(f"--reports {self.settings.reports}: cannot be written ({error.strerror or error})") from None
+
+    def _withdraw(self) -> None:
+        """Where nothing was selected there is nothing to say, and no older verdict either."""
+        for name in ("gate.json", "summary.md"):
+            (self.settings.reports / name).unlink(missing_ok=True)
 
     def clear_results(self) -> None:
         """Delete the last run's Allure results, unless the user chose the folder; called once all inputs are known to be good."""
@@ -94,6 +116,8 @@ class Collector:
         self._read_exchange()
         selected = self._checks or self._broken_modules
         if self.config.option.collectonly or not selected or exitstatus == pytest.ExitCode.USAGE_ERROR:
+            if self._announced and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+                self._withdraw()
             return
         self.run = self._finished_run(int(exitstatus))
         for what, write in (

@@ -96,6 +96,12 @@ def settings_from(config: pytest.Config) -> Settings:
     return Settings(**given)
 
 
+def settings_of_reports(config: pytest.Config) -> Settings:
+    """The defaults with the reports folder and the cycle that were asked for: to say where a run stands whose other options are wrong."""
+    reports, cycle = config.getoption(PREFIX + "reports"), config.getoption(PREFIX + "cycle")
+    return Settings(cycle=cycle, reports=Settings.reports if reports is None else _absolute(config, reports))
+
+
 def in_eval_folder(config: pytest.Config, path: Path, *, or_above: bool = False) -> bool:
     """Whether a path lies in a folder of evals (`evals` in pytest's ini); with `or_above`, or holds one."""
     folders = [(config.rootpath / folder).resolve() for folder in config.getini("evals")]

@@ -61,7 +61,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Reads the options; a value that is not allowed is a UsageError. A collector is registered in every process that is no worker."""
     for kind in KINDS:
         config.addinivalue_line("markers", f'{kind}(id, needs=()): a behavioral eval; id as in thresholds.toml, such as "q1.knee"')
-    settings = options.settings_from(config)
+    try:
+        settings = options.settings_from(config)
+    except pytest.UsageError:
+        if _is_run_of_evals(config):
+            Collector(config, options.settings_of_reports(config)).announce()
+        raise
     config.stash[PREFLIGHT_ENTRIES] = {}
     if _on_worker(config):
         config.stash[SETTINGS] = settings
@@ -70,7 +75,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[SETTINGS] = collector.settings
     config.option.evals_cycle = collector.settings.cycle
     config.pluginmanager.register(collector, "evals-collector")
-    if _evals_among_arguments(config) and not config.option.collectonly:
+    if _is_run_of_evals(config):
+        collector.announce()
         collector.prepare_reports()
 
 
@@ -78,7 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Everything a person typed is checked here, before anything loads."""
     config = session.config
-    if _on_worker(config) or config.option.collectonly or not _evals_among_arguments(config):
+    if not _is_run_of_evals(config):
         return
     settings = config.stash[SETTINGS]
     try:
@@ -278,6 +284,11 @@ def _collector(config: pytest.Config) -> Collector:
     collector = config.pluginmanager.get_plugin("evals-collector")
     assert isinstance(collector, Collector)
     return collector
+
+
+def _is_run_of_evals(config: pytest.Config) -> bool:
+    """Whether this process is the one that reports, and evals are to be run."""
+    return not _on_worker(config) and not config.option.collectonly and _evals_among_arguments(config)
 
 
 def _on_worker(config: pytest.Config) -> bool:

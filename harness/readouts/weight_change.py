@@ -16,7 +16,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from harness.data.subject import Subject
-from harness.subjects.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_json
+from harness.subjects.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_json, tensor_files
 
 POWER_STEPS = 30
 
@@ -70,7 +70,7 @@ def _of_checkpoint(base: Path, checkpoint: Path) -> Iterator[tuple[str, float, f
 
 def _tensors(folder: Path) -> Mapping[str, Path]:
     files: dict[str, Path] = {}
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in tensor_files(folder):
         with safe_open(file, framework="pt") as weights:
             files |= dict.fromkeys(weights.keys(), file)
     return files

@@ -19,8 +19,6 @@ from harness.data.subject import Subject
 from harness.store import digest_of, digest_of_file
 
 BASE_PATTERNS = (
-    "*.safetensors",
-    "*.safetensors.index.json",
     "config.json",
     "tokenizer*.json",
     "tokenizer.model",
@@ -33,15 +31,42 @@ BASE_PATTERNS = (
 """Files of a base model that determine its function; its digest covers these."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 """A base model needs one of these."""
+WEIGHTS = "model.safetensors"
+"""The name under which transformers saves weights; with shards, of the index beside them."""
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_IGNORED = ("base_model_name_or_path", "revision", "inference_mode", "peft_version")
 """Entries of an adapter's configuration that do not change its function."""
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The files from which transformers loads a model's weights, and no others; with shards the index that names them goes first.
+
+    InputError where there are none, or a shard that the index names is missing.
+    """
+    whole, index = folder / WEIGHTS, folder / f"{WEIGHTS}.index.json"
+    if whole.is_file():
+        return [whole]
+    if not index.is_file():
+        raise InputError(f"{folder}: no {WEIGHTS} and no {index.name}; other names and weight formats are not loaded")
+    named = read_json(index).get("weight_map")
+    if not isinstance(named, dict) or not named or not all(isinstance(name, str) and name == Path(name).name for name in named.values()):
+        raise InputError(f"{index}: weight_map names no files; allowed: tensor names to files of this folder")
+    shards = [folder / name for name in sorted(set(named.values()))]
+    for shard in shards:
+        if shard.suffix != ".safetensors" or not shard.is_file():
+            raise InputError(f"{index}: names {shard.name}, which is no safetensors file of this folder")
+    return [index, *shards]
+
+
+def tensor_files(folder: Path) -> list[Path]:
+    """`weight_files` without the index."""
+    return [file for file in weight_files(folder) if file.suffix == ".safetensors"]
+
+
 def base_digest(folder: Path) -> str:
     """Digest of a base model's files; the same wherever the folder lies."""
-    files = sorted({file for pattern in BASE_PATTERNS for file in folder.glob(pattern)})
+    files = sorted({*weight_files(folder), *(file for pattern in BASE_PATTERNS for file in folder.glob(pattern))})
     return digest_of({file.name: digest_of_file(file) for file in files})
 
 
@@ -100,8 +125,7 @@ def check_base(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; a base model is a folder with config.json and safetensors weights")
     read_json(folder / "config.json")
-    if not list(folder.glob("*.safetensors")):
-        raise InputError(f"{folder}: no *.safetensors file; other weight formats are not loaded")
+    weight_files(folder)
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise InputError(f"{folder}: no tokenizer; allowed: {' or '.join(TOKENIZER_FILES)} beside the weights")
     settings = folder / "tokenizer_config.json"
@@ -112,7 +136,7 @@ def check_base(folder: Path) -> None:
 def _base_modules(folder: Path) -> dict[str, tuple[int, ...]]:
     """Shape of every weight of a base model, by the name of its module without the prefixes of wrappers."""
     shapes: dict[str, tuple[int, ...]] = {}
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in tensor_files(folder):
         for name, shape in tensor_shapes(file).items():
             if name.endswith(".weight"):
                 shapes[_bare(name.removesuffix(".weight"))] = shape
@@ -165,7 +189,7 @@ def check_checkpoint(folder: Path, base: Path) -> None:
             raise InputError(f"{folder}: no weight for {module}, which the base {base.name} has; transformers would make one up")
         if given[module] != shape:
             raise InputError(f"{folder}: {module} has shape {given[module]}, the base {base.name} has {shape} there")
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in tensor_files(folder):
         check_finite(file)
 
 

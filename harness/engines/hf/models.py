@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 
 from harness.data.subject import Subject
 from harness.engines.hf.fast import bfloat16_pays, fast_layers
-from harness.subjects.files import read_json
+from harness.subjects.files import read_json, tensor_files
 
 KEPT_MODELS = 3
 
@@ -38,7 +38,7 @@ class Models:
             return None
         file = subject.base / "config.json"
         stored = str(read_json(file).get("dtype") or read_json(file).get("torch_dtype"))
-        needed = sum(part.stat().st_size for part in subject.base.glob("*.safetensors"))
+        needed = sum(part.stat().st_size for part in tensor_files(subject.base))
         if self.device == "cpu":
             needed *= 1 if stored == "float32" else 2
             free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -58,6 +58,7 @@ class Models:
             subject.base,
             dtype=torch.float32 if self.device == "cpu" else "auto",
             trust_remote_code=subject.trust_remote_code,
+            use_safetensors=True,  # never a pickle that lies beside
             attn_implementation="sdpa",
         )
         plain: Any = GenerationConfig  # untyped

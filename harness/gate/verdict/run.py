@@ -69,7 +69,7 @@ class Run:
         """The verdict over the gates, waived ones included; None where no gate said anything. A gate that did not run is an error."""
         outcomes = [entry.verdict.outcome for entry in self.entries if entry.kind == "gate"]
         outcomes = [outcome for outcome in outcomes if outcome != "not_applicable"]
-        if self.broken_modules and "fail" not in outcomes:
+        if (self.broken_modules or self.is_beginning) and "fail" not in outcomes:
             return "error"
         return worst(outcomes)
 
@@ -86,6 +86,11 @@ class Run:
         if "inconclusive" in outcomes and self.settings.inconclusive == "fail":
             return FAILED
         return PASSED
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether nothing has come of it yet: what stands in gate.json until the run ends, so that a killed run leaves no older verdict."""
+        return not self.complete and not self.entries
 
     @property
     def waived(self) -> tuple[Entry, ...]:
