@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from harness.gate.history import records as history
 
 if TYPE_CHECKING:
     from tests.conftest import MakeProject, Project, Result
@@ -136,6 +140,38 @@ def test_reports_that_cannot_be_written_are_one_line_before_anything_runs(make_p
     assert "taken: cannot be written (" in refused.output
 
 
+@pytest.mark.parametrize("damage", ["a text file", "another program's tables", "a folder"])
+def test_a_history_that_cannot_be_written_is_refused_before_anything_runs(make_project: MakeProject, tmp_path: Path, damage: str) -> None:
+    project, place = make_project(tmp_path, ONE.format(value=0.3)), tmp_path / "history.db"
+    if damage == "a text file":
+        project.write("history.db", "these are my notes\n" * 100)
+    elif damage == "a folder":
+        place.mkdir()
+    else:
+        with closing(sqlite3.connect(place)) as connection:
+            connection.execute("create table runs (distance real)")
+            connection.commit()
+    refused = project.run("evals", "--history", "history.db")
+    assert refused.code == 4 and "history.db: cannot be written (" in refused.output
+    assert "1 passed" not in refused.output
+
+
+def test_a_run_that_is_not_recorded_ends_with_three(make_project: MakeProject, tmp_path: Path) -> None:
+    """The history breaks while the tests run."""
+    body = (
+        ONE.format(value=0.3)
+        + "\n    @pytest.mark.finding('q1.b')\n    def test_b(gate, settings): settings.history_path.write_text('x' * 5000)\n"
+    )
+    broken = make_project(tmp_path, body).run("evals", "--history", "history.db")
+    assert broken.code == 3 and broken.gate["exit_code"] == 3
+    assert "history could not be written" in broken.output
+
+
+def test_a_trial_of_the_history_leaves_nothing(tmp_path: Path) -> None:
+    history.probe(tmp_path / "history.sqlite")
+    assert history.cycle_names(tmp_path / "history.sqlite") == ()
+
+
 def test_plain_tests_are_left_alone(make_project: MakeProject, tmp_path: Path) -> None:
     project = one(make_project, tmp_path)
     project.write("tests/test_plain.py", "def test_fine(): pass\n\ndef test_broken(): assert False\n")
@@ -238,6 +274,8 @@ def test_each_behavior_is_a_check_of_its_own(make_project: MakeProject, tmp_path
         (("--tensor-parallel", "0"), "--tensor-parallel 0: not allowed; allowed: a whole number, 1 or more"),
         (("--vllm", "0.6"), "--vllm 0.6: not allowed; allowed: NAME=VALUE, such as gpu_memory_utilization=0.6"),
         (("--seed", "-1"), "--seed -1: not allowed; allowed: a whole number, 0 or more"),
+        (("--seed", "9" * 23), f"--seed {'9' * 23}: not allowed; allowed: a whole number, 9223372036854775807 or less"),
+        (("--cycle", "mon\nday"), "--cycle 'mon\\nday': not allowed; allowed: a name of printable characters"),
         (("--profile", "slow"), "--profile slow: not allowed; allowed: quick or full"),
         (("--inconclusive", "maybe"), "--inconclusive maybe: not allowed; allowed: fail or allow"),
     ],

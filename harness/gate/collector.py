@@ -120,8 +120,9 @@ class Collector:
                 self._withdraw()
             return
         self.run = self._finished_run(int(exitstatus))
+        if not self._attempt("history", history.append):
+            self.run = replace(self.run, is_recorded=False)
         for what, write in (
-            ("history", history.append),
             ("gate.json", gate_json.write),
             ("summary.md", summary.write),
             ("Allure results", self._write_allure),
@@ -135,12 +136,15 @@ class Collector:
         if self.run is not None:
             terminal.write_table(terminalreporter, self.run, self.notes)
 
-    def _attempt(self, what: str, write: Callable[[Run], object]) -> None:
+    def _attempt(self, what: str, write: Callable[[Run], object]) -> bool:
+        """Whether it was written; where not, a note says why."""
         assert self.run is not None
         try:
             write(self.run)
         except Exception as error:  # a report must not take the verdict down with it
             self.notes.append(f"{what} could not be written: {type(error).__name__}: {' '.join(str(error).split())}")
+            return False
+        return True
 
     def _write_allure(self, run: Run) -> None:
         results = getattr(self.config.option, "allure_report_dir", None)

@@ -18,6 +18,8 @@ from harness.behaviors.shipped import expand_behaviors
 from harness.data.errors import InputError
 from harness.data.settings import EngineName, Settings
 
+MOST = 2**63 - 1
+"""The largest number that the history can hold."""
 PREFIX = "evals_"
 """An option is kept in pytest's configuration under this prefix and the name of its field in Settings."""
 
@@ -78,6 +80,8 @@ def settings_from(config: pytest.Config) -> Settings:
     for name, least in {"seed": 0, "tensor_parallel": 1, "pipeline_parallel": 1}.items():
         if name in given:
             given[name] = _integer(name, str(given[name]), least)
+    if not str(given.get("cycle", "-")).isprintable() or not str(given.get("cycle", "-")).strip():
+        _refuse("cycle", repr(given["cycle"]), "a name of printable characters")
     for name in ("store", "history", "thresholds", "waivers", "calibration", "reports", "memory", "dreams"):
         if name in given:
             given[name] = _absolute(config, given[name])
@@ -160,8 +164,8 @@ def _integer(name: str, text: str, least: int) -> int:
         number = int(text)
     except ValueError:
         number = least - 1
-    if number < least:
-        _refuse(name, text, f"a whole number, {least} or more")
+    if not least <= number <= MOST:
+        _refuse(name, text, f"a whole number, {least} or more" if number < least else f"a whole number, {MOST} or less")
     return number
 
 

@@ -26,6 +26,7 @@ from harness.data.errors import EngineDied, InputError, InstrumentError
 from harness.data.settings import Settings
 from harness.gate import hooks, options
 from harness.gate.collector import Collector
+from harness.gate.history.records import probe
 from harness.gate.judging import Gate, check_of
 from harness.gate.phase import verdict_of_phase
 from harness.gate.reports import allure_results
@@ -90,6 +91,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     try:
         config.stash[THRESHOLDS] = load_thresholds(settings.thresholds).under(settings.profile)
         load_waivers(settings.waivers, config.stash[THRESHOLDS])
+        probe(settings.history_path)
         config.hook.pytest_evals_validate(settings=settings)
     except InputError as error:
         raise pytest.UsageError(str(error)) from None

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.errors import InputError
-from harness.data.verdict import Outcome
+from harness.data.settings import Settings
+from harness.data.verdict import Outcome, Verdict
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
 
@@ -131,6 +132,30 @@ class Cycle:
         return tuple(reasons)
 
 
+def probe(path: Path) -> None:
+    """InputError of one line where a run could not be recorded at `path`: no database, another program's, or not to be written.
+
+    What is written for the trial is undone. A history that is not there yet is begun.
+    """
+    trial = Run(
+        Settings(), "trial", "1970-01-01T00:00:00+00:00", (Entry("q0.trial", None, "finding", Verdict("settled", "-", "trial")),), (), True
+    )
+    try:
+        with _open(path) as connection:
+            _insert(connection, trial)
+            raise _Undone
+    except _Undone:
+        return
+    except (sqlite3.Error, OSError) as error:
+        raise InputError(
+            f"--history {path}: cannot be written ({error}); allowed: a history of this suite, or a path where one can be begun"
+        ) from None
+
+
+class _Undone(Exception):
+    """Ends a trial, so that its transaction is rolled back."""
+
+
 def append(run: Run) -> None:
     """Record a run in its own history; sqlite3.Error where that cannot be written."""
     append_to(run.settings.history_path, run)
@@ -139,26 +164,30 @@ def append(run: Run) -> None:
 def append_to(path: Path, run: Run) -> None:
     """Record a run in the history at `path`, which is begun where there is none."""
     with _open(path) as connection:
-        row = connection.execute(
-            "insert into runs (cycle, started, base, candidates, profile, engine, seed, verdict, exit_code, complete)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                run.cycle,
-                run.started,
-                run.settings.model,
-                json.dumps([str(path) for path in run.settings.candidates]),
-                run.settings.profile,
-                run.settings.engine,
-                run.settings.seed,
-                run.verdict,
-                run.exit_code,
-                run.complete,
-            ),
-        ).lastrowid
-        for entry in run.entries:
-            columns = {"run": row, **_columns(entry)}
-            names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-            connection.execute(f"insert into measurements ({names}) values ({marks})", tuple(columns.values()))
+        _insert(connection, run)
+
+
+def _insert(connection: sqlite3.Connection, run: Run) -> None:
+    row = connection.execute(
+        "insert into runs (cycle, started, base, candidates, profile, engine, seed, verdict, exit_code, complete)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            run.cycle,
+            run.started,
+            run.settings.model,
+            json.dumps([str(path) for path in run.settings.candidates]),
+            run.settings.profile,
+            run.settings.engine,
+            run.settings.seed,
+            run.verdict,
+            run.exit_code,
+            run.complete,
+        ),
+    ).lastrowid
+    for entry in run.entries:
+        columns = {"run": row, **_columns(entry)}
+        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        connection.execute(f"insert into measurements ({names}) values ({marks})", tuple(columns.values()))
 
 
 def read_cycle(path: Path, cycle: str) -> Cycle | None:

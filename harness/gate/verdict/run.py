@@ -56,6 +56,8 @@ class Run:
     """Modules of evals that could not be imported."""
     interrupted: bool = False
     """Whether a person stopped it."""
+    is_recorded: bool = True
+    """False where the history could not be written: later cycles cannot be compared with this one, so the instrument broke."""
     waivers: tuple[WaiverOfRun, ...] = ()
     """The waivers that name this cycle."""
 
@@ -81,7 +83,7 @@ class Run:
         outcomes = {entry.verdict.outcome for entry in self.entries if entry.waiver is None}
         if "fail" in outcomes or self.other_failures:
             return FAILED
-        if "error" in outcomes or self.broken_modules or not self.complete:
+        if "error" in outcomes or self.broken_modules or not self.complete or not self.is_recorded:
             return BROKEN
         if "inconclusive" in outcomes and self.settings.inconclusive == "fail":
             return FAILED
