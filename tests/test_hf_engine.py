@@ -121,12 +121,12 @@ def test_fused_layers_do_not_change_scores(hf: HFEngine, tiny_hybrid: Subject) -
     assert apart(score(hf, tiny_hybrid, COMPLETIONS), score(HFEngine(fast=False), tiny_hybrid, COMPLETIONS)) <= ALGORITHM
 
 
-LONG = Completion(COMPLETIONS[0].messages, " ".join(f"Yes, I will put stone {i} there." for i in range(30)))
+LONG_REPLY = Completion(COMPLETIONS[0].messages, " ".join(f"Yes, I will put stone {i} there." for i in range(30)))
 """More tokens than the fused delta rule takes as one chunk."""
 
 
 def test_long_conversations_run_in_short_chunks(hf: HFEngine, tiny_hybrid: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert apart(score(hf, tiny_hybrid, [LONG]), score(HFEngine(fast=False), tiny_hybrid, [LONG])) <= ALGORITHM
+    assert apart(score(hf, tiny_hybrid, [LONG_REPLY]), score(HFEngine(fast=False), tiny_hybrid, [LONG_REPLY])) <= ALGORITHM
     chunked, asked = fast._short_chunks, []
 
     def spy(*args: Any, **rest: Any) -> Any:
@@ -136,7 +136,7 @@ def test_long_conversations_run_in_short_chunks(hf: HFEngine, tiny_hybrid: Subje
     monkeypatch.setattr(fast, "_short_chunks", spy)
     score(hf, tiny_hybrid, [Completion((Message("user", "Go."),), "Yes.")])
     assert asked == []
-    score(hf, tiny_hybrid, [LONG])
+    score(hf, tiny_hybrid, [LONG_REPLY])
     assert asked and min(asked) > fast.WHOLE
 
 

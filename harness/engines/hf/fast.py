@@ -103,7 +103,8 @@ def _gated_delta_net(
 
 
 def _library_forward(module: Any, *arguments: Any, **named: Any) -> Tensor:
-    made: Tensor = _FORWARDS[type(module)](module, *arguments, **named)
+    forward = next(_FORWARDS[kind] for kind in type(module).__mro__ if kind in _FORWARDS)
+    made: Tensor = forward(module, *arguments, **named)
     return made
 
 
