@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.arms.cycles import CYCLE_STEPS, EXAMPLES, corrected, cycles, healthy
+from harness.arms.cycles import corrected, cycles, healthy
+from harness.arms.doses import CYCLE_STEPS, EXAMPLES
 from harness.arms.maker import ArmMaker
 from harness.arms.training import TrainingSettings
 from harness.data.behavior import Behavior, Message, Pair

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from evals.q1.checks import MEASURES, known
-from evals.q1.design import GROWS
-from evals.q1.study import Study
-from evals.question import Question
-from harness.experiment.lab import Lab
+if TYPE_CHECKING:
+    from evals.q1.study import Study
+    from evals.question import Question
+    from harness.experiment.lab import Lab
 
 
 @pytest.fixture(scope="session")
 def q1(lab: Lab) -> Question[Study]:
     """Under `--profile full` each check draws more scenarios until it is decided."""
+    from evals.q1.checks import MEASURES, known  # here: collecting tests loads no torch
+    from evals.q1.design import GROWS
+    from evals.q1.study import Study
+    from evals.question import Question
+
     return Question(lab, Study, MEASURES, known=known, grows=GROWS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from evals.preflight import design as preflight
-from harness.arms.cycles import CORRECTION_STEPS, EXAMPLES
+from harness.arms.doses import CORRECTION_STEPS, EXAMPLES
 from harness.readouts.forced_choice import UNIT as LOG_ODDS
 
 REGRESSION, DRIFT = "q4.regression", "q4.drift"

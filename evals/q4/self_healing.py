@@ -14,7 +14,8 @@ from evals.q4.study import Study
 from fixtures import corpora
 from harness.analysis.estimated import Answer, Estimated, estimated
 from harness.analysis.intervals import mean_interval
-from harness.arms.cycles import EXAMPLES, corrected
+from harness.arms.cycles import corrected
+from harness.arms.doses import EXAMPLES
 from harness.data.measurement import Measurement
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from evals.q5.checks import MEASURES
-from evals.q5.design import GROWS
-from evals.q5.study import Study
-from evals.question import Question
-from harness.experiment.lab import Lab
+if TYPE_CHECKING:
+    from evals.q5.study import Study
+    from evals.question import Question
+    from harness.experiment.lab import Lab
 
 
 @pytest.fixture(scope="session")
 def q5(lab: Lab) -> Question[Study]:
     """Measured on base; a candidate only stands beside it."""
+    from evals.q5.checks import MEASURES  # here: collecting tests loads no torch
+    from evals.q5.design import GROWS
+    from evals.q5.study import Study
+    from evals.question import Question
+
     return Question(lab, Study, MEASURES, grows=GROWS)

@@ -12,21 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.arms.doses import CORRECTION_STEPS, CYCLE_STEPS, EXAMPLES, HEALTHY_STEPS
 from harness.arms.maker import ArmMaker
 from harness.arms.training import Training
 from harness.data.arm import ArmKind
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion
 from harness.subjects.files import with_adapter
-
-EXAMPLES = 4
-"""Examples in one optimizer step."""
-HEALTHY_STEPS = 48
-"""Steps after which the behavior is learned: on the shipped weights its log-odds on dev pairs no longer rise."""
-CYCLE_STEPS = (3, 6, 12, 24)
-"""Numbers of steps after which a further cycle's adapter is kept: the doses of a degradation."""
-CORRECTION_STEPS = 6
-"""Steps of a cycle of corrections."""
 
 
 @dataclass(frozen=True)
