@@ -55,10 +55,12 @@ class Outcomes:
 
     @property
     def failed(self) -> bool:
+        """Whether at least one gate failed."""
         return "fail" in self.verdicts.values()
 
     @property
     def inconclusive(self) -> bool:
+        """Whether at least one gate was inconclusive."""
         return "inconclusive" in self.verdicts.values()
 
     @property

@@ -130,6 +130,7 @@ def _labs(folder_of_store: Path) -> Iterator[Lab]:
 
 
 def main() -> None:
+    """Measures every shipped model and behavior, writes FILE and prints the standings."""
     from harness.data.settings import Settings
 
     rows = [row for lab in _labs(Path(sys.argv[1]) if len(sys.argv) > 1 else Settings.store) for row in rows_of(lab)]

@@ -57,10 +57,12 @@ class Study:
 
     @cached_property
     def heads(self) -> tuple[Head, ...]:
+        """Every head of the model, layer by layer."""
         return heads_of(self.lab, self.before[0])
 
     @cached_property
     def layers(self) -> tuple[int, ...]:
+        """Indices of the layers that have heads, rising."""
         return tuple(sorted({head.layer for head in self.heads}))
 
     @cached_property
