@@ -1,7 +1,7 @@
-"""What an earlier cycle measured, read from the history; what was measured on other data is refused and never compared.
+"""What an earlier cycle measured, read from the history. Values that were measured on other data are refused and never compared.
 
-Two cycles can be a baseline. The accepted one is the last that `python -m harness accept` took: a single step is judged against it. The
-pinned one moves only by `python -m harness pin`: what no single step shows is judged against it, slow decay and the cost of training.
+Two cycles can be a baseline. A single step is judged against the accepted cycle: the last one that `python -m harness accept` took. Slow
+decay and the cost of training, which no single step shows, are judged against the pinned cycle; only `python -m harness pin` moves the pin.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Earlier:
 
 
 def accepted_cycle(lab: Lab) -> str | None:
-    """The cycle that a candidate's step is judged against, --baseline first; None without a candidate, or before one is accepted."""
+    """The cycle that a candidate is compared with: --baseline, else the one accepted last. None without either, and without a candidate."""
     if lab.candidate is None:
         return None
     return lab.settings.baseline or history.last_accepted(lab.settings.history_path)
 
 
 def pinned_cycle(lab: Lab) -> str | None:
-    """The cycle that drift and cost are judged against; None without a candidate, or before one is pinned."""
+    """The cycle that drift and cost are judged against. None without a candidate, and before a cycle is pinned."""
     return None if lab.candidate is None else history.pinned(lab.settings.history_path)
 
 
@@ -64,7 +64,7 @@ def same_data(record: Record, provenance: Mapping[str, str]) -> bool:
 
 
 def earlier(lab: Lab, cycle: str, id: str, ids: Sequence[str]) -> Earlier:
-    """What a cycle measured for check `id` of these scenarios; NotComparable where it did not, or on other data."""
+    """What a cycle measured for check `id` in the scenarios `ids`. NotComparable where it lacks one of them, or measured other data."""
     provenance = lab.measurement(id, "").provenance
     record = record_of(lab, cycle, id)
     if record is None:

@@ -1,8 +1,8 @@
 """What a gate declares of itself so that calibration can send simulated runs through it.
 
-A question with gates has a file `calibrated.py` with `CALIBRATED`: what its gates need to know of a subject, measured once, and the
-measurements of a run in which two subjects meet, made from what was measured by the functions that `pytest evals` uses. Calibration loops
-over those (`evals/calibration/declared.py` lists them) and knows none of them by name.
+A question with gates has a file `calibrated.py` that defines `CALIBRATED`, which does two things. It records once, for each subject, all
+that the question's gates need to know of it. And from the records of two subjects it makes the measurements of one simulated run, with the
+functions that `pytest evals` uses. Calibration loops over the list in `evals/calibration/declared.py` and knows no question by name.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from harness.experiment.lab import Lab, ThresholdsByCheck
 from harness.judges.judge import Judge
 
 Arrays = Mapping[str, NDArray[Any]]
-"""By name, as they stand in the file of a book. Floats are kept there with 32 bits, everything else as it is."""
+"""Arrays by name; the file of a book keeps floats as float32 and everything else unchanged."""
 
 FRESH = 100
-"""First seed of the replies that gates are calibrated on. Doses are chosen by the replies of lower seeds, and on those same replies a dose
-would seem to have exactly the fall that it was chosen for."""
+"""First seed of the replies that gates are calibrated on. Doses are chosen on replies of lower seeds: measured on those again, a dose
+would show the very fall that it was chosen for, luck included."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Sampling:
 
     lab: Lab
     judge: Judge | None
-    """None: no replies are sampled, for models that reply slowly."""
+    """Labels replies; None where none are sampled, as for models that reply slowly."""
     draws: int = 1
     """Sets of samples, each as large as the gate's own."""
 
@@ -71,13 +71,13 @@ class Meeting:
     replies: bool
     """Whether replies were sampled."""
     accepted: MeasuredSubject | None
-    """None: base, as before any cycle is accepted."""
+    """The accepted and pinned subject; None: base, as before any cycle is accepted."""
     candidate: MeasuredSubject
     reference: MeasuredSubject
-    """A good adapter that stands for a whole training; neither of the two."""
+    """A third, good adapter that stands for a whole training."""
     thresholds: ThresholdsByCheck
     seed_spreads: Mapping[str, SeedToSeed]
-    """Seed-to-seed spread by check, estimated without these three; empty where base is compared with, or verdicts shall not know it."""
+    """Seed-to-seed spread by check, estimated without these three subjects. Empty against base, and where verdicts are to do without."""
 
     def alpha(self, id: str) -> float:
         """The level at which a check may fail."""
@@ -85,14 +85,14 @@ class Meeting:
         return threshold.alpha if threshold else 0.05
 
     def spread(self, id: str, change: Floats, unit: float = 1.0) -> Spread | None:
-        """`change` [scenarios] is the difference at hand, `unit` how much of it is 1 in the check's unit; as `Lab.seed_spread`."""
+        """As `Lab.seed_spread`: `change` [scenarios] is the difference at hand; a change of `unit` is 1 in the check's unit."""
         known = self.seed_spreads.get(id)
         return None if known is None else known.between(float(change.std(ddof=1)) / abs(unit))
 
     def measurement(
         self, id: str, unit: str, found: Estimated, *, spread: Spread | None = None, not_applicable: bool = False
     ) -> Measurement:
-        """As a gate would hand it in, without provenance and exhibits."""
+        """The measurement that a gate would hand in, without provenance and exhibits."""
         return Measurement(id, self.behavior, unit, estimate=found.value, reason=found.reason, spread=spread, not_applicable=not_applicable)
 
 
@@ -114,18 +114,18 @@ class Calibrated(Protocol):
         """What is the same for all subjects: clusters, and what base does."""
 
     def record(self, sampling: Sampling, common: Arrays, subject: Subject) -> Arrays:
-        """What it needs to know of one subject; `common` holds every gate's."""
+        """The arrays that its gates need of one subject; `common` is what every gate's `common` returned."""
 
     def values(self, one: MeasuredSubject) -> Mapping[str, Floats]:
-        """By check that compares two trainings: what is compared, [scenarios, documents or tasks]."""
+        """The values that trainings are compared by, [scenarios, documents or tasks], for each check that compares two trainings."""
 
     def unit(self, id: str, values: Floats) -> float:
-        """How much of `values` [adapters, scenarios] is 1 in the unit of check `id`."""
+        """The difference in `values` [adapters, scenarios] that counts as 1 in the unit of check `id`."""
 
     def measure(self, meeting: Meeting, rng: np.random.Generator) -> Iterator[Measurement]:
         """The measurements of a run, in the order of its checks."""
 
 
 def drawn(recorded: Flags, samples: int, rng: np.random.Generator) -> Floats:
-    """A fresh subset of `samples` of the recorded samples [samples, scenarios or tasks]: the share that is right, [scenarios or tasks]."""
+    """Share that is right, [scenarios or tasks], in `samples` rows of `recorded` [samples, scenarios or tasks], none drawn twice."""
     return np.asarray(recorded[rng.choice(len(recorded), samples, replace=False)].mean(axis=0))

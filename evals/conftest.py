@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def preflight(laboratory: Callable[[Behavior], Lab], settings: Settings) -> Callable[[str], tuple[Measurement, ...]]:
-    """`preflight(behavior's name)` measures once a behavior: is the instrument fit to judge anything?"""
+    """`preflight(name)` gives the preflight measurements of the behavior with this name, measured when first asked for."""
     from evals.preflight.checks import measure
 
     folders = [resolve_behavior(one) for one in (*shipped_behaviors(), *settings.behaviors)]
@@ -35,9 +35,12 @@ def preflight(laboratory: Callable[[Behavior], Lab], settings: Settings) -> Call
 
 
 LONGEST_FIRST = ("q1", "q3", "q7", "q4", "q5", "q6", "q2")
-"""Questions by the time they take from an empty store, as measured: with several workers the longest must not be the last to begin."""
+"""Questions by the time they take from an empty store, as measured: with several workers the longest must not be the last to begin.
+
+pytest-xdist keeps this order only under --no-loadscope-reorder.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Orders the questions; whatever else was collected keeps its place among itself and goes last, preflight with it."""
+    """Orders the questions as LONGEST_FIRST does. All other tests, those of preflight among them, come after, in the order they had."""
     items.sort(key=lambda item: LONGEST_FIRST.index(name) if (name := item.path.parent.name) in LONGEST_FIRST else len(LONGEST_FIRST))

@@ -1,9 +1,9 @@
 """Draw more scenarios until a check is decided, or all there are: the sequential rule of `--profile full`.
 
-A check keeps what was measured at the look that decided it, so that a verdict depends on nothing but its own numbers. At a look an
-interval has only that look's share of the error rate (`harness/analysis/spending.py`): what is called the 95 % interval holds at all
-looks together with 95 %, and a gate fails by chance, at any look, at most at its alpha. An estimate that stopped early leans away from
-the bound; its interval does not.
+A check keeps what was measured at the look that decided it, so that a verdict depends on nothing but its own numbers. Each look may spend
+only its share of the error rate (`harness/analysis/spending.py`). So the 95 % intervals of all looks hold together with probability 95 %,
+and over all its looks a gate fails by chance with probability alpha at most. An estimate that stopped early leans away from the bound;
+its interval does not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.gate.verdict.verdicts import verdict_on
 
 
 def verdict_of(lab: Lab, measurement: Measurement) -> str:
-    """What the gate will say of it, as far as it rests on no other check."""
+    """The outcome that the gate will give it, apart from the preflight checks that it rests on."""
     return verdict_on(measurement, lab.threshold(measurement.id)).outcome
 
 
@@ -38,7 +38,7 @@ def until_decided(lab: Lab, measure: Callable[[Lab], Measurement]) -> Measuremen
 
 
 def row_of(look: Look, measurement: Measurement, verdict: str, unit: str) -> dict[str, Any]:
-    """One look, as it stands among the series of a check."""
+    """The row of a check's series for one look; `unit` names what `look.size` counts."""
     estimate = measurement.estimate
     row: dict[str, Any] = {"cell": f"look {look.number + 1} of {len(look.sizes)}", unit: look.size, "level": look.share(0.05)}
     if estimate is not None:

@@ -1,4 +1,4 @@
-"""The one protocol of all questions: `q3("q3.rank")` is a measurement, made when it is asked for, once.
+"""The one protocol of all questions: `q3("q3.rank")` makes that measurement when it is first asked for, and keeps it.
 
 A question is a study (what is trained, recorded and scored, each part when it is first needed) and its measures (a function of the study
 for every check id). So `pytest evals/q3 -k rank` trains for the ranks and nothing else.
@@ -29,8 +29,9 @@ class Question(Generic[Study]):
         known: Callable[[Lab, str], Measurement | None] = lambda lab, id: None,
         grows: Collection[str] = (),
     ) -> None:
-        """`known` is what needs no study: a question that does not apply to this model, a candidate that is base itself. `grows` names
-        the checks to which more scenarios add something: under `--profile full` they are looked at until decided, others at the first look.
+        """`known` gives the measurements that need no study: a question that does not apply to this model, a candidate that is base itself;
+        None for all others. `grows` names the checks to which more scenarios add something. Under `--profile full` these draw more until
+        they are decided; others are measured at the first look.
         """
         self._lab, self._study, self._measures, self._known, self._grows = lab, study, measures, known, grows
         self._studies: dict[Look | None, Study] = {}

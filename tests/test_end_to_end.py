@@ -194,7 +194,7 @@ def test_base_as_its_own_candidate_changes_no_ability_no_head_and_no_state(store
 def test_the_regression_gate_tells_further_sham_and_degraded_cycles_apart(store: Path, tmp_path: Path) -> None:
     """One accepted cycle, then candidates that go on from it: more of the same, neutral talk, and the two highest degradations.
 
-    Much neutral talk wears the behavior off (a fifth of it after 96 conversations): no more than two trainings alike differ by on these
+    Much neutral talk wears the behavior off (a fifth of it after 96 conversations): no more than two seeds differ by on these
     weights, so the gate lets it pass; it is q4.drift's to notice where it goes on.
     """
     lab = make_lab(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,15 +14,20 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from evals.q3.design import CONVERSATIONS
+from evals.q3.checks import MEASURES
+from evals.q3.design import CONVERSATIONS, RANK, RANKS
 from evals.q3.heads import Head, distances, heads_of, recorded
 from evals.q3.patching import Patching, patch
+from evals.q3.study import Study
+from evals.question import Question
 from fixtures.laboratory import make_lab
 from fixtures.models.figures import TINY_HYBRID
 from harness.analysis.head_ranking import top
 from harness.analysis.localization import Localization, localize
+from harness.arms.training import TrainingSettings
 from harness.behaviors.files import load_behavior
 from harness.behaviors.shipped import resolve_behavior
+from harness.data.arm import Arm, ArmKind
 from harness.data.behavior import Pair
 from harness.data.settings import PROJECT, Settings
 from harness.data.subject import Subject
@@ -28,9 +36,11 @@ from harness.engines.hf.engine import HFEngine
 from harness.experiment.lab import Lab
 from harness.experiment.profile import across_domains, domains_of
 from harness.gate.verdict.thresholds import load_thresholds
+from harness.readouts.forced_choice import METRICS, ForcedChoice
 from harness.store import Store
 from harness.subjects.files import base_subject, with_adapter
 from harness.subjects.named import model_layer_kinds
+from tests.bench import bare_lab
 
 pytestmark = pytest.mark.numeric
 
@@ -132,3 +142,34 @@ def test_base_against_itself_shows_no_change(lab: Lab) -> None:
     pairs = across_domains(lab.pairs("test"), 6)
     once = recorded(lab, lab.base, pairs)
     assert distances(once, once, heads_of(lab, once[0])).max() == 0
+
+
+@dataclass(frozen=True)
+class Made:
+    """Made-up arms and scores. It has nothing else: whoever asks for heads, patching or a sham ladder gets an AttributeError."""
+
+    settings: TrainingSettings = field(default_factory=TrainingSettings)
+    engine: Any = field(default_factory=lambda: SimpleNamespace(name="hf"))
+    trained: set[tuple[ArmKind, int]] = field(default_factory=set)
+    """Kind and LoRA rank of every training asked for."""
+
+    def stream(self, kind: ArmKind, seed: int, ns: Sequence[int], kinds: Sequence[ArmKind] = ()) -> dict[int, Arm]:
+        self.trained.add((kind, self.settings.rank))
+        subject = Subject(f"{kind} {self.settings.rank} {seed}", Path(), "base", Path(), f"{kind} {self.settings.rank} {seed}")
+        return {n: Arm(subject, kind, n, seed, n) for n in ns}
+
+    def forced_choice(self, subject: Subject, pairs: Sequence[Pair]) -> ForcedChoice:
+        rng = np.random.default_rng([len(subject.name), *subject.name.encode()])
+        values = 0.1 * rng.standard_normal(len(pairs)) + subject.name.startswith("trained")
+        return ForcedChoice(dict.fromkeys(METRICS, values))
+
+
+def test_the_ranks_alone_record_no_heads_patch_none_and_train_no_ladder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: Any = Made()
+    monkeypatch.setattr("evals.q3.study.weight_changes", lambda base, subject: [])
+    lab = replace(bare_lab(tmp_path, "quick"), layer_kinds=("full_attention",), arms=made, recordings=made)
+    found = Question(lab, Study, MEASURES)(RANK)
+    assert found.answer == "rank 1 suffices"
+    assert made.trained == {(kind, rank) for kind in ("trained", "sham") for rank in (*RANKS["quick"], made.settings.rank)}
+    with pytest.raises(AttributeError):
+        Question(lab, Study, MEASURES)("q3.stability")

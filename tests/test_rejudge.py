@@ -77,24 +77,24 @@ def recorded(entries: tuple[Entry, ...], tmp_path: Path) -> Path:
     return path
 
 
-def changes(judgements: tuple[Judged, ...]) -> dict[str, tuple[str, str]]:
-    return {one.key: (one.before["verdict"], one.after.verdict.outcome) for one in judgements if one.changed}
+def changes(judgments: tuple[Judged, ...]) -> dict[str, tuple[str, str]]:
+    return {one.key: (one.before["verdict"], one.after.verdict.outcome) for one in judgments if one.changed}
 
 
 def test_the_same_thresholds_change_nothing(recorded: Path, tmp_path: Path) -> None:
-    judgements = rejudge(from_history(recorded, None), thresholds(tmp_path))
-    assert changes(judgements) == {} and {one.key: one.after.verdict.message for one in judgements} == {
-        one.key: one.before["message"] for one in judgements
+    judgments = rejudge(from_history(recorded, None), thresholds(tmp_path))
+    assert changes(judgments) == {} and {one.key: one.after.verdict.message for one in judgments} == {
+        one.key: one.before["message"] for one in judgments
     }
-    outcomes = sorted(one.after.verdict.outcome for one in judgements)
+    outcomes = sorted(one.after.verdict.outcome for one in judgments)
     assert outcomes == ["error", "fail", "inconclusive", "not_applicable", "pass", "pass", "settled"]
 
 
 def test_a_new_bound_changes_the_verdict_and_says_why(recorded: Path, tmp_path: Path) -> None:
     cycle = from_history(recorded, "c1")
-    judgements = rejudge(cycle, thresholds(tmp_path, OLD.replace("-0.25", "-0.9").replace("a quarter", "nine tenths")))
-    assert changes(judgements) == {"q4.regression[listening]": ("fail", "pass")}
-    assert lines(cycle, judgements) == [
+    judgments = rejudge(cycle, thresholds(tmp_path, OLD.replace("-0.25", "-0.9").replace("a quarter", "nine tenths")))
+    assert changes(judgments) == {"q4.regression[listening]": ("fail", "pass")}
+    assert lines(cycle, judgments) == [
         "q4.regression[listening]: fail (gate) -> pass (gate); at_least -0.25 -> -0.9 (nine tenths)",
         "cycle c1: 1 of 7 verdicts changed; over the gates fail -> pass",
     ]
@@ -103,28 +103,28 @@ def test_a_new_bound_changes_the_verdict_and_says_why(recorded: Path, tmp_path: 
 def test_a_gate_made_a_check_is_a_change_although_its_verdict_stays(recorded: Path, tmp_path: Path) -> None:
     cycle = from_history(recorded, "c1")
     text = OLD.replace('kind = "gate"\nalpha = 0.002', 'kind = "check"\nalpha = 0.002')
-    judgements = rejudge(cycle, thresholds(tmp_path, text))
-    assert lines(cycle, judgements)[0].startswith("q4.regression[listening]: fail (gate) -> fail (check); kind gate -> check")
-    assert verdict_after(judgements) == "pass"
+    judgments = rejudge(cycle, thresholds(tmp_path, text))
+    assert lines(cycle, judgments)[0].startswith("q4.regression[listening]: fail (gate) -> fail (check); kind gate -> check")
+    assert verdict_after(judgments) == "pass"
 
 
 def test_what_rests_on_a_check_that_now_fails_becomes_inconclusive(recorded: Path, tmp_path: Path) -> None:
-    judgements = rejudge(from_history(recorded, "c1"), thresholds(tmp_path, OLD.replace("at_most = 0\n", "at_most = -1\n")))
-    found = changes(judgements)
+    judgments = rejudge(from_history(recorded, "c1"), thresholds(tmp_path, OLD.replace("at_most = 0\n", "at_most = -1\n")))
+    found = changes(judgments)
     assert found["preflight.finite[listening]"] == ("pass", "fail") and found["q1.knee[listening]"] == ("pass", "inconclusive")
-    assert next(one.why for one in judgements if one.key == "q1.knee[listening]") == "what it rests on is judged otherwise"
+    assert next(one.why for one in judgments if one.key == "q1.knee[listening]") == "what it rests on is judged otherwise"
 
 
 def test_a_smaller_alpha_than_was_measured_is_an_error(recorded: Path, tmp_path: Path) -> None:
-    judgements = rejudge(from_history(recorded, "c1"), thresholds(tmp_path, OLD.replace("0.002", "0.0001")))
-    assert changes(judgements) == {"q4.regression[listening]": ("fail", "error")}
+    judgments = rejudge(from_history(recorded, "c1"), thresholds(tmp_path, OLD.replace("0.002", "0.0001")))
+    assert changes(judgments) == {"q4.regression[listening]": ("fail", "error")}
 
 
 def test_a_waiver_counts_and_is_said(recorded: Path, tmp_path: Path) -> None:
     cycle = from_history(recorded, "c1")
     waiver = Waiver("q4.regression", "c1", date(2026, 12, 1), "known")
-    judgements = rejudge(cycle, thresholds(tmp_path), [waiver], date(2026, 11, 23))
-    assert lines(cycle, judgements)[0].endswith("fail (gate) -> fail (gate, waived); waived until 2026-12-01: known")
+    judgments = rejudge(cycle, thresholds(tmp_path), [waiver], date(2026, 11, 23))
+    assert lines(cycle, judgments)[0].endswith("fail (gate) -> fail (gate, waived); waived until 2026-12-01: known")
     assert rejudge(cycle, thresholds(tmp_path), [waiver], date(2026, 12, 2))[1].after.waiver is None
 
 
@@ -146,9 +146,9 @@ def test_an_answer_that_older_versions_called_inconclusive_is_none(tmp_path: Pat
     content = {"schema": 1, "cycle": "old", "subject": {"base": "tiny-hybrid"}, "checks": rows, "profile": "quick"}
     path = tmp_path / "gate.json"
     path.write_text(json.dumps(content), encoding="utf-8")
-    judgements = rejudge(from_gate_json(path), thresholds(tmp_path))
-    assert changes(judgements) == {}
-    assert [one.after.verdict.message for one in judgements] == [
+    judgments = rejudge(from_gate_json(path), thresholds(tmp_path))
+    assert changes(judgments) == {}
+    assert [one.after.verdict.message for one in judgments] == [
         "q1.a has no answer: the data do not tell the answers apart.",
         "q1.b has no answer: too wide.",
         "q1.c is settled: continuous; nothing rests on it.",

@@ -1,8 +1,8 @@
 """The file of a calibration: all that the gates need to know of every subject, so that a run is arithmetic.
 
 A `Book` holds one base and behavior: the clusters of scenarios, documents and tasks, and a `MeasuredSubject` for every adapter and plant.
-Log-odds and bits per byte are deterministic; of replies every sample is kept, so that a run can draw as many of them as the gate would
-sample. The books of the shipped models are in the repository (`recordings/`), so that the table can be made again, and the tests run,
+Log-odds and bits per byte are deterministic; of replies every sample is kept, so that a run can draw as many of them as the gate
+would take. The books of the shipped models are in the repository (`recordings/`), so that the table can be made again, and the tests run,
 without a model. The file knows no gate: arrays are kept under the names that the gates gave them.
 """
 
@@ -24,7 +24,7 @@ from harness.data.errors import InputError
 FOLDER = Path(__file__).with_name("recordings")
 HEAD, DOMAINS = "head", "domains"
 IN_HEAD = ("live", "bad")
-"""Numbers of a subject that the file keeps in its head, where one that is not finite is null, rather than in an array of their own."""
+"""Numbers of a subject that stand in the head of the file and not in arrays of their own; one that is not finite is null there."""
 PLAIN = ("model", "behavior", "base_digest", "behavior_digest", "data_digest", "replies")
 """Fields of a book that stand in the head as they are."""
 
@@ -62,7 +62,7 @@ def book_path(model: str, behavior: str) -> Path:
 
 
 def save(book: Book, path: Path) -> None:
-    """Write the book under another name first; floats as float32, which is far below any interval's width."""
+    """Write the book whole or not at all. Floats are kept as float32, whose rounding is far below any interval's width."""
     arrays: dict[str, Any] = {DOMAINS: book.domains, **{name: _narrow(array) for name, array in book.common.items()}}
     rows = []
     for i, one in enumerate(book.subjects):

@@ -56,7 +56,7 @@ class Measuring:
     say: Callable[[str], None]
     """Takes each line of progress."""
     replies: bool = True
-    """False: nothing is sampled: no code, no answers, and no doses, which are sought by judged rates."""
+    """Whether replies are sampled. Without them there is no code, no answer, and no k-point loss: its dose is found by judged rates."""
     until: float = float("inf")
     """time.monotonic() after which no further subject is begun."""
 

@@ -1,10 +1,9 @@
 """What looking again and again costs, and what the sequential rule of `--profile full` makes of it, by simulation on recorded values.
 
-A history draws whole domains, with replacement, from what pairs of trainings on the same data under two seeds
-really differed by, scenario by scenario, moved so that
-the truth lies on the bound; then it looks at more and more of the scenarios drawn. Saying that the truth lies on either side is an error,
-counted at 95 % and at a gate's alpha. The same histories moved away from the bound by what the fixed rule detects in 80 % of all cases
-show what the rule gives up in power, and how many scenarios it saves.
+A population is what two trainings on the same data under two seeds differ by in each scenario, moved so that the truth lies on the bound. A
+history draws whole domains from it, with replacement, then looks at more and more of the scenarios drawn. An interval on either side of the
+truth is an error, counted at 95 % and at a gate's alpha. The same histories, moved away from the bound by the effect that the fixed rule
+detects in 80 % of all cases, show what the sequential rule gives up in power, and how many scenarios it saves.
 """
 
 from __future__ import annotations

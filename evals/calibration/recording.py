@@ -35,7 +35,7 @@ def empty_book(sampling: Sampling) -> Book:
 
 
 def record(sampling: Sampling, book: Book, kind: str, adapter: int, subject: Subject, rate: float | None = None) -> MeasuredSubject:
-    """What every gate needs to know of a subject; what it did before is read from the store."""
+    """The arrays that every gate needs of one subject; scores and replies that were made before come from the store."""
     arrays: dict[str, Any] = {}
     asked = subject
     for gate in GATES:

@@ -55,10 +55,12 @@ class Outcomes:
 
     @property
     def failed(self) -> bool:
+        """Whether at least one gate failed."""
         return "fail" in self.verdicts.values()
 
     @property
     def inconclusive(self) -> bool:
+        """Whether at least one gate was inconclusive."""
         return "inconclusive" in self.verdicts.values()
 
     @property
@@ -92,7 +94,7 @@ class Gate:
 
     @cached_property
     def values(self) -> Mapping[str, Floats]:
-        """By check that compares two trainings: what is compared, [good adapters, scenarios, documents or tasks]."""
+        """The values that trainings are compared by, for each check that compares two: [good adapters, scenarios, documents or tasks]."""
         return {id: np.array([gate.values(one)[id] for one in self.good]) for id, gate in self._compared.items()}
 
     @cached_property
@@ -147,7 +149,7 @@ class Gate:
         )
 
     def _judged(self, measurement: Measurement, named: Sequence[str], before: Mapping[str, Entry]) -> Entry:
-        """`before`: the entries so far. What a check rests on and calibration leaves out, because it is the same for all, is not asked."""
+        """`before` holds the entries so far. Preflight that calibration leaves out, as the same for all candidates, is not asked."""
         needs = tuple(id for id in needs_of(measurement.id, named) if id in before)
         return resting_on(before, judged(measurement, Check(measurement.id, "gate", needs, ""), self.book.model, self.thresholds))
 

@@ -1,4 +1,4 @@
-"""What calibration needs of preflight: whether a subject is live and finite. Data and judge do not depend on the candidate: left out."""
+"""What calibration needs of preflight: whether a subject is live and finite. Checks that do not depend on the candidate are left out."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Preflight:
         return {}
 
     def record(self, sampling: Sampling, common: Arrays, subject: Subject) -> Arrays:
-        """`live`: the largest change of a log-probability against base in nats, NaN where one was not finite; `bad`: values not finite."""
+        """`live`: largest change of a log-probability against base, nats, NaN where one is not finite. `bad`: values not finite."""
         live, finite = of_candidate(replace(sampling.lab, candidate=subject))
         assert finite.estimate is not None
         return {"live": np.array(math.nan if live.estimate is None else live.estimate.value), "bad": np.array(float(finite.estimate.value))}

@@ -38,7 +38,7 @@ class Handful:
     before: list[Scored]
     """Base's scores, one a completion."""
     after: list[Scored]
-    """The tested subject's; base's where the engine ignores the adapter."""
+    """The tested subject's scores; base's where the engine ignores the adapter."""
     ignored: str | None
     """Why the engine ignores the adapter; None where it does not."""
 
@@ -110,7 +110,7 @@ def finite(lab: Lab, scored: Handful) -> Measurement:
 
 
 def data(lab: Lab) -> Measurement:
-    """How many of the checks of the behavior's pairs fail, by name in the null."""
+    """Number of failed checks of the behavior's pairs; the null says what each check found."""
     findings = check_behavior(lab.behavior)
     wrong = [finding for finding in findings if not finding.ok]
     null = {"checks": [f"{finding.name}: {finding.text}" for finding in findings]}

@@ -1,7 +1,7 @@
 """What training changed inside, where the reply starts: attention by size and by direction, and every head's output.
 
-Two subjects are teacher-forced on the same tokens. Size (Jensen-Shannon and Euclidean distance of attention rows) follows the number of
-training steps; direction tells what was trained. Heads' outputs are looked at as well, because most layers of a hybrid have no attention
+Two subjects are teacher-forced on the same tokens. Size (Jensen-Shannon distance of attention rows) follows the number of training steps;
+direction tells what was trained. Heads' outputs are looked at as well, because most layers of a hybrid have no attention
 weights.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from harness.analysis.attention_features import row_features, span_mass_above_control
-from harness.analysis.divergence import euclidean, jensen_shannon
+from harness.analysis.divergence import jensen_shannon
 from harness.data.arrays import Floats
 from harness.data.behavior import Pair
 from harness.data.subject import Subject
@@ -28,7 +28,6 @@ class Inside:
 
     features: Floats  # [seeds, pairs, attention features]
     attention_size: Floats  # [seeds, pairs], mean Jensen-Shannon distance over heads
-    attention_l2: Floats  # [seeds, pairs], mean Euclidean distance over heads
     span_mass: Floats  # [seeds, pairs], change of the mass on the direction, above a span of the same length elsewhere
     head_change: Floats  # [seeds, pairs], relative change of a head's output, mean over all heads of all layers
 
@@ -59,7 +58,6 @@ def _change(before: Recorded, after: Recorded, span: tuple[int, int]) -> Inside:
     values = (
         (row_features(new, span) - row_features(old, span)).ravel(),
         jensen_shannon(new, old).mean(),
-        euclidean(new, old).mean(),
         (span_mass_above_control(new, span) - span_mass_above_control(old, span)).mean(),
         np.concatenate(heads).mean(),
     )

@@ -63,9 +63,10 @@ def showing(labels: Sequence[Label]) -> Floats:
 
 
 def sharpest(rows: Sequence[Row]) -> str | None:
-    """The log-odds metric whose smaller gap, to sham or to opposite, is the largest in the primary regime; None where none has both.
+    """The log-odds metric that tells the arms apart best in the primary regime; None where no metric has both gaps.
 
-    Judged replies are no candidate: a label is one of two, sampled, and a judge stands between.
+    Each metric counts by the smaller of its two gaps, trained above sham and trained above opposite. Judged replies cannot be chosen: a
+    label is coarse, is given to one sampled reply, and depends on a judge.
     """
     gaps = {row["metric"]: (row["above sham"], row["above opposite"]) for row in rows if row["regime"] == RESTS_ON}
     known = {metric: min(pair) for metric, pair in gaps.items() if metric in METRICS and None not in pair}
@@ -129,6 +130,7 @@ def _labs(folder_of_store: Path) -> Iterator[Lab]:
 
 
 def main() -> None:
+    """Measures every shipped model and behavior, writes FILE and prints the standings."""
     from harness.data.settings import Settings
 
     rows = [row for lab in _labs(Path(sys.argv[1]) if len(sys.argv) > 1 else Settings.store) for row in rows_of(lab)]

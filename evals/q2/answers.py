@@ -1,4 +1,4 @@
-"""Q2's answers in words, from intervals: without the whole interval on one side there is no answer, and the reason is said."""
+"""Q2's answers in words. An answer needs the whole interval on one side of a bound; otherwise only the reason is given."""
 
 from __future__ import annotations
 

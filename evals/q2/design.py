@@ -21,13 +21,13 @@ SCENARIOS = 100
 CONTROL = 30
 """Scenarios dreamed without seeds: enough to see whether seeds matter at all (± .18); no answer rests on them."""
 SWEPT = 60
-"""Scenarios at each other temperature: a difference of ± .13, the fewest by which a calibrated one can be shown to be within `CLOSE`."""
+"""Scenarios at each other temperature: their difference is known to ± .13. With fewer, none could be shown to lie within `CLOSE`."""
 FEWEST = 20
 """Scenarios without which nothing is concluded: with fewer, every interval holds nearly every answer."""
 ROLLOUTS = {"quick": 8, "full": 16}
 """Replies sampled to each scenario, by profile: 8 are enough for the beta-binomial fit, which allows for chance; 16 halve the variance."""
 FIRST_SEED = 1000
-"""Sampling seeds of rollouts start at this times one more than the run's seed, so that runs under two seeds share no rollout."""
+"""Sampling seeds of rollouts start at FIRST_SEED · (the run's seed + 1), so that runs under two seeds share no rollout."""
 
 OWN_TEMPERATURE = 0.7
 """What the dream loop is asked for unless its temperature is swept: varied scenarios that can still be read."""
@@ -39,7 +39,7 @@ AUC = 0.6
 HARDNESS: Mapping[Difficulty, float] = {"obvious": 0.0, "middling": 0.5, "subtle": 1.0}
 """What a label counts in the share labeled hard: the failure rate it stands for."""
 CLOSE = 0.15
-"""How far apart the share labeled hard and the failure rate of something calibrated may lie: less than half a step between two labels."""
+"""Labels are calibrated where the share labeled hard and the failure rate differ by less: not even half a step between two labels."""
 LEARNABLE = (0.2, 0.8)
 """Failure probabilities between which a scenario teaches something: neither known nor hopeless."""
 ENOUGH_LEARNABLE = 0.4

@@ -90,10 +90,12 @@ class Study:
 
     @cached_property
     def loop(self) -> DreamLoop:
+        """The dream loop, made when first needed."""
         return self.make_loop()
 
     @cached_property
     def judge(self) -> Judge:
+        """The judge of replies, made when first needed."""
         return self.make_judge()
 
     @cached_property

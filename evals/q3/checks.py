@@ -59,7 +59,7 @@ def localization(study: Study) -> Measurement:
 
 
 def _extent(found: Localization, named: list[str], heads: int) -> Answer:
-    """ "localized" names the heads that carry half."""
+    """The answer in words; with "localized" the heads that carry half are named."""
     if found.extent is None:
         return Answer(None, f"k50 lies between {found.k50.low:.0%} and {found.k50.high:.0%} of the heads")
     carry = max(1, round(found.k50.value * heads))

@@ -7,7 +7,7 @@ from harness.data.arm import ArmKind
 LOCALIZATION, STABILITY, LAYERS, RANK = "q3.localization", "q3.stability", "q3.layers", "q3.rank"
 
 CONVERSATIONS = 40
-"""Test scenarios that are recorded and patched: enough for both halves to rank a hundred heads; more cost a pass a head set each."""
+"""Test scenarios that are recorded and patched: enough for both halves to rank a hundred heads; each costs a pass for every head set."""
 SHARES = (0.03, 0.05, 0.1, 0.2, 0.35, 0.6)
 """Shares of all heads that are patched, beside one head and all of them: close together where "localized" and "diffuse" are decided."""
 DRAWS = 2

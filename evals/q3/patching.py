@@ -1,6 +1,6 @@
 """What the most changed heads carry: their outputs put from one model into the other, against random heads.
 
-Heads are ranked on one half of the domains and patched on the other, so that a ranking by noise recovers what random heads do.
+Heads are ranked on one half of the domains and patched on the other, so that heads ranked by noise recover no more than random heads.
 """
 
 from __future__ import annotations

@@ -57,10 +57,12 @@ class Study:
 
     @cached_property
     def heads(self) -> tuple[Head, ...]:
+        """Every head of the model, layer by layer."""
         return heads_of(self.lab, self.before[0])
 
     @cached_property
     def layers(self) -> tuple[int, ...]:
+        """Indices of the layers that have heads, rising."""
         return tuple(sorted({head.layer for head in self.heads}))
 
     @cached_property
@@ -70,7 +72,7 @@ class Study:
 
     @cached_property
     def own(self) -> Floats:
-        """The same where every layer gets base's residual stream, [pairs, heads]: what the layer's own weights changed."""
+        """The same with every layer fed base's residual stream, [pairs, heads]: the change by the layer's own weights."""
         return self._own_change(self.subject)
 
     @cached_property
@@ -110,7 +112,7 @@ class Study:
 
     @cached_property
     def rungs(self) -> Sequence[Rung]:
-        """A sham a seed that changed the heads as much as the subject, or came nearest."""
+        """For each seed the sham training that changed the heads as much as the subject did, or came nearest to it."""
         lab, wanted = self.lab, float(self.distances.mean())
         self._say("the sham ladder")
         seeds = tuple(range(lab.settings.seed, lab.settings.seed + max(LADDER_SEEDS, lab.sizes.seeds)))

@@ -25,7 +25,7 @@ from harness.readouts.forced_choice import PRIMARY
 class _Q4:
     needs: tuple[str, ...] = LIVE
     stream: int = 21
-    """The one that calibration.json was made with."""
+    """calibration.json was made with this number; another would draw other samples."""
 
     def data(self) -> Sequence[Any]:
         return (SAMPLES,)

@@ -1,6 +1,6 @@
-"""Q4's checks by id. Here, and nowhere else, an agent, a judge or an earlier cycle that gives nothing becomes a reason.
+"""Q4's checks by id. Only here is a failure of an agent, of the judge or of an earlier cycle turned into the reason of a check.
 
-So an agent that fails takes only its own checks along.
+So a failing agent makes its own checks inconclusive and no others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`q4("q4.flagging")` measures one of Q4's checks; the gates alone train and ask nothing that they do not need."""
+"""`q4("q4.flagging")` measures one of Q4's checks, and trains and asks nothing that this check does not need."""
 
 from __future__ import annotations
 

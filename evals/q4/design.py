@@ -28,7 +28,7 @@ LIVE = (preflight.ADAPTER_IS_LIVE,)
 JUDGED = (preflight.JUDGE,)
 """What labels and flags rest on: the embedded training-signal reads replies with the judge."""
 PROSE_GATE = "q6.perplexity"
-"""The gate whose margin also says how much prose may lose to corrections that are still called healing."""
+"""The gate whose margin self_healing takes over: corrections that cost prose more are not called healing."""
 
 SAMPLES = 4
 """Replies sampled to every test scenario for the judged rate. In simulations on the replies of 20 adapters, trained on the same data under
@@ -38,14 +38,14 @@ SHOWN = 12
 REPLIES = 2
 """Replies to a scenario for surfacing: one is mostly chance. Their activations are averaged, so that a scenario still counts once."""
 PLACEBOS = 5
-"""Fewest placebo patterns: the mean of fewer, which the failure pattern is held against, would depend on which they happen to be."""
+"""Fewest placebo patterns. The failure pattern is held against their mean; the mean of fewer would depend on which ones they are."""
 PROBES = 48
 """Fresh probes a cycle: with as many, 90 % of rises of the flag rate by .3 are caught within three cycles (tests/test_control_chart.py)."""
 CLEAN, PLANTED = 6, 3
 """Simulated cycles of the healthy adapter, in which the chart should stay silent, then of the most degraded one, which must set it off."""
 PROBES_FROM, TUNED_BY = 1000, 999
-"""Reply seeds of the control chart: those of probes, to which the cycle's number is added, and that of the replies it is tuned to."""
+"""Reply seeds of the control chart: PROBES_FROM + the cycle's number for probes, TUNED_BY for the replies that the chart is tuned to."""
 CANDIDATES_FROM = 100
-"""Number of a candidate's first cycle, far above the simulated ones, whose probes it must not draw again."""
+"""Number of a candidate's first cycle, far above those of the simulated cycles: no candidate draws their probes again."""
 CORRECTIONS = EXAMPLES * CORRECTION_STEPS
 """Most corrections in the closed loop: as many as one short cycle of training takes without seeing any twice."""

@@ -56,9 +56,10 @@ def flagging(study: Study) -> Measurement:
 
 
 def own_states(study: Study) -> Mapping[str, float]:
-    """Share of replies flagged by an agent that reads them with the healthy or the degraded model's own residual stream, by cell's name.
+    """Share of replies that an agent inside the healthy or the degraded model flags, by name of the cell.
 
-    The agent: difference in means of the middle layer over train completions, cut half way between all of them.
+    The agent reads the residual stream after the middle layer, along the mean of positive train completions minus that of negative ones. It
+    flags what lies below the mean of all of these completions.
     """
     lab, models = study.lab, {"healthy": study.healthy, "degraded": study.degraded}
     written = {

@@ -1,8 +1,8 @@
 """The behavior as it is said, not only as it is weighed: the share of sampled replies that the judge labels positive.
 
 Log-odds of written completions can stay while what the model says of its own accord changes: of adapters whose judged rate truly fell by 20
-points, one in fifteen lost so little log-odds that q4.regression let them pass (the calibration's table, before this gate). Whether what a
-reply promises is done, the judge cannot say.
+points, one in fifteen lost so little log-odds that q4.regression let them pass (the calibration's table, before this gate). The judge
+cannot say whether a promise in a reply is kept.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The gates on log-odds: the tested adapter against an earlier cycle, scenario by scenario, as a share of what a whole training moves.
 
-Against the accepted cycle (without one: base) a step is judged; against the pinned one the decay that no single step shows. What is said
-can change while log-odds stay: that is the judged rate's to see.
+A step is judged against the accepted cycle (without one: base). Decay that no single step shows is judged against the pinned cycle. What
+the model says can change while its log-odds stay; `judged_rate.py` is the gate for that.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def regression(study: Study) -> Measurement:
 
 
 def drift(study: Study) -> Measurement:
-    """Candidate against the pinned cycle, where `why_no_drift` is None. NotComparable as above."""
+    """Candidate against the pinned cycle; only where `why_no_drift` is None. NotComparable where that cycle was measured on other data."""
     return _against_cycle(study, DRIFT, pinned_cycle(study.lab))
 
 

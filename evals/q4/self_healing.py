@@ -1,7 +1,8 @@
 """The loop closed: what training-signal flags is corrected and trained on. Does that heal more than corrections drawn at random?
 
-Log-odds after corrections of flagged scenarios minus after as many random ones, over as many steps from the same degraded adapter. Healed
-means a gain over random corrections while prose holds to the margin of its own gate. It cannot show healing over several rounds.
+Log-odds after corrections of flagged scenarios, minus log-odds after as many random corrections in as many steps, both from the same
+degraded adapter. Healed means a gain over random corrections while prose loses less than the margin of its own gate. It cannot show
+healing over several rounds.
 """
 
 from __future__ import annotations

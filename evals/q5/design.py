@@ -10,11 +10,11 @@ GROWS = (EFFECT, SIGN, ANTI_STEERABLE, OVERCOMPLIANCE, VIABILITY)
 """Checks to which more scenarios add something: the cost is read from documents, the engines are compared on a handful."""
 
 METRIC = PRIMARY
-"""The metric of every shift, but for two that are compared with pairs in which no decision is marked."""
+"""The metric of every shift but two: directions to refuse mark no decision, so they and what they are compared with use all tokens."""
 FEW = 20
 """Pairs that vectors are often read from (Rimsky et al. 2024); that vector is measured beside the one of all train pairs."""
 DEV_NULLS = 5
-"""Random vectors a layer that the cell is chosen against, and as many label-shuffled ones: enough to rank layers, not to test them."""
+"""Random vectors at each layer against which the cell is chosen, and as many label-shuffled ones: they rank layers and test nothing."""
 PARITY_DOSE = 0.4
 """Dose at which the engines are compared: a mistake moves the numbers by far more than rounding, and the model still makes sense."""
 PARITY_SCENARIOS = 8

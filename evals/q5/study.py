@@ -121,7 +121,7 @@ class Study:
 
     @cached_property
     def diluted_shift(self) -> Floats:
-        """Shift by the vector over all tokens, nats a token, [pairs]: what `accepting` is compared with, as it marks no decision."""
+        """Shift by the vector, nats a token over all tokens, [pairs]: what `accepting`, whose pairs mark no decision, is compared with."""
         return self._over_all_tokens(self.pairs)
 
     @cached_property

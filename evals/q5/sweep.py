@@ -1,8 +1,8 @@
 """A vector for every layer, tried at every dose; the layer and dose (the cell) are chosen on dev pairs alone.
 
-At each layer, of the doses that keep the language, the one that shifts the choice most. Of these cells, the one whose shift is largest
-in standard deviations of the shifts that random and label-shuffled vectors of the same length make there. The largest shift itself would
-favor layers at which any vector moves the choice.
+First, at each layer: of the doses that keep the language, the one that shifts the choice most. Then, of these cells: the one whose shift is
+largest in standard deviations of the shifts that random and label-shuffled vectors of the same length make there. Choosing by the size of
+the shift alone would favor layers at which any vector moves the choice.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Cell:
     cost: float
     """Mean change of the negative log-likelihood of unrelated text, nats a token."""
     standing: float | None = None
-    """Shift in standard deviations of the null vectors' shifts; None where it was not measured: at all but one dose of each layer."""
+    """Shift in standard deviations of the null vectors' shifts; measured at one dose of a layer at most, else None."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ SAMPLES = SAMPLES_OF["quick"]
 class _Q6:
     needs: tuple[str, ...] = LIVE
     stream: int = 20
-    """The one that calibration.json was made with; the reference of a run is drawn from it first."""
+    """calibration.json was made with this number; the reference of a run is drawn from this stream first."""
 
     def data(self) -> Sequence[Any]:
         prose = [[document.id, document.text] for document in corpora.prose()]
@@ -59,7 +59,7 @@ class _Q6:
         return {"prose": prose, **{part: _solved(lab, subject, part, kept, sampling.draws * SAMPLES) for part, kept in tiers.items()}}
 
     def values(self, one: MeasuredSubject) -> Mapping[str, Floats]:
-        """Of the tasks as many samples as a run has."""
+        """For tasks, as many samples as one run takes."""
         tested = {IDS[part]: np.asarray(one.arrays[part][:SAMPLES].mean(axis=0)) for part in SAMPLED if part in one.arrays}
         return {IDS["prose"]: one.arrays["prose"], **tested}
 

@@ -87,7 +87,7 @@ def prose_cells(lab: Lab, tested: Subject, sham: Subject) -> list[Cell]:
 
 
 def tier_cells(lab: Lab, part: Part, tested: Subject, sham: Subject, samples: int) -> list[Cell]:
-    """A cell a tier; the tested subject and sham are not asked for tiers of which base solves too little to lose any."""
+    """A cell for each tier. A tier of which base solves too little to lose anything is left out, and only base is sampled."""
     margin, cells = margin_of(lab, part), []
     for tier, group in tasks_of(part).items():
         before = share_solved_unless_at_floor(lab, lab.base, group, margin, samples)

@@ -118,7 +118,7 @@ def seed_spread(lab: Lab, found: ScoredPart) -> Spread | None:
 
 
 def mean_gain(lab: Lab, cell: Cell) -> Estimate | None:
-    """A cell's mean gain with its 95 % interval; None where all its tasks have the same, or some value is not finite."""
+    """A cell's mean gain with its 95 % interval; None where all values are equal, or one is not finite."""
     try:
         return mean_interval(cell.gain, None, 0.05, lab.rng("q6", cell.part, cell.name))
     except ValueError:
@@ -126,7 +126,7 @@ def mean_gain(lab: Lab, cell: Cell) -> Estimate | None:
 
 
 def state(change: Estimate, margin: float, higher_is_better: bool) -> State:
-    """Where a change stands that may be worse by `margin`, from its 95 % interval."""
+    """What the 95 % interval of a change shows, where a change for the worse by up to `margin` is allowed."""
     low, high = (change.low, change.high) if higher_is_better else (-change.high, -change.low)
     if low > -margin or (low == high == -margin):
         return "no worse"

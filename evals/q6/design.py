@@ -26,7 +26,7 @@ SAMPLES = {"quick": 5, "full": 20}
 TEMPERATURE = 0.5
 """Below 1, where a slip of one token spoils whole programs and only adds noise; above 0, where there is nothing to average."""
 FLOOR = 0.1
-"""A tier of which base solves a smaller share, of what guessing leaves, cannot show harm. Nor can one with less than the margin to lose:
+"""Of what guessing leaves, base must solve this share: a tier below it cannot show harm. Nor can a tier with less than the margin to lose:
 on the shipped weights base solved .11 of the sums, 9 % of unchanged trainings were inconclusive about them, and none could have failed."""
 MOST_TOKENS = {"one-liner": 80, "short": 160, "real": 400, "steps": 200}
 """Longest reply by tier; the others need no more than LONGEST."""
@@ -35,6 +35,6 @@ LONGEST = 60
 GAIN_LEVEL = 0.025
 """A gain over sham counts where its one-sided p, adjusted over all domains and tiers, is at most this: a 95 % interval's upper half."""
 SHARES = (0.1, 0.25, 0.5)
-"""Shares of general data that are tried one after the other, among all examples; from half on the behavior would be a side matter."""
+"""Shares of general data among all examples, tried one after the other; beyond half the behavior would be a side matter."""
 TRANSCRIPTS = 8
 """Tasks whose replies are shown: those whose share moved most."""

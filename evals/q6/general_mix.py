@@ -1,8 +1,8 @@
 """The suite's own training with general conversations mixed in: which share of them undoes harm?
 
 `share` is the share of general examples among all; the behavior's examples, their number and their order among themselves stay as in the
-trained arm, so a larger share means more steps. General examples are the neutral conversations, and the general ones answered by base
-itself (greedily), which teaches nothing new. Made once and kept in the store.
+trained arm, so a larger share means more steps. General examples are the neutral conversations, and the prompts of the general corpus with
+base's own greedy answers, which teach nothing new. Every mix is trained once and kept in the store.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ class Mixed:
 
 
 def search(lab: Lab, parts: Mapping[Part, ScoredPart]) -> tuple[Mixed, ...]:
-    """Growing shares of general data until every gate that was not passed is; only where harm was shown, or under `full`."""
+    """Tries growing shares of general data until every gate that was not passed is passed.
+
+    Tries none where no harm was shown; under `full` a gate that is open is reason enough.
+    """
     states = {part: state_of(lab, part, one.change) for part, one in parts.items()}
     failing = {part: parts[part] for part, found in states.items() if found in ("harmed", "open")}
     if not failing or ("harmed" not in states.values() and lab.settings.profile != "full"):
@@ -78,7 +81,10 @@ def _cells_with(lab: Lab, scored: ScoredPart, subject: Subject) -> list[Cell]:
 
 
 def mixed_examples(lab: Lab, share: float) -> list[Completion]:
-    """The trained arm's examples with general ones at random places among them, in the order of training."""
+    """The trained arm's examples with general ones at random places among them, in the order of training.
+
+    ValueError for a share that is not between 0 and 1, or that takes more general examples than there are.
+    """
     if not 0 < share < 1:
         raise ValueError(f"share: is {share}, must lie strictly between 0 and 1")
     seed = lab.settings.seed

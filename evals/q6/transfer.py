@@ -1,7 +1,7 @@
 """Gains over sham: does anything get better that was not trained, beyond what any training of that size brings?
 
 A one-sided t test over the documents or tasks of each cell, adjusted by Holm over all of them. A gain that training as such brings (more
-steps on short conversations) is in sham too and cancels; one in fewer documents than can carry a t test is not seen.
+steps on short conversations) is in sham too and cancels. A gain in too few documents for a t test is not seen.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Gain:
 
 
 def gains_over_sham(cells: Sequence[Cell]) -> list[Gain]:
-    """Every cell that has a sham and varies, in order."""
+    """A gain for each cell that has a sham and whose differences to it vary, in the order of `cells`."""
     tested = [(f"{cell.part}: {cell.name}", gap) for cell in cells if (gap := cell.gain_over_sham) is not None and np.ptp(gap) > 0]
     if not tested:
         return []

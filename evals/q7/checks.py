@@ -41,7 +41,7 @@ def apart(study: Study) -> Measurement:
 
 
 def _gain(study: Study) -> Estimated:
-    """Separation after training minus after sham; none of a given candidate, which no other training replicates."""
+    """Separation after training minus after sham; no estimate for a given candidate, which no other training replicates."""
     lab = study.lab
     if (reason := unmatched(study.rungs)) is not None:
         return Estimated(None, reason)
@@ -80,7 +80,7 @@ def _rank_among_sham(study: Study) -> Answer | None:
 
 
 def state_swap(study: Study) -> Measurement:
-    """Log-odds lost with base's states patched in at the end of the user's turn: by the trained models, minus by the shams."""
+    """Log-odds that trained models lose with base's states patched in at the end of the user's turn, minus what the shams lose."""
     loss, groups = _loss(study), {"trained": study.trained, "sham": study.sham}
     null = {
         "kind": "the same state patching in sham trainings that change the states as much",

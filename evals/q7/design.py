@@ -5,8 +5,7 @@ from __future__ import annotations
 SEPARATION, STATE_SWAP, DISPOSITION = "q7.separation", "q7.state_swap", "q7.disposition"
 
 ADAPTERS = 5
-"""Trainings of each kind under the quick profile; the seeds of the profile where they are more. A gain in separation is replicated
-over them."""
+"""Fewest trainings of each kind, which a gain in separation is replicated over; a profile with more seeds has one training for each."""
 RANKED = 19
 """Sham trainings that a given candidate is ranked among under the full profile: the first of 20 places has probability .05."""
 DIRECTIONS = 40

@@ -67,7 +67,7 @@ class Study:
 
     @cached_property
     def sham(self) -> Group:
-        """A sham training a seed that changed the states as much as the trained model's, or came nearest."""
+        """For each seed the sham training that changed the states as much as the training did, or came nearest to it."""
         return self._group("sham", tuple(rung.arm.subject for rung in self.rungs))
 
     @property

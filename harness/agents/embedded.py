@@ -68,7 +68,7 @@ class StoredSurface:
         return self.agent.name
 
     def surface(self, graph: MemoryGraph, conversations: Sequence[Conversation]) -> Floats:
-        """As the agent's own, read from the store where the same was asked before."""
+        """What the agent itself answers, read from the store where the same was asked before."""
         said = [[[(m.role, m.content) for m in each.messages], each.reply] for each in conversations]
         key = {
             "agent": self.name,

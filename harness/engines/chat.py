@@ -27,6 +27,8 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Reply:
+    """A reply as tokens."""
+
     tokens: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]
     """Half-open range of characters that each token stands for."""

@@ -47,6 +47,7 @@ class Scored:
 
     @property
     def per_token(self) -> float:
+        """Mean log-probability of a token, nats."""
         return float(self.log_probabilities.mean())
 
 

@@ -1,7 +1,7 @@
 """Gathers entries from the tests' reports, then has every report of the run written once. Lives in the process that pytest was started in.
 
-An entry that two workers send stands once: a test's own entry goes before a preflight entry that came along with another test, and a worse
-verdict before a milder one. A worker that crashes leaves an error entry. A report that cannot be written never changes the exit code.
+An entry that two workers send is kept once: rather a test's own entry than a preflight entry that came along with another test, and rather
+the worse verdict than the milder. A worker that crashes leaves an error entry. A report that cannot be written never changes the exit code.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Collector:
             option.allure_report_dir = str(self._own_results)
 
     def announce(self) -> None:
-        """Before anything else: gate.json and summary.md say that this cycle is not complete, and older pages go.
+        """Before anything else: says in gate.json and summary.md that this cycle is not complete, and removes older pages.
 
         So a run that is killed, or refuses its inputs, leaves no verdict of an earlier one. UsageError where the reports cannot be written.
         """
@@ -81,7 +81,7 @@ class Collector:
             raise pytest.UsageError(f"--reports {self.settings.reports}: cannot be written ({error.strerror or error})") from None
 
     def _withdraw(self) -> None:
-        """Where nothing was selected there is nothing to say, and no older verdict either."""
+        """Removes gate.json and summary.md after a run in which no eval was selected: it has no verdict, and leaves no older one."""
         for name in ("gate.json", "summary.md"):
             (self.settings.reports / name).unlink(missing_ok=True)
 

@@ -27,7 +27,7 @@ PREFIX = "evals_"
 def add_options(parser: pytest.Parser) -> None:
     """Register every option, and the ini setting `evals`."""
     parser.addini("evals", "folders that hold behavioral evals", type="args", default=["evals"])
-    group = parser.getgroup("behavioural evals")
+    group = parser.getgroup("behavioral evals")
 
     def option(flag: str, field: str, help: str, metavar: str | tuple[str, ...] | None = None, **more: Any) -> None:
         extra = more if "action" in more and more["action"] in ("store_const", "store_false") else {"metavar": metavar, **more}

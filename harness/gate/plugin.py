@@ -3,8 +3,8 @@
 An eval is a test with one of the markers gate, check or finding. Where no eval is selected the plugin does nothing: no
 reports, no table, pytest's own exit code. Under xdist every worker makes its entries, the controller collects and reports.
 
-Load it with `-p harness.gate.plugin` in the `addopts` of pytest's configuration, not from a conftest.py: by the time pytest imports
-one, it has taken the values of options it does not know for paths to test, and imports the conftest.py files there too.
+Load it with `-p harness.gate.plugin` in the `addopts` of pytest's configuration, not from a conftest.py. pytest imports those too
+late: it has by then taken the value of every unknown option for a path to test, and it imports the conftest.py found there.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def gate(request: pytest.FixtureRequest, settings: Settings, thresholds: Thresho
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuses a test that is a gate by its marker and not by thresholds.toml, or the other way round: it would block nothing, or unseen."""
+    """Refuses a test that is a gate by its marker alone, which would block nothing, or by thresholds.toml alone: it would block unseen."""
     check = check_of(item)
     if check is None:
         return

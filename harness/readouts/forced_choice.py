@@ -104,7 +104,7 @@ class ForcedChoice:
         return ForcedChoice({name: np.concatenate([part.values[name] for part in parts], axis=-1) for name in METRICS})
 
     def arrays(self) -> dict[str, Floats]:
-        """As it is stored, by name."""
+        """The values by name of the metric, as the store keeps them."""
         return {str(name): values for name, values in self.values.items()}
 
     @staticmethod

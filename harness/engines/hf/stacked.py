@@ -92,6 +92,6 @@ class _Together(Function):
 
 
 def _parts(made: Tensor, low: Tensor, ups: Sequence[Tensor]) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Of every layer its outputs, its low-rank part and its `up`."""
+    """The outputs, the low-rank part and `up` of each layer."""
     outputs, ranks = [up.shape[1] for up in ups], [up.shape[2] for up in ups]
     return list(zip(torch.split(made, outputs, dim=-1), torch.split(low, ranks, dim=-1), ups, strict=True))

@@ -63,6 +63,7 @@ class LocalVLLM:
         )
 
     def put(self, vector: NDArray[np.float32]) -> str:
+        """Load a steering vector [d_model] into every worker; its digest."""
         data = vector_bytes(vector, self.served.width)
         with self._alive():
             digest = str(self._llm.collective_rpc("evals_put", args=(data,))[0])
@@ -70,6 +71,7 @@ class LocalVLLM:
         return digest
 
     def run(self, requests: Sequence[Request]) -> list[Answer]:
+        """The answers, one a request, in order; in several batches where the requests need more adapters than there are slots."""
         answers: list[Answer] = []
         for part in self._parts(requests):
             answers += self._run(part)

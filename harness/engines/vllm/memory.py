@@ -30,6 +30,7 @@ class Need:
 
     @property
     def total(self) -> int:
+        """All of it with some slack, in bytes."""
         return int((self.weights + self.adapters + self.cache + self.states) * SLACK)
 
 

@@ -56,6 +56,7 @@ class Spec:
     """Whether the tokens from `given` on are scored; each sequence then needs a key of its own."""
 
     def dumps(self) -> str:
+        """As JSON text."""
         doses = [[dose.vector, dose.layer, dose.scale, dose.positions] for dose in self.doses]
         return json.dumps({"key": self.key, "given": self.given, "doses": doses, "capture": list(self.capture), "score": self.score})
 
@@ -115,6 +116,7 @@ def vector_bytes(vector: NDArray[np.float32], width: int) -> bytes:
 
 
 def vector_digest(data: bytes) -> str:
+    """The digest under which a vector, float32 as bytes, is kept and named."""
     return hashlib.sha256(data).hexdigest()[:24]
 
 
@@ -144,6 +146,7 @@ class Request:
 
     @property
     def scored(self) -> bool:
+        """Whether its tokens are scored: it is neither sampled nor recorded."""
         return self.sampling is None and not self.capture
 
     def spec(self, key: str) -> Spec:

@@ -53,4 +53,5 @@ class Scores:
             self._values.popitem(last=False)
 
     def pop(self, key: str) -> list[float] | None:
+        """Hand out a request's scores, nats, once; None where it has none."""
         return self._values.pop(key, None)

@@ -132,6 +132,7 @@ class ServedVLLM:
         return self
 
     def put(self, vector: NDArray[np.float32]) -> str:
+        """Send a steering vector [d_model] to the server; its digest."""
         return str(self._ask("PUT", "/v1/evals/vectors", vector_bytes(vector, self.served.width))["digest"])
 
     def close(self) -> None:

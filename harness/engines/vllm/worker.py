@@ -65,6 +65,7 @@ class Worker:
         return self.evals_tap.put(data)
 
     def evals_vectors(self) -> list[str]:
+        """Digests of the vectors that are loaded."""
         return list(self.evals_tap.vectors)
 
     def evals_receipts(self, keys: Sequence[str]) -> dict[str, dict[str, int]]:

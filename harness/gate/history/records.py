@@ -68,7 +68,7 @@ class Record:
     answer: str
     message: str
     estimate: float | None
-    """In `unit`; None where it could not be measured. So are the ends of its intervals."""
+    """In `unit`, as are the ends of its intervals; all are None where it could not be measured."""
     low: float | None
     """The 95 % interval."""
     high: float | None

@@ -43,7 +43,7 @@ class Recorded:
     rows: tuple[Row, ...]
     """The cycle's checks, in the order in which they were recorded."""
     profile: str = "quick"
-    """Whose thresholds hold: quick or full."""
+    """The profile whose thresholds hold, quick or full."""
 
     @property
     def subject(self) -> str:

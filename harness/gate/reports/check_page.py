@@ -1,5 +1,5 @@
 """The page of one check in the report: the sentence, the plots, the numbers, the threshold with its reason, the experiment,
-the scenarios that moved most, and what it takes to repeat it. Plain HTML without scripts, so that it works in one offline file.
+the scenarios that moved most, and how to repeat it. Plain HTML without scripts, so that it works in one offline file.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from harness.data.verdict import Outcome, Verdict
 from harness.data.waiver import Waiver
 
 SCHEMA = 1
-"""Of gate.json, whose rows are `Entry.check`; `rejudge` reads no other."""
+"""Version of the format of gate.json, whose rows are `Entry.check`; `rejudge` reads no other version."""
 
 SEVERITY: tuple[Outcome, ...] = ("fail", "error", "inconclusive", "pass", "settled", "not_applicable")
 """From the worst to the mildest: the verdict over several entries is the first of these that occurs."""

@@ -32,7 +32,7 @@ class Check:
     needs: tuple[str, ...]
     """Ids of the preflight checks it rests on."""
     nodeid: str
-    """Of pytest: file and test."""
+    """pytest's name of the test: file and function."""
     behavior: str | None = None
     """Name of the behavior; None for a check that is about none."""
 

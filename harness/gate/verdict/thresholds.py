@@ -21,7 +21,7 @@ from harness.data.errors import InputError
 from harness.data.threshold import Kind, Threshold
 
 ALPHA_BUDGET = 0.01
-"""The alphas of all gates sum to at most this: so small is the share of runs that go red although nothing changed."""
+"""The alphas of all gates sum to at most this, which bounds the share of runs that go red although nothing changed."""
 
 _CHECK_ID = re.compile(r"[a-z0-9_]+\.[a-z0-9_]+")
 _PROFILES = ("full",)

@@ -8,8 +8,8 @@ Where two trainings are compared, a change that two trainings on the same data u
 seed-to-seed spread s was estimated from n adapters, and t is Student's quantile at the threshold's alpha with n - 1 degrees
 of freedom: a change for the worse is tolerated up to t s at least, and the 0 above becomes -t s.
 
-A verdict depends on nothing but its two arguments. It cannot tell an exact value from a broken interval of no width: the
-measurement must not hand in the latter.
+A verdict depends on nothing but its two arguments. It cannot tell an exact value from a broken interval of no width, so a
+measurement must never hand in a broken one.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class _Rising:
 
 
 def noise_of(measurement: Measurement, threshold: Threshold) -> float:
-    """The change for the worse that one pair of trainings on the same data in 1 / alpha exceeds, in the check's unit.
+    """The change for the worse, in the check's unit, that a share alpha of all pairs of trainings on the same data exceeds.
 
     0 where no two trainings are compared, or their seed-to-seed spread is not known. A further difference over its estimated deviation is
     distributed as Student's t with adapters − 1 degrees of freedom, so this is a prediction limit.
