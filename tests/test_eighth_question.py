@@ -140,7 +140,8 @@ def test_with_the_suites_preflight_it_rests_on_that(folder: Path) -> None:
 
 
 def test_its_mistakes_are_one_line_before_anything_loads(folder: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--model", "nonsense", "--thresholds", "thresholds.toml"]
+    options = ["--model", "nonsense", "--thresholds", "thresholds.toml", "--reports", "reports"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 4 and done.stderr.startswith("ERROR: --model nonsense: no such name or folder; allowed are tiny-hybrid")

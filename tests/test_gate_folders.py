@@ -62,7 +62,7 @@ def test_another_configuration_is_refused_before_anything_is_imported(tmp_path: 
     )
     other = tmp_path / "elsewhere"
     other.mkdir()
-    named = ("-c", str(PROJECT / "pyproject.toml"), str(PROJECT / "evals"), "--candidate", str(tmp_path / "adapter"))
+    named = ("-c", str(PROJECT / "pyproject.toml"), str(PROJECT / "evals"), "--candidate", str(tmp_path / "adapter"), "--reports", "mine")
     assert (pytest_says(*named, folder=other), marker.exists()) == ("ERROR: --engine gguf: not allowed; allowed: hf or vllm", False)
 
 
