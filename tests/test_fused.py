@@ -12,6 +12,8 @@ from transformers.models.qwen3_5 import modeling_qwen3_5
 from harness.engines.hf.fused import causal_conv_silu, delta_rule, gated_rms_norm, rms_norm, swiglu
 from harness.engines.hf.stacked import StackedLora, together
 
+pytestmark = pytest.mark.numeric
+
 LIBRARY: Any = modeling_qwen3_5
 EPS = 1e-6
 
