@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 from harness.data.errors import InputError
 from harness.data.subject import Subject
 from harness.engines.hf.models import Models
+from harness.engines.vllm.settings import LocalSettings
 from harness.subjects.files import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -26,6 +27,7 @@ from harness.subjects.files import (
     check_base,
     check_candidate,
     check_checkpoint,
+    check_one_reading,
     tensor_shapes,
     weight_files,
 )
@@ -266,6 +268,22 @@ def test_only_what_is_loaded_counts(tiny_hybrid: Subject, checkpoint: Path) -> N
     save_file({"other": np.ones(3, np.float32)}, checkpoint / "model-00001-of-00001.safetensors")  # stale shards beside a whole file
     assert base_digest(checkpoint) == before
     check_candidate(checkpoint, tiny_hybrid.base)
+
+
+def test_weights_that_two_engines_would_read_differently_are_refused(checkpoint: Path) -> None:
+    """vLLM reads every safetensors file where no index names some, and the index's where transformers takes the whole file."""
+    check_one_reading(checkpoint)
+    stale = checkpoint / "model-00001-of-00001.safetensors"
+    save_file({"other": np.ones(3, np.float32)}, stale)
+    with pytest.raises(InputError, match=rf"{stale.name}: lies beside {MODEL}, and vLLM and transformers would read different"):
+        check_one_reading(checkpoint)
+    with pytest.raises(InputError, match="would read different weights"):
+        LocalSettings().arguments(checkpoint)
+    (checkpoint / f"{MODEL}.index.json").write_text(json.dumps({"weight_map": {"other": stale.name}}))
+    with pytest.raises(InputError, match=rf"{MODEL}: lies beside {MODEL}\.index\.json"):
+        check_one_reading(checkpoint)
+    (checkpoint / MODEL).unlink()
+    check_one_reading(checkpoint)
 
 
 def test_shards_are_those_that_the_index_names(tiny_hybrid: Subject, checkpoint: Path) -> None:

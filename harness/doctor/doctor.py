@@ -12,6 +12,7 @@ from harness.doctor.finding import Finding
 from harness.gate.reports import environment
 from harness.gate.reports.html import ReportFailure, node_command
 from harness.gate.verdict.thresholds import load_thresholds
+from harness.subjects.files import tensor_files
 
 
 def examine(settings: Settings, validate: Callable[[Settings], None]) -> tuple[Finding, ...]:
@@ -53,7 +54,10 @@ def _model(settings: Settings) -> Finding:
     folder = _folder(settings)
     if folder is None:
         return Finding("model", f"{settings.model}: not in this repository, will be looked up when the run starts")
-    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    try:
+        size = sum(file.stat().st_size for file in tensor_files(folder))
+    except InputError as error:
+        return Finding("model", str(error), fine=False)
     return Finding("model", f"{settings.model}: {folder}, {size / 2**20:.0f} MiB of weights", fine=size > 0)
 
 

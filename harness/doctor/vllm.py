@@ -21,7 +21,7 @@ from harness.engines.vllm.server import describe
 from harness.engines.vllm.settings import LocalSettings, environment
 from harness.engines.vllm.start import INSTALL, check, dtype_of, local_settings
 from harness.process.torchvision_cpu import unfit
-from harness.subjects.files import read_json
+from harness.subjects.files import read_json, tensor_files
 
 PROBE = """
 import json, sys
@@ -132,7 +132,7 @@ def _memory(settings: Settings, folder: Path, device: str, probe: dict[str, Any]
     load = Load(
         dtype, chosen.tensor_parallel, chosen.pipeline_parallel, chosen.sequences, chosen.length, chosen.adapters + 1, chosen.adapter_rank
     )
-    disk = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    disk = sum(file.stat().st_size for file in tensor_files(folder))
     stored = BYTES.get(str(config.get("dtype") or config.get("torch_dtype")), BYTES[dtype])
     found = need(config, load, disk * BYTES[dtype] // stored if disk else None)
     page = os.sysconf("SC_PAGE_SIZE")

@@ -64,6 +64,17 @@ def tensor_files(folder: Path) -> list[Path]:
     return [file for file in weight_files(folder) if file.suffix == ".safetensors"]
 
 
+def check_one_reading(folder: Path) -> None:
+    """InputError where vLLM would read other weights than transformers: it takes the index's shards first, and without one every file."""
+    whole, index = folder / WEIGHTS, folder / f"{WEIGHTS}.index.json"
+    read, pattern = (index, WEIGHTS) if index.is_file() else (whole, "*.safetensors")
+    others = [file for file in sorted(folder.glob(pattern)) if file != read]
+    if others:
+        raise InputError(
+            f"{others[0]}: lies beside {read.name}, and vLLM and transformers would read different weights; allowed: one set of weights"
+        )
+
+
 def base_digest(folder: Path) -> str:
     """Digest of a base model's files; the same wherever the folder lies."""
     files = sorted({*weight_files(folder), *(file for pattern in BASE_PATTERNS for file in folder.glob(pattern))})

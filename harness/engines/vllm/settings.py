@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.process import orphans
 from harness.process.torchvision_cpu import child_environment
-from harness.subjects.files import read_json
+from harness.subjects.files import check_one_reading, read_json
 
 EXTENSION = "harness.engines.vllm.worker.Worker"
 """What vLLM mixes into its worker class; vLLM takes it by name."""
@@ -47,7 +47,8 @@ class LocalSettings:
     """Further arguments of vLLM, as in its own documentation (--vllm NAME=VALUE)."""
 
     def arguments(self, base: Path) -> dict[str, Any]:
-        """Keyword arguments of vllm.LLM."""
+        """Keyword arguments of vllm.LLM. InputError where it would read other weights of the folder than transformers."""
+        check_one_reading(base)
         config = read_json(base / "config.json")
         longest = int(config.get("text_config", config).get("max_position_embeddings", self.length))
         chosen = {
