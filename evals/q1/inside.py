@@ -38,15 +38,12 @@ def recorded(lab: Lab, subject: Subject, pairs: Sequence[Pair]) -> list[Recorded
     return lab.recordings.recorded(subject, completions, Sites(attention=True, heads=True))
 
 
-def inside(lab: Lab, before: Sequence[Recorded], subjects: Sequence[Subject], pairs: Sequence[Pair]) -> Inside:
-    """What `subjects`, one a seed, have changed against `before`, which is base on the same pairs."""
+def inside(lab: Lab, before: Sequence[Recorded], subject: Subject, pairs: Sequence[Pair]) -> Inside:
+    """What one subject has changed against `before`, which is base on the same pairs: without the axis of seeds."""
     tokenizer = tokenizer_of(lab.base)
     spans = [encode_prompt(tokenizer, pair.messages).content for pair in pairs]
-    by_seed = []
-    for subject in subjects:
-        after = recorded(lab, subject, pairs)
-        by_seed.append(_stacked([_change(old, new, span) for old, new, span in zip(before, after, spans, strict=True)]))
-    return _stacked(by_seed)
+    after = recorded(lab, subject, pairs)
+    return stacked([_change(old, new, span) for old, new, span in zip(before, after, spans, strict=True)])
 
 
 def _change(before: Recorded, after: Recorded, span: tuple[int, int]) -> Inside:
@@ -70,6 +67,6 @@ def _attention(one: Recorded) -> Floats:
     return np.asarray(one.attention[:, :, 0], dtype=np.float64)
 
 
-def _stacked(parts: Sequence[Inside]) -> Inside:
+def stacked(parts: Sequence[Inside]) -> Inside:
     """With one more axis in front, [parts, ...]."""
     return Inside(**{field.name: np.stack([getattr(part, field.name) for part in parts]) for field in fields(Inside)})
