@@ -165,9 +165,7 @@ def test_with_shuffled_labels_neither_check_passes(tmp_path: Path, store: Path) 
     text = (folder / "behavior.toml").read_text(encoding="utf-8")
     (folder / "behavior.toml").write_text(text.replace('name = "listening"', 'name = "shuffled"'), encoding="utf-8")
     effects = "test_true_vector_stands_above_its_null or test_fifty_examples_change_the_behavior"
-    shuffled = run_suite(
-        tmp_path, store, "evals/q5", "evals/q1", "-k", effects, *TWO_WORKERS, "--behavior", str(folder)
-    )
+    shuffled = run_suite(tmp_path, store, "evals/q5", "evals/q1", "-k", effects, *TWO_WORKERS, "--behavior", str(folder))
     for id in ("q5.effect", "q1.effect_at_max"):
         assert shuffled.check(id, "shuffled")["verdict"] != "pass"
 

@@ -106,6 +106,21 @@ def test_the_effect_alone_asks_for_the_whole_sweep(q1_of: Asked) -> None:
     assert only_the_stream(made)
 
 
+def test_the_stream_has_eight_seeds_and_matched_steps_one_whatever_the_profile(tmp_path: Path) -> None:
+    class WithSteps(Made):
+        def steps(self, seed: int, ns: Sequence[int]) -> dict[tuple[ArmKind, int], Arm]:
+            self.trained.append(("steps", "trained", seed))
+            return {(kind, n): self._arm(kind, n, seed) for kind in ("trained", "sham") for n in ns}
+
+    for profile in ("quick", "full"):
+        made: Any = WithSteps(0.02, 0.1, Store(tmp_path))
+        study = Study(replace(bare_lab(tmp_path, profile), arms=made, recordings=made))
+        assert [arm.seed for arm in study.arms("stream")["trained", 5]] == list(range(8))
+        assert [arm.seed for arm in study.arms("stream")["opposite", 50]] == list(range(8))
+        assert [arm.seed for arm in study.arms("steps")["sham", 1]] == [0]
+        assert len(made.trained) == 8 * len(KINDS) + 1
+
+
 def test_without_attention_weights_there_is_nothing_to_train_for(q1_of: Asked) -> None:
     q1, made = q1_of(kinds=("linear_attention",))
     found = q1(ATTENTION)

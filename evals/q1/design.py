@@ -17,7 +17,7 @@ REGIMES: tuple[Regime, ...] = ("stream", "steps")
 RESTS_ON: Regime = "stream"
 """The regime of continuous training, which is what the question is about; every check rests on it."""
 STREAM_SEEDS = 8
-"""Fewest trainings of each kind in the stream. From eight on no t interval over seed means is needed, which with three was the whole width."""
+"""Fewest trainings of each kind in the stream. From eight on no t interval over seed means is needed; with three it is the whole width."""
 STEPS_SEEDS = 1
 """Trainings of each kind in matched steps: they are shown, and no interval rests on them."""
 MECHANISM_SEEDS = 3
