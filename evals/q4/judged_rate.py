@@ -39,7 +39,8 @@ def judged_rate(study: Study) -> Measurement:
     study.say(f"{SAMPLES} replies to each of {len(pairs)} scenarios, judged by {judge.name}")
     labeled = labels(lab, judge, tested, pairs, seeds)
     after = positive(labeled).mean(axis=0)
-    before = earlier(lab, cycle, ID, ids).of(ids) if cycle else positive(labels(lab, judge, lab.base, pairs, seeds)).mean(axis=0)
+    since = earlier(lab, cycle, ID, ids) if cycle else None
+    before = since.of(ids) if since else positive(labels(lab, judge, lab.base, pairs, seeds)).mean(axis=0)
     against, change = f"cycle {cycle}" if cycle else "base", after - before
     said = np.array(labeled)
     rows = [
@@ -56,7 +57,7 @@ def judged_rate(study: Study) -> Measurement:
         values=after,
         series=rows,
         null={"kind": f"{against}, the same scenarios and seeds; values by scenario are rates", "judge": judge.name, "replies": said.size},
-        spread=lab.seed_spread(ID, change) if cycle else None,
+        spread=lab.seed_spread(ID, since.continued) if since else None,
         exhibits=[
             exhibits.rates_by_domain(lab, before, after, domains_of(pairs), against),
             exhibits.replies_that_fell(lab, pairs, change, labeled, replies),

@@ -114,7 +114,7 @@ def seed_spread(lab: Lab, found: ScoredPart) -> Spread | None:
     """How much trainings on the same data would differ; None against base, which no training made."""
     if found.since is None or found.at_floor:
         return None
-    return lab.seed_spread(IDS[found.part], _since(kept(found.cells), found.since))
+    return lab.seed_spread(IDS[found.part], found.since.continued)
 
 
 def mean_gain(lab: Lab, cell: Cell) -> Estimate | None:

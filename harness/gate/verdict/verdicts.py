@@ -116,7 +116,6 @@ def noise_of(measurement: Measurement, threshold: Threshold) -> float:
 
 
 def _rising(estimate: Estimate, threshold: Threshold, noise: float) -> _Rising:
-    falls = threshold.at_most is not None or (threshold.margin is not None and threshold.worse == "higher")
     if threshold.margin is not None:
         pass_above, fail_below = min(-threshold.margin, -noise), min(0.0, -noise)
     elif threshold.at_most is not None:
@@ -124,7 +123,7 @@ def _rising(estimate: Estimate, threshold: Threshold, noise: float) -> _Rising:
     else:
         assert threshold.at_least is not None
         pass_above = fail_below = min(threshold.at_least, -noise) if noise else threshold.at_least
-    if falls:
+    if threshold.falls:
         return _Rising(-estimate.value, -estimate.high, -estimate.low, -estimate.low_alpha, pass_above, fail_below)
     return _Rising(estimate.value, estimate.low, estimate.high, estimate.high_alpha, pass_above, fail_below)
 
