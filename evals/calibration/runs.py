@@ -118,7 +118,7 @@ class Gate:
         continued = [(parents[one.adapter], one) for one in self.book.of(CONTINUATION) if one.adapter in parents]
         retrained = [*combinations(good, 2)]
         return SeedSpreads(
-            {id: Spread(self._deviation(id, retrained, ordered=False), len(good)) for id in self._compared},
+            {id: Spread(self._deviation(id, retrained, ordered=False), len(good)) for id in self._compared if retrained},
             {
                 id: Spread(self._deviation(id, continued, ordered=True), len({before.adapter for before, _ in continued}), True)
                 for id in self._compared

@@ -17,6 +17,7 @@ from evals.calibration.runs import CONTINUATION, NEAR, UNDONE, WEAK, Gate, Outco
 from harness.analysis.error_rates import Rate, clustered_rate
 from harness.data.arrays import Floats
 from harness.data.measurement import Spread
+from harness.gate.reports.calibration_page import COLUMNS
 
 ITSELF, RETRAINED, FIRST = "itself, samples drawn again", "retrained", "against base"
 INVERTED = (1, 2, 4)
@@ -128,10 +129,6 @@ def targets(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         target(RETRAINED, "fails", most=0.01),
         target(RETRAINED, "inconclusive", most=0.10),
     ]
-
-
-COLUMNS = {"fails": "red", "inconclusive": "inconclusive", "green": "green"}
-"""What a person calls the three outcomes of a run."""
 
 
 def markdown(name: str, entry: Mapping[str, Any]) -> str:
