@@ -126,7 +126,9 @@ def test_continuations_raise_none_either(gate: Gate) -> None:
 
 def test_a_candidate_that_goes_on_is_held_to_what_continuations_differ_by(gate: Gate) -> None:
     """A loss that trainings begun anew may show is none that a continuation may show."""
-    apart = tuple(changed(one, prose=one.arrays["prose"] + 0.05 * np.random.default_rng(one.adapter).standard_normal()) for one in gate.good)
+    apart = tuple(
+        changed(one, prose=one.arrays["prose"] + 0.05 * np.random.default_rng(one.adapter).standard_normal()) for one in gate.good
+    )
     onwards = tuple(
         changed(one, prose=one.arrays["prose"] - gate.good[one.adapter].arrays["prose"] + apart[one.adapter].arrays["prose"])
         for one in gate.book.of(CONTINUATION)
@@ -370,7 +372,11 @@ def test_the_fast_calibration_finds_no_alarm_among_continuations_and_misses_no_2
 
 def test_the_fast_calibration_would_see_a_gate_that_lets_everything_pass(shipped: Gate, tmp_path: Path) -> None:
     text = (PROJECT / "thresholds.toml").read_text(encoding="utf-8")
-    text = text.replace("at_least = -0.25", "at_least = -9").replace("at_least = -0.5 ", "at_least = -9 ").replace("margin = 0.1 ", "margin = 9 ")
+    text = (
+        text.replace("at_least = -0.25", "at_least = -9")
+        .replace("at_least = -0.5 ", "at_least = -9 ")
+        .replace("margin = 0.1 ", "margin = 9 ")
+    )
     loose = tmp_path / "thresholds.toml"
     loose.write_text(text, encoding="utf-8")
     blind = Gate(shipped.book, load_thresholds(loose))
@@ -495,7 +501,7 @@ def test_a_run_measures_what_the_gate_measures_from_the_history(
     pairs, documents = behavior.split("test"), corpora.prose()
 
     def cells(subject: Subject) -> list[Cell]:
-        return prose_cells(lab, subject, tiny_hybrid)
+        return prose_cells(lab, (subject,), (tiny_hybrid,))
 
     before = replace(lab, candidate=first)
     measured = [regression(Study(before, None, None, None, None))]  # type: ignore[arg-type]  # needs no memory and no agents

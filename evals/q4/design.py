@@ -38,8 +38,6 @@ SAMPLES = 4
 20 seeds, a fall of 20 points passed in 5 % of runs with two samples or three, and in none with four."""
 SHOWN = 12
 """Scenarios whose replies are shown: those where the judged rate fell most."""
-REPLIES = 2
-"""Replies to a scenario for surfacing: one is mostly chance. Their activations are averaged, so that a scenario still counts once."""
 PLACEBOS = 5
 """Fewest placebo patterns. The failure pattern is held against their mean; the mean of fewer would depend on which ones they are."""
 PROBES = 48

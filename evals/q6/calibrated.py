@@ -95,7 +95,7 @@ def _measured(meeting: Meeting, part: Part, change: Floats, cells: str, rng: np.
     """`change` [documents or tasks]; `cells` names the array with the cell of each."""
     id, accepted = IDS[part], meeting.accepted
     same = accepted is not None and accepted.digest == meeting.candidate.digest
-    found = mean_change(part, change, meeting.common[cells], same, meeting.alpha(id), rng)
+    found = mean_change(part, change[np.newaxis], meeting.common[cells], same, meeting.alpha(id), rng)
     return meeting.measurement(id, UNITS[part], found, spread=meeting.spread(id))
 
 

@@ -57,7 +57,7 @@ def _html(entry: Mapping[str, Any]) -> str:
     runs = sum(row["runs"] for row in entry["kinds"])
     parts = [
         f"<p>{entry['adapters']} adapters trained under different seeds, {runs} runs through the gate, "
-        f"profile {entry['profile']}, measured {html.escape(entry['made'])}. A false alarm is a red run in which nothing was planted; a miss "
+        f"profile {entry['profile']}, measured {html.escape(entry['made'])}. A false alarm is a red run with nothing planted; a miss "
         "is a planted run that is green. What was truly lost is a share of judged replies in k-point losses, else of the effect. Intervals "
         "are exact. They count adapters, not runs: where nothing ever happened, every adapter is one trial.</p>",
         html_table(("runs of", "are", "wanted", "measured", "holds"), map(_target, entry["targets"])),
