@@ -201,13 +201,8 @@ def test_a_degraded_subject_fails_all_three_gates(tmp_path: Path) -> None:
 
 
 def test_without_a_candidate_the_trained_arm_is_judged(tmp_path: Path) -> None:
-    """Three trainings that solve nothing fail. Three that solve next to nothing differ, and t with two degrees of freedom is 32 at alpha."""
-    nothing, little = (
-        measured(lab_of(tmp_path / str(share), {"trained": degraded(one_liner=share)}, candidate=None), "q6.code")["q6.code"]
-        for share in (0.0, 0.05)
-    )
-    assert verdict(nothing).outcome == "fail" and verdict(little).outcome == "inconclusive"
-    assert little.estimate is not None and little.estimate.high < -0.3
+    found = measured(lab_of(tmp_path, {"trained": degraded(one_liner=0.0)}, candidate=None), "q6.code")
+    assert outcomes(found)["q6.code"] == "fail"
 
 
 def test_what_one_training_loses_and_another_gains_is_no_answer_about_training(tmp_path: Path) -> None:

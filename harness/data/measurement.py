@@ -55,6 +55,11 @@ class Spread:
     continued: bool = False
     """Whether it is of trainings that go on from the other one. Otherwise of trainings on the same data under different seeds."""
 
+    @property
+    def trainings(self) -> str:
+        """Which trainings it is of, in words."""
+        return "trainings that go on from it" if self.continued else "trainings under another seed"
+
     def in_units_of(self, unit: float) -> Spread:
         """The same where a difference of `unit` counts as 1."""
         return Spread(self.deviation / abs(unit), self.adapters, self.continued)

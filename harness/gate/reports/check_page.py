@@ -102,7 +102,7 @@ def _threshold(entry: Entry) -> str:
     noise = 0.0 if entry.measurement is None else noise_of(entry.measurement, threshold)
     seeds = ""
     if noise:
-        seeds = f" One in {1 / threshold.alpha:.0f} trainings under another seed is worse by {noise:.3g} or more: so much is tolerated."
+        seeds = f" One in {1 / threshold.alpha:.0f} {spread.trainings} is worse by {noise:.3g} or more: so much is tolerated."
     return f"<p>{threshold.kind}: {_text(describe(threshold))}{alpha}.{seeds} Reason: {_text(threshold.reason)}.</p>"
 
 

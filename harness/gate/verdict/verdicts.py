@@ -4,9 +4,9 @@ Passing uses the 95 % interval [L, U] (all gates must pass, so no correction), f
 Superiority to m: pass if L > m, fail if U_alpha < m. Non-inferiority with margin m: pass if L > -m, otherwise fail if
 U_alpha < 0. Everything between is inconclusive. An exact value (an interval of no width) on the bound itself passes.
 
-Where two trainings are compared, a change that two trainings on the same data under two seeds may show is no change. Their
-seed-to-seed spread s was estimated from n adapters, and t is Student's quantile at the threshold's alpha with n - 1 degrees
-of freedom: a change for the worse is tolerated up to t s at least, and the 0 above becomes -t s.
+Where two trainings are compared, a change that two trainings may show by luck is no change. How much they differ, a standard
+deviation s, was estimated from n adapters, and t is Student's quantile at the threshold's alpha with n - 1 degrees of freedom: a
+change for the worse is tolerated up to t s at least, and the 0 above becomes -t s.
 
 A verdict depends on nothing but its two arguments. It cannot tell an exact value from a broken interval of no width, so a
 measurement must never hand in a broken one.
@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass
 
 from harness.analysis.power import n_to_resolve
-from harness.data.measurement import Estimate, Measurement
+from harness.data.measurement import Estimate, Measurement, Spread
 from harness.data.threshold import Threshold
 from harness.data.verdict import Verdict
 
@@ -133,7 +133,7 @@ def _compared(measurement: Measurement, estimate: Estimate, threshold: Threshold
     rising = _rising(estimate, threshold, noise)
     answer = answer_of(measurement)
     number = f"{measurement.id} is {estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}] {measurement.unit}".rstrip()
-    wanted = _wanted(threshold, noise)
+    wanted = _wanted(threshold, noise, measurement.spread)
     if rising.outcome == "pass":
         proven_drop = threshold.margin is not None and rising.high < 0
         addition = ", a proven change for the worse but smaller than the margin" if proven_drop else ""
@@ -155,8 +155,8 @@ def _compared(measurement: Measurement, estimate: Estimate, threshold: Threshold
     return Verdict("inconclusive", answer, f"{number}, shown neither to be {wanted} nor the contrary: {todo}.", needed)
 
 
-def _wanted(threshold: Threshold, noise: float) -> str:
-    seeds = f" (or than the {noise:.3g} that one in {1 / threshold.alpha:.0f} trainings under another seed shows)" if noise else ""
+def _wanted(threshold: Threshold, noise: float, spread: Spread | None) -> str:
+    seeds = f" (or than the {noise:.3g} that one in {1 / threshold.alpha:.0f} {spread.trainings} shows)" if spread and noise else ""
     if threshold.at_least is not None:
         return f"above the {threshold.at_least:g} it needs{seeds}"
     if threshold.at_most is not None:
