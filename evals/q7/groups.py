@@ -43,13 +43,16 @@ class Group:
         return [self.space.change(subject, self.conversations.sized_on) for subject in self.subjects]
 
     @cached_property
+    def odds(self) -> Floats:
+        """Log-odds of each subject as it is, nats, [subjects, pairs]."""
+        return np.stack([self.lab.recordings.forced_choice(subject, self.pairs).metric(PRIMARY) for subject in self.subjects])
+
+    @cached_property
     def taken(self) -> Floats:
         """What base's states take away: the subject's log-odds minus those with base's states, [subjects, pairs]."""
         self._say(f"state patching, base into {self.kind}")
         recordings, base = self.lab.recordings, self.lab.base
-        kept = [recordings.forced_choice(subject, self.pairs) for subject in self.subjects]
-        patched = [recordings.patched_states(subject, base, self.pairs) for subject in self.subjects]
-        return np.stack([own.above(other).metric(PRIMARY) for own, other in zip(kept, patched, strict=True)])
+        return self.odds - np.stack([recordings.patched_states(one, base, self.pairs).metric(PRIMARY) for one in self.subjects])
 
     @cached_property
     def brought(self) -> Floats:
