@@ -113,7 +113,7 @@ def looked_inside(lab: Lab, subject: Subject) -> tuple[list[Head], np.ndarray, P
     before = recorded(lab, lab.base, pairs)
     heads = heads_of(lab, before[0])
     own = distances(before, recorded(lab, subject, pairs, own=True), heads)
-    patching = patch(lab, subject, pairs, heads, own)
+    patching = patch(lab, (subject,), pairs, heads, own[np.newaxis])
     shares = np.array(patching.sizes) / len(heads)
     found = localize(shares, patching.into_base, patching.into_base[-1], domains_of(pairs), 0.05, lab.rng("test"))
     order = top(own.mean(axis=0), len(heads))
