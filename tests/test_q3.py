@@ -173,3 +173,48 @@ def test_the_ranks_alone_record_no_heads_patch_none_and_train_no_ladder(tmp_path
     assert made.trained == {(kind, rank) for kind in ("trained", "sham") for rank in (*RANKS["quick"], made.settings.rank)}
     with pytest.raises(AttributeError):
         Question(lab, Study, MEASURES)("q3.stability")
+
+
+def of_trainings(lab: Lab, by_seed: Sequence[float]) -> Any:
+    """Made-up trainings, all heads of which bring about this much to base. There is no patching: whoever asks gets an AttributeError."""
+    rng, heads = np.random.default_rng(0), (Head(0, 0, "full_attention"), Head(1, 0, "full_attention"))
+    shape = (len(by_seed), 40)
+    whole = np.array(by_seed)[:, np.newaxis] + 0.1 * rng.standard_normal(shape)
+    own = rng.random((*shape, len(heads)))
+    return SimpleNamespace(
+        lab=lab, heads=heads, layers=(0, 1), own=own, distances=own, rows={}, whole=whole, effect=whole + 1, domains=np.arange(40) % 20
+    )
+
+
+@pytest.mark.parametrize("by_seed", [(0.0, 0.0, 0.0), (1.0, 0.0, 0.1)])
+def test_where_all_heads_are_not_shown_to_bring_anything_no_share_of_them_is_patched_or_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_seed: Sequence[float]
+) -> None:
+    monkeypatch.setattr("evals.q3.exhibits.head_map", lambda study: None)
+    monkeypatch.setattr("evals.q3.exhibits.distribution", lambda study: None)
+    lab = replace(bare_lab(tmp_path, "quick"), layer_kinds=("full_attention",) * 2)
+    found = MEASURES["q3.localization"](of_trainings(lab, by_seed))
+    assert found.answer is None and found.estimate is None
+    assert str(found.reason).startswith("all heads together are not shown to move the behavior")
+    assert {row["cell"] for row in found.series} == {"change by the layer's own weights"}
+    with pytest.raises(AttributeError, match="patching"):
+        MEASURES["q3.localization"](of_trainings(lab, (1.0, 1.1, 0.9)))
+
+
+def test_the_first_layer_must_be_first_over_trainings(tmp_path: Path) -> None:
+    lab = replace(bare_lab(tmp_path, "quick"), layer_kinds=("full_attention",) * 2)
+    study = of_trainings(lab, (1.0, 1.1, 0.9))
+    noise = 0.1 * np.random.default_rng(1).standard_normal((2, 3, 40))
+    study.by_layer = noise + np.array([[0.0] * 3, [1.0] * 3])[..., np.newaxis]
+    assert MEASURES["q3.layers"](study).answer == "layer 1 first, then 0"
+    study.by_layer = noise + np.array([[0.0] * 3, [1.0, 0.0, 0.0]])[..., np.newaxis]
+    found = MEASURES["q3.layers"](study)
+    assert found.answer is None and "it leads the layer that comes closest by" in str(found.reason)
+
+
+def test_without_a_candidate_the_subjects_are_the_trainings_of_all_seeds(tmp_path: Path) -> None:
+    made: Any = Made()
+    lab = replace(bare_lab(tmp_path, "quick"), arms=made)
+    assert [one.name for one in Study(lab).subjects] == [f"trained 8 {seed}" for seed in lab.seeds]
+    assert len(lab.seeds) == 3
+    assert Study(replace(lab, candidate=lab.base)).subjects == (lab.base,)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +14,9 @@ from harness.analysis.replicates import replicated_interval
 from harness.analysis.sample import DegenerateSample
 from harness.analysis.smallest import Sized, sized
 from harness.data.measurement import Estimate
+from harness.data.threshold import SMALLEST
+from harness.gate.verdict.thresholds import load_thresholds
+from tests.bench import bare_lab
 
 
 def around(value: float, half: float, whole: float = 1.0, share: float = 0.1) -> Sized:
@@ -75,3 +81,11 @@ def test_an_effect_as_large_as_the_smallest_of_interest_is_seldom_called_less() 
         found = sized(lambda k, e=effect, w=whole, s=seed: replicated_interval(e + k * w, None, 0.05, np.random.default_rng(s), 1000), 0.1)  # type: ignore[misc]
         called += found.size == "less"
     assert called / 300 <= 0.06
+
+
+def test_a_finding_without_a_share_of_its_own_has_a_tenth(tmp_path: Path) -> None:
+    lab = bare_lab(tmp_path)
+    assert lab.smallest("q1.onset") == SMALLEST == 0.1
+    path = tmp_path / "thresholds.toml"
+    path.write_text('["q7.separation"]\nkind = "finding"\nsmallest = 0.2\nreason = "r"\n', encoding="utf-8")
+    assert replace(lab, thresholds=load_thresholds(path)).smallest("q7.separation") == 0.2

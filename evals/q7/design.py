@@ -15,5 +15,7 @@ SIZED_ON = 20
 """Conversations on which the change of the states is read: the search for a sham of the same size reads it at many rungs."""
 OWN, LEARNED = "base's own separation", "what training moves"
 """What the smallest gain of interest is a share of, and the smallest loss under state patching: the effect of training over sham."""
+BROUGHT = 3
+"""Adapters of each kind whose states are put into base: shown beside, no answer rests on them."""
 UNCHANGED = 0.01
 """A relative change of every subject's states below this is called none."""

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from evals.q7.conversations import Conversations
+from evals.q7.design import BROUGHT
 from harness.data.arm import ArmKind
 from harness.data.arrays import Floats
 from harness.data.behavior import Pair
@@ -56,11 +57,11 @@ class Group:
 
     @cached_property
     def brought(self) -> Floats:
-        """What the subject's states bring to base: base's log-odds with them minus those without, [subjects, pairs]."""
+        """What the first subjects' states bring to base: base's log-odds with them minus those without, [at most BROUGHT, pairs]."""
         self._say(f"state patching, {self.kind} into base")
         recordings, base = self.lab.recordings, self.lab.base
         plain = recordings.forced_choice(base, self.pairs)
-        return np.stack([recordings.patched_states(base, subject, self.pairs).above(plain).metric(PRIMARY) for subject in self.subjects])
+        return np.stack([recordings.patched_states(base, one, self.pairs).above(plain).metric(PRIMARY) for one in self.subjects[:BROUGHT]])
 
     def cosines(self, position: int = 0) -> Floats:
         """Centered cosines of every two conversations, averaged over heads and layers, [subjects, n, n]; `position` in POSITIONS."""
