@@ -201,6 +201,23 @@ def test_where_all_heads_are_not_shown_to_bring_anything_no_share_of_them_is_pat
         MEASURES["q3.localization"](of_trainings(lab, (1.0, 1.1, 0.9)))
 
 
+def test_trainings_that_move_alike_have_a_recovery_and_its_plots(tmp_path: Path) -> None:
+    """Each of a hundred heads brings a hundredth: half of it is carried by half of them."""
+    study = of_trainings(replace(bare_lab(tmp_path, "quick"), layer_kinds=("full_attention",)), (1.0, 1.1, 0.9))
+    study.heads, study.layers = tuple(Head(0, i, "full_attention") for i in range(100)), (0,)
+    study.own = study.distances = np.random.default_rng(1).random((3, 40, 100))
+    study.sham_own = [study.own[0]]
+    sizes = (1, 30, 70, 100)
+    into_base = np.array(sizes)[:, np.newaxis, np.newaxis] / 100 * study.whole
+    nulls = np.repeat(into_base[:-1, :1], 2, axis=1)
+    study.patching = Patching(sizes, into_base, nulls, nulls, into_base[:, 0])
+    found = MEASURES["q3.localization"](study)
+    assert found.answer == "diffuse" and found.estimate is not None and found.estimate.value == pytest.approx(0.5)
+    recovered = {row["heads"]: row["estimate"] for row in found.series if row["cell"] == "top heads into base"}
+    assert recovered == pytest.approx({size: size / 100 for size in sizes})
+    assert [exhibit.path.exists() for exhibit in found.exhibits] == [True] * 3
+
+
 def test_the_first_layer_must_be_first_over_trainings(tmp_path: Path) -> None:
     lab = replace(bare_lab(tmp_path, "quick"), layer_kinds=("full_attention",) * 2)
     study = of_trainings(lab, (1.0, 1.1, 0.9))

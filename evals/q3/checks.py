@@ -96,7 +96,7 @@ def stability(study: Study) -> Measurement:
     if reason is not None:
         return lab.measurement(id, unit, reason=reason, null=null)
     gain = estimated(lambda: agreement_gain(study.own, np.stack(study.sham_own), study.domains, lab.alpha(id), lab.rng(id)))
-    return lab.measurement(id, unit, gain, null=null)
+    return lab.measurement(id, unit, gain, null=null, stepwise=True)  # sets of heads change in jumps, and seeds set the width
 
 
 def _rank_correlation(one: Floats, other: Floats) -> float:
