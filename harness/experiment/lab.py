@@ -21,7 +21,7 @@ from harness.data.errors import InputError
 from harness.data.measurement import Estimate, Exhibit, Measurement, Spread
 from harness.data.settings import Settings
 from harness.data.subject import Subject
-from harness.data.threshold import Threshold
+from harness.data.threshold import SMALLEST, Threshold
 from harness.experiment.exhibits import Exhibits
 from harness.experiment.profile import PROFILES, Look, Placed, Sizes, across_domains, doses_of_examples, looks
 from harness.experiment.seed_spread import SeedSpreads
@@ -132,6 +132,11 @@ class Lab:
                 f'thresholds.toml: ["{id}"] has no bound, and another measurement rests on it; allowed: at_least, at_most or margin'
             )
         return bounds[0]
+
+    def smallest(self, id: str) -> float:
+        """Smallest effect of interest of a finding, as a share of what it names as the whole."""
+        share = self.threshold(id).smallest
+        return SMALLEST if share is None else share
 
     def alpha(self, id: str) -> float:
         """Error rate at which this check may fail by chance, or at one of several looks that look's share of it."""

@@ -66,7 +66,9 @@ def describe(threshold: Threshold | None) -> str:
         return f"≤ {threshold.at_most:g}"
     if threshold.margin is not None:
         return f"≥ {-threshold.margin:g}" if threshold.worse == "lower" else f"≤ {threshold.margin:g}"
-    return f"= {threshold.expect}" if threshold.expect is not None else "-"
+    if threshold.expect is not None:
+        return f"= {threshold.expect}"
+    return "-" if threshold.smallest is None else f"none < {threshold.smallest:.0%}"
 
 
 @dataclass(frozen=True)
