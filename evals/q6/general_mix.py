@@ -18,7 +18,7 @@ from evals.q6.change import ScoredPart, change_of, state_of
 from evals.q6.design import SHARES, Part
 from fixtures import corpora
 from harness.analysis.estimated import Estimated
-from harness.arms.training import Training
+from harness.arms.plans import Training
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion
 from harness.experiment.lab import Lab
@@ -52,7 +52,7 @@ def search(lab: Lab, parts: Mapping[Part, ScoredPart]) -> tuple[Mixed, ...]:
     whole = float(lab.shift(trained, pairs).metric(PRIMARY).mean())
     mixes: list[Mixed] = []
     for share in (0.0, *SHARES) if lab.candidate else SHARES:  # a candidate's own training cannot be repeated: the suite's is
-        lab.progress(f"q6 {lab.behavior.name}: training with {share:.0%} general data")
+        lab.progress(f"q6 {lab.behavior.name}: training with {share:.0%} general data", lab.store.digest)
         subject = mixed_arm(lab, share) if share else trained
         changes = {part: change_of(lab, _cells_with(lab, one, subject)) for part, one in failing.items()}
         behavior_kept = float(lab.shift(subject, pairs).metric(PRIMARY).mean()) / whole if whole > 0 else None

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.arms.training import Training, TrainingSettings, train_adapters
+from harness.arms.plans import Training, TrainingSettings
 from harness.data.arm import Arm, ArmKind, Regime
 from harness.data.behavior import Behavior
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
 from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion
-from harness.store import Store, digest_of, digest_of_file
+from harness.store import Store, digest_of
 from harness.subjects.files import ADAPTER_WEIGHTS, with_adapter
 
 TRAINED_KINDS: tuple[ArmKind, ...] = ("trained", "sham", "opposite")
@@ -127,9 +127,11 @@ class ArmMaker:
             "numerics": self.engine.numerics,
         }
         if any(plan.start for plan in plans.values()):
-            key["starts"] = {name: plan.start and digest_of_file(plan.start / ADAPTER_WEIGHTS) for name, plan in plans.items()}
+            key["starts"] = {name: plan.start and self.store.digest(plan.start / ADAPTER_WEIGHTS) for name, plan in plans.items()}
 
         def build(folder: Path) -> None:
+            from harness.arms.training import train_adapters  # here: it loads torch, and a stored arm needs none
+
             saving = [replace(plan, save={k: folder / name / str(k) for k in keep}) for name, plan in plans.items()]
             train_adapters(self.engine, self.base, saving, self.settings)
 
@@ -138,5 +140,5 @@ class ArmMaker:
 
     def arm(self, folder: Path, kind: ArmKind, n: int, seed: int, steps: int, regime: Regime) -> Arm:
         """The arm whose adapter is in a folder."""
-        subject = with_adapter(self.base, folder, f"{self.base.name} {kind} n={n} seed={seed} {regime}")
+        subject = with_adapter(self.base, folder, f"{self.base.name} {kind} n={n} seed={seed} {regime}", self.store.digest)
         return Arm(subject, kind, n, seed, steps, regime)
