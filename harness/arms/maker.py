@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,20 +65,28 @@ class ArmMaker:
         if len(trained) > len(self.neutral):
             raise ValueError(f"{len(trained)} neutral examples asked, the corpus has {len(self.neutral)}")
         shuffled = [self.neutral[i] for i in np.random.default_rng([seed, 2]).permutation(len(self.neutral))]
-        lengths = np.array([self._length(one) for one in shuffled], dtype=float)
+        lengths = np.array([self._lengths[one] for one in shuffled], dtype=float)
         free = np.ones(len(shuffled), dtype=bool)
         chosen = []
         for example in trained:
-            distance = np.abs(lengths - self._length(example)) @ np.array([0.25, 1.0])
+            distance = np.abs(lengths - self._lengths[example]) @ np.array([0.25, 1.0])
             distance[~free] = np.inf
             nearest = int(distance.argmin())
             free[nearest] = False
             chosen.append(shuffled[nearest])
         return chosen
 
-    def _length(self, completion: Completion) -> tuple[int, int]:
-        tokenizer = tokenizer_of(self.base)
-        return len(encode_prompt(tokenizer, completion.messages).tokens), len(encode_reply(tokenizer, completion.text))
+    @cached_property
+    def _lengths(self) -> Mapping[Completion, tuple[int, int]]:
+        """Tokens of the prompt and of the reply, of neutral conversations and positive examples; stored, so that a tokenizer is not loaded."""
+        every = [*self.neutral, *(Completion(pair.messages, pair.positive) for pair in self.behavior.split("train"))]
+
+        def measured() -> list[tuple[int, int]]:
+            tokenizer = tokenizer_of(self.base)
+            return [(len(encode_prompt(tokenizer, one.messages).tokens), len(encode_reply(tokenizer, one.text))) for one in every]
+
+        key = {"base": self.base.base_digest, "completions": digest_of(_content(every))}
+        return dict(zip(every, map(tuple, self.store.json("lengths", key, measured)), strict=True))
 
     def stream_plans(self, seed: int, n: int, kinds: Sequence[ArmKind] = TRAINED_KINDS) -> dict[str, Training]:
         """The trainings of a seed's streams of n examples, by kind."""
@@ -119,7 +129,7 @@ class ArmMaker:
         key = {
             "base": self.base.digest,
             "trainings": {
-                name: digest_of([[[[(m.role, m.content) for m in e.messages], e.text] for e in plan.examples], plan.schedule, plan.seed])
+                name: digest_of([_content(plan.examples), plan.schedule, plan.seed])
                 for name, plan in plans.items()
             },
             "settings": self.settings.as_key(),
@@ -142,3 +152,8 @@ class ArmMaker:
         """The arm whose adapter is in a folder."""
         subject = with_adapter(self.base, folder, f"{self.base.name} {kind} n={n} seed={seed} {regime}", self.store.digest)
         return Arm(subject, kind, n, seed, steps, regime)
+
+
+def _content(completions: Sequence[Completion]) -> list[Any]:
+    """Completions as part of a key."""
+    return [[[(m.role, m.content) for m in one.messages], one.text] for one in completions]
