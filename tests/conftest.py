@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+
 from harness.data.settings import PROJECT
 from harness.data.subject import Subject
 from harness.subjects.files import base_subject, with_adapter

@@ -47,7 +47,9 @@ def test_it_counts_what_torch_counts(kind: torch.dtype, tmp_path: Path, monkeypa
 
 
 def test_a_file_of_finite_numbers_has_none(tmp_path: Path) -> None:
-    save_file({"a": torch.randn(3, 4), "b": torch.zeros(2, dtype=torch.bfloat16), "c": torch.ones(3, dtype=torch.bool)}, tmp_path / "weights")
+    save_file(
+        {"a": torch.randn(3, 4), "b": torch.zeros(2, dtype=torch.bfloat16), "c": torch.ones(3, dtype=torch.bool)}, tmp_path / "weights"
+    )
     assert not_finite(tmp_path / "weights") == {}
 
 

@@ -155,7 +155,7 @@ HUGE = 54 * 10**9
 
 
 def sparse(path: Path) -> Path:
-    """A file of HUGE bytes that was last changed an hour ago by every clock that a digest is kept under."""
+    """A file of HUGE bytes, all of them zero."""
     with path.open("wb") as handle:
         handle.truncate(HUGE)
     return path
@@ -252,7 +252,9 @@ def test_verify_finds_a_byte_that_changed_under_the_same_size_and_times(
     assert Store(tmp_path / "store", verify=True).digest(weights) == first
     as_it_was(weights, monkeypatch)
     assert Store(tmp_path / "store").digest(weights) == first
-    with pytest.raises(InputError, match=r"weights: its bytes changed while its size and times stayed the same\. The next run measures") as said:
+    with pytest.raises(
+        InputError, match=r"weights: its bytes changed while its size and times stayed the same\. The next run measures"
+    ) as said:
         Store(tmp_path / "store", verify=True).digest(weights)
     assert "\n" not in str(said.value)
     assert Store(tmp_path / "store").digest(weights) != first

@@ -52,7 +52,7 @@ def search(lab: Lab, parts: Mapping[Part, ScoredPart]) -> tuple[Mixed, ...]:
     whole = float(lab.shift(trained, pairs).metric(PRIMARY).mean())
     mixes: list[Mixed] = []
     for share in (0.0, *SHARES) if lab.candidate else SHARES:  # a candidate's own training cannot be repeated: the suite's is
-        lab.progress(f"q6 {lab.behavior.name}: training with {share:.0%} general data", lab.store.digest)
+        lab.progress(f"q6 {lab.behavior.name}: training with {share:.0%} general data")
         subject = mixed_arm(lab, share) if share else trained
         changes = {part: change_of(lab, _cells_with(lab, one, subject)) for part, one in failing.items()}
         behavior_kept = float(lab.shift(subject, pairs).metric(PRIMARY).mean()) / whole if whole > 0 else None
@@ -113,4 +113,4 @@ def mixed_arm(lab: Lab, share: float) -> Subject:
     steps = len(examples)
     plan = Training(examples, [(i,) for i in range(steps)], lab.settings.seed)
     folder = arms.trained({"mixed": plan}, [steps])["mixed"] / str(steps)
-    return with_adapter(lab.base, folder, f"{lab.base.name} trained with {share:.0%} general data")
+    return with_adapter(lab.base, folder, f"{lab.base.name} trained with {share:.0%} general data", lab.store.digest)

@@ -127,7 +127,12 @@ class StoredSignal:
     def flag(self, conversations: Sequence[Conversation]) -> list[Flag]:
         """What the agent itself answers, read from the store where the same was asked before. AgentError where the judge fails."""
         try:
-            key = {"judge": self.agent.judge.digest, "rules": SCORING, "pattern": self.agent.pattern, "conversations": _digest(conversations)}
+            key = {
+                "judge": self.agent.judge.digest,
+                "rules": SCORING,
+                "pattern": self.agent.pattern,
+                "conversations": _digest(conversations),
+            }
         except JudgeError as error:
             raise AgentError(f"training-signal: {error}") from None
         flags = self.store.json("flags", key, lambda: [asdict(flag) for flag in self.agent.flag(conversations)])

@@ -78,7 +78,7 @@ class ArmMaker:
 
     @cached_property
     def _lengths(self) -> Mapping[Completion, tuple[int, int]]:
-        """Tokens of the prompt and of the reply, of neutral conversations and positive examples; stored, so that a tokenizer is not loaded."""
+        """Tokens of prompt and reply, of neutral conversations and positive examples; stored, because a tokenizer takes seconds to load."""
         every = [*self.neutral, *(Completion(pair.messages, pair.positive) for pair in self.behavior.split("train"))]
 
         def measured() -> list[tuple[int, int]]:
@@ -128,10 +128,7 @@ class ArmMaker:
         """
         key = {
             "base": self.base.digest,
-            "trainings": {
-                name: digest_of([_content(plan.examples), plan.schedule, plan.seed])
-                for name, plan in plans.items()
-            },
+            "trainings": {name: digest_of([_content(plan.examples), plan.schedule, plan.seed]) for name, plan in plans.items()},
             "settings": self.settings.as_key(),
             "keep": list(keep),
             "numerics": self.engine.numerics,

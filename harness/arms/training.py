@@ -23,8 +23,8 @@ from harness.arms.plans import ANCHOR_WIDTH, Training, TrainingSettings
 from harness.data.errors import InputError
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
-from harness.engines.hf.engine import HFEngine
 from harness.engines.hf.bfloat16 import bfloat16_pays
+from harness.engines.hf.engine import HFEngine
 from harness.engines.hf.fast import fast_layers
 from harness.engines.hf.scoring import logits_of
 from harness.engines.hf.stacked import StackedLora

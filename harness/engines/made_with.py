@@ -1,4 +1,4 @@
-"""What the numbers of an engine come from beside the subject and the question: processor, libraries, the suite's own code. Loads no torch."""
+"""What numbers come from beside the subject and the question: processor, libraries, the suite's own code. Loads no torch."""
 
 from __future__ import annotations
 
