@@ -125,7 +125,7 @@ def test_matched_steps_do_not_depend_on_the_number(maker: ArmMaker) -> None:
 
 def test_a_second_call_trains_nothing(maker: ArmMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     first = maker.stream("sham", 0, (1, 2)), maker.steps(0, (1, 2))
-    monkeypatch.setattr("harness.arms.maker.train_adapters", lambda *_: pytest.fail("trained twice"))
+    monkeypatch.setattr("harness.arms.training.train_adapters", lambda *_: pytest.fail("trained twice"))
     again = replace(maker, store=Store(maker.store.root))
     assert (again.stream("sham", 0, (1, 2)), again.steps(0, (1, 2))) == first
     assert again.store.made == {}
