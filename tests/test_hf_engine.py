@@ -20,9 +20,9 @@ from harness.data.behavior import Message
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply, prompt_text, tokenizer_of
 from harness.engines.hf import fast
+from harness.engines.hf.bfloat16 import has_bfloat16_units
 from harness.engines.hf.draws import Drawn, uniforms
 from harness.engines.hf.engine import HFEngine
-from harness.engines.hf.fast import has_bfloat16_units
 from harness.engines.hf.models import KEPT_MODELS, Models
 from harness.engines.protocol import Completion, Engine, Positions, Scored, Steering, generate, score, score_texts
 from harness.recorders.residual import add_to_residual

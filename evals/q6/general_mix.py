@@ -18,7 +18,7 @@ from evals.q6.change import ScoredPart, change_of, state_of
 from evals.q6.design import SHARES, Part
 from fixtures import corpora
 from harness.analysis.estimated import Estimated
-from harness.arms.training import Training
+from harness.arms.plans import Training
 from harness.data.behavior import Pair
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion
@@ -121,4 +121,4 @@ def mixed_arm(lab: Lab, share: float, seed: int) -> Subject:
     steps = len(examples)
     plan = Training(examples, [(i,) for i in range(steps)], seed)
     folder = arms.trained({"mixed": plan}, [steps])["mixed"] / str(steps)
-    return with_adapter(lab.base, folder, f"{lab.base.name} trained with {share:.0%} general data")
+    return with_adapter(lab.base, folder, f"{lab.base.name} trained with {share:.0%} general data", lab.store.digest)

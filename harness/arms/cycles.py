@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.arms.doses import CORRECTION_STEPS, CYCLE_STEPS, EXAMPLES, HEALTHY_STEPS, NIGHTLY_STEPS
 from harness.arms.maker import ArmMaker
-from harness.arms.training import Training
+from harness.arms.plans import Training
 from harness.data.arm import ArmKind
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion
@@ -44,7 +44,7 @@ def _schedule(n: int, steps: int, rng: np.random.Generator) -> list[tuple[int, .
 
 
 def _subject(maker: ArmMaker, folder: Path, what: str, seed: int) -> Subject:
-    return with_adapter(maker.base, folder, f"{maker.base.name} {what} seed={seed}")
+    return with_adapter(maker.base, folder, f"{maker.base.name} {what} seed={seed}", maker.store.digest)
 
 
 def _examples(maker: ArmMaker) -> int:

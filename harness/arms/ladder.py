@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.arms.maker import ArmMaker
-from harness.arms.training import Training, TrainingSettings
+from harness.arms.plans import Training, TrainingSettings
 from harness.data.arm import Arm
 from harness.data.subject import Subject
 from harness.subjects.files import ADAPTER_CONFIG, read_json

@@ -44,7 +44,8 @@ def train_reference(
     check_base(folder)
 
     from harness.arms.maker import ArmMaker  # here: these load torch, and bad input should not wait for it
-    from harness.arms.training import Training, TrainingSettings, train_adapters
+    from harness.arms.plans import Training, TrainingSettings
+    from harness.arms.training import train_adapters
     from harness.engines.hf.engine import HFEngine
 
     settings, engine, base = TrainingSettings().for_width(model_width(folder)), HFEngine(), base_subject(model, folder)

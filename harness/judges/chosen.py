@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from harness.data.behavior import Behavior
 from harness.data.settings import Settings
-from harness.judges.embedded import EmbeddedJudge
+from harness.judges.embedded import RULES, EmbeddedJudge, refuse_few
 from harness.judges.endpoint import EndpointJudge
 from harness.judges.judge import Judge
-from harness.store import Store
+from harness.judges.stored import StoredJudge
+from harness.store import Store, digest_of
 
 
 def judge_for(settings: Settings, behavior: Behavior, store: Store) -> Judge:
     """The judge of a run. InputError where the behavior has too few pairs to fit the embedded judge."""
     if settings.judge is None:
-        return EmbeddedJudge.fit(behavior)
+        refuse_few(behavior)
+        digest = digest_of(["embedded", RULES, behavior.digest])
+        return StoredJudge(f"embedded-{behavior.name}", digest, partial(EmbeddedJudge.fit, behavior), store)
     return EndpointJudge(settings.judge, behavior, store)

@@ -21,9 +21,12 @@ from typing import Any
 from harness.data.behavior import Behavior, Message, Pair
 from harness.data.errors import InputError
 from harness.judges.judge import Label
+from harness.store import digest_of
 
 FEWEST = 20
 """Train pairs that fitting needs, and dev pairs that choosing the settings needs."""
+RULES = 1
+"""Version of what the judge does with a behavior's pairs, part of its digest: raise it with every change of what it answers."""
 TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+|[?:;,.!]")
 SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
 START, END, ECHO, OTHER = "^", "$", "<echo>", "<other>"
@@ -176,6 +179,9 @@ class EmbeddedJudge:
     decided: _Classifier
     """Train completions of either side (class 1) against sentences of users in other conversations."""
 
+    digest: str
+    """What determines the judge's answers: the pairs, and RULES."""
+
     @property
     def name(self) -> str:
         return f"embedded-{self.behavior}"
@@ -186,21 +192,19 @@ class EmbeddedJudge:
 
         Of equally good settings the first counts. InputError where there are fewer than FEWEST train or dev pairs.
         """
+        refuse_few(behavior)
         train, dev = behavior.split("train"), behavior.split("dev")
-        for split, pairs in (("train", train), ("dev", dev)):
-            if len(pairs) < FEWEST:
-                raise InputError(f"{behavior.path}: {len(pairs)} {split} pairs are too few to fit a judge; allowed: {FEWEST} or more")
-        judges = (cls._fit(behavior.name, train, settings) for settings in GRID)
+        judges = (cls._fit(behavior, train, settings) for settings in GRID)
         return max(judges, key=lambda judge: judge._log_likelihood(dev))
 
     @classmethod
-    def _fit(cls, behavior: str, pairs: Sequence[Pair], settings: JudgeSettings) -> EmbeddedJudge:
+    def _fit(cls, behavior: Behavior, pairs: Sequence[Pair], settings: JudgeSettings) -> EmbeddedJudge:
         shared = _shared_stems(pairs, settings.domains)
         completions, strangers = _completions(pairs, shared), _strangers(pairs, shared)
         sides = _Classifier.fit([_features(text, settings.longest) for text in completions], [1, 0] * len(pairs), settings.penalty)
         rows = [_features(_without_echo(text), settings.longest) for text in (*completions, *strangers)]
         decided = _Classifier.fit(rows, [1] * len(completions) + [0] * len(strangers), settings.penalty)
-        return cls(behavior, settings, shared, sides, decided)
+        return cls(behavior.name, settings, shared, sides, decided, digest_of(["embedded", RULES, behavior.digest]))
 
     def _log_likelihood(self, pairs: Sequence[Pair]) -> float:
         rows = [_features(text, self.settings.longest) for text in _completions(pairs, self.shared)]
@@ -228,3 +232,10 @@ class EmbeddedJudge:
     def labels(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
         """The label of each reply in its conversation, in order."""
         return [self.label(messages, reply) for messages, reply in zip(conversations, replies, strict=True)]
+
+
+def refuse_few(behavior: Behavior) -> None:
+    """InputError where a behavior has fewer than FEWEST train or dev pairs."""
+    for split in ("train", "dev"):
+        if (found := len(behavior.split(split))) < FEWEST:
+            raise InputError(f"{behavior.path}: {found} {split} pairs are too few to fit a judge; allowed: {FEWEST} or more")

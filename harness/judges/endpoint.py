@@ -46,6 +46,11 @@ class EndpointJudge:
     def name(self) -> str:
         return f"{self.model} at {self.url}"
 
+    @property
+    def digest(self) -> str:
+        """Of the behavior, the model and its address."""
+        return digest_of([self.name, self.behavior.digest])
+
     @cached_property
     def model(self) -> str:
         """Id of the first model that the endpoint lists. JudgeError where it lists none or cannot be reached."""

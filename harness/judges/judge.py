@@ -21,7 +21,12 @@ class Judge(Protocol):
 
     @property
     def name(self) -> str:
-        """What reports and store keys call it."""
+        """What reports call it."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """What determines its answers, for store keys."""
         ...
 
     def label(self, messages: Sequence[Message], reply: str) -> Label:

@@ -23,8 +23,6 @@ from harness.engines.hf.stacked import is_plain_float32, together
 from harness.recorders.delta_rule import CHUNK
 
 RULE = "torch_chunk_gated_delta_rule"
-WIDE = 512
-"""Residual width up to which a CPU runs products in float32 in any case."""
 WHOLE = 96
 """Tokens up to which a conversation is one chunk of the delta rule: its cost grows with their square."""
 
@@ -106,18 +104,3 @@ def _library_forward(module: Any, *arguments: Any, **named: Any) -> Tensor:
     forward = next(_FORWARDS[kind] for kind in type(module).__mro__ if kind in _FORWARDS)
     made: Tensor = forward(module, *arguments, **named)
     return made
-
-
-def has_bfloat16_units() -> bool:
-    """Whether this processor multiplies bfloat16 matrices in hardware and may use it (ATEN_CPU_CAPABILITY can forbid that)."""
-    units: bool = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return units and torch.backends.cpu.get_cpu_capability() == "AVX512"
-
-
-def bfloat16_pays(width: int) -> bool:
-    """Whether a CPU runs a model of this residual width faster with products in bfloat16.
-
-    Above WIDE and with units for it, a third of the time. At width 192 casting costs more than it saves even then, and without units
-    bfloat16 takes 6 to 8 times as long as float32 (both measured).
-    """
-    return width > WIDE and has_bfloat16_units()

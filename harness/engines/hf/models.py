@@ -18,7 +18,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from harness.data.subject import Subject
-from harness.engines.hf.fast import bfloat16_pays, fast_layers
+from harness.engines.hf.bfloat16 import bfloat16_pays
+from harness.engines.hf.fast import fast_layers
 from harness.subjects.files import read_json, tensor_files
 
 KEPT_MODELS = 3

@@ -1,0 +1,43 @@
+"""A judge whose labels are kept in the store. It is made when a label is missing: fitting one takes seconds, and loads scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from harness.data.behavior import Message
+from harness.judges.judge import Judge, Label
+from harness.store import Store, digest_of
+
+
+@dataclass(frozen=True)
+class StoredJudge:
+    """Answers as the judge that `make` gives, which must be known to be possible."""
+
+    name: str
+    digest: str
+    """What determines the judge's answers."""
+    make: Callable[[], Judge]
+    store: Store
+
+    @cached_property
+    def judge(self) -> Judge:
+        """The judge itself."""
+        return self.make()
+
+    def labels(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
+        """The label of each reply, in order; kept under the judge's digest, conversations and replies."""
+        said = [[[(m.role, m.content) for m in messages], reply] for messages, reply in zip(conversations, replies, strict=True)]
+        labels: list[Label] = self.store.json(
+            "judged", {"judge": self.digest, "said": digest_of(said)}, lambda: self.judge.labels(conversations, replies)
+        )
+        return labels
+
+    def label(self, messages: Sequence[Message], reply: str) -> Label:
+        """The label of one reply."""
+        return self.judge.label(messages, reply)
+
+    def score(self, messages: Sequence[Message], reply: str) -> float:
+        """Probability that the reply shows the behavior rather than its opposite, 0 to 1."""
+        return self.judge.score(messages, reply)
