@@ -60,6 +60,7 @@ def made_up(adapters: int = 8, seed: int = 0) -> Book:
             "live": np.array(3.0),
             "bad": np.array(0.0),
             "positive": own.random((REPLIES, PAIRS)) < heard,
+            "youden": np.full(PAIRS, 0.95),
         }
         return MeasuredSubject(kind, adapter, f"{kind}-{adapter}", arrays, 0.8)
 

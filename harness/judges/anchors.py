@@ -8,6 +8,7 @@ not always the same to the last bit. What differs less than that is not seen, an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from harness.data.behavior import Behavior, Message
 from harness.judges.contrasts import KINDS, contrasts
@@ -22,7 +23,8 @@ NAME, DIGEST, LABELS = "judge", "judge digest", "judge anchors"
 """Names in a measurement's provenance: the judge's name, its digest, and the labels of the anchors, a letter each."""
 
 
-def anchors(behavior: Behavior) -> list[tuple[Sequence[Message], str]]:
+@cache
+def anchors(behavior: Behavior) -> tuple[tuple[Sequence[Message], str], ...]:
     """Conversations, each with a reply to it, at most ANCHORS: completions and contrasts of test pairs, spread evenly over their kinds."""
     pairs = behavior.split("test")
     kinds = [[(pair, pair.positive) for pair in pairs], [(pair, pair.negative) for pair in pairs]]
@@ -30,7 +32,7 @@ def anchors(behavior: Behavior) -> list[tuple[Sequence[Message], str]]:
     kinds += [[(one.pair, one.reply) for one in made if one.kind == kind] for kind in KINDS]
     each = ANCHORS // len(kinds)
     chosen = [said for kind in kinds for said in kind[:: max(1, len(kind) // each)][:each]]
-    return [(pair.messages, reply) for pair, reply in chosen]
+    return tuple((pair.messages, reply) for pair, reply in chosen)
 
 
 def identity(judge: Judge, behavior: Behavior) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from harness.data.behavior import Behavior
 from harness.data.settings import Settings
 from harness.judges.embedded import EmbeddedJudge
@@ -13,5 +15,9 @@ from harness.store import Store
 def judge_for(settings: Settings, behavior: Behavior, store: Store) -> Judge:
     """The judge of a run. InputError where the behavior has too few pairs to fit the embedded judge."""
     if settings.judge is None:
-        return EmbeddedJudge.fit(behavior)
+        return _fitted(behavior)
     return EndpointJudge(settings.judge, behavior, store)
+
+
+_fitted = cache(EmbeddedJudge.fit)
+"""One fit for all questions of a run."""
