@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evals.preflight import checks as preflight
 from evals.q4.checks import MEASURES
 from evals.q4.design import ID, SAMPLES, SHOWN
 from evals.q4.study import Study
@@ -30,6 +31,7 @@ from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
 from harness.gate.verdict.thresholds import load_thresholds
 from harness.gate.verdict.verdicts import verdict_on as verdict
+from harness.judges.contrasts import KINDS
 from harness.judges.judge import Judge, JudgeError, Label
 from harness.readouts.recordings import Recordings
 from harness.store import Store
@@ -212,3 +214,16 @@ def test_a_cycle_judged_by_another_judge_is_refused_by_name(tmp_path: Path, othe
     said = measure(lenient, swapped)
     assert said.estimate is None and "cycle before is not compared: the judge changed: " in str(said.reason)
     assert measure(lenient).estimate is not None
+
+
+def test_preflight_says_which_kind_the_judge_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab, bar = lab_of(tmp_path, {}), THRESHOLDS.for_check("preflight.judge", "tiny-hybrid", "listening")
+    monkeypatch.setattr(preflight, "judge_for", lambda *asked: Opener())
+    found = preflight.judge(lab)
+    assert found.unit == "share right of retracted replies" and verdict(found, bar).outcome == "fail"
+    monkeypatch.setattr(preflight, "judge_for", lambda *asked: Listener())
+    found = preflight.judge(lab)
+    assert found.unit == "share right" and verdict(found, bar).outcome == "pass"
+    assert [row["cell"] for row in found.series] == ["positive", "negative", *KINDS]
+    assert found.estimate is not None and found.estimate.n == sum(row["n"] for row in found.series)
+    assert found.estimate.clusters == len({pair.domain for pair in TEST})
