@@ -62,6 +62,7 @@ def made_up(adapters: int = 8, seed: int = 0) -> Book:
             "bad": np.array(0.0),
             "positive": own.random((REPLIES, PAIRS)) < heard,
             SKETCH: np.eye(adapters)[adapter],
+            "youden": np.full(PAIRS, 0.95),
         }
         return MeasuredSubject(kind, adapter, f"{kind}-{adapter}", arrays)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from evals.preflight.design import ADAPTER_IS_LIVE, DATA, ENGINES_AGREE, FINITE, HANDFUL, JUDGE, UNITS
-from harness.analysis.proportions import exact_interval
+from harness.analysis.proportions import share_interval
 from harness.behaviors.checks import check_behavior
 from harness.data.errors import AdapterIgnored, EngineDied
 from harness.data.measurement import Estimate, Measurement
@@ -21,8 +21,10 @@ from harness.data.subject import Subject
 from harness.engines.made_with import made_with
 from harness.engines.protocol import Completion, Scored, score
 from harness.experiment.lab import Lab
+from harness.experiment.profile import domains_of
 from harness.judges.chosen import judge_for
-from harness.judges.judge import JudgeError, held_out_accuracy
+from harness.judges.judge import JudgeError
+from harness.judges.reliability import Held, reliability
 from harness.readouts.forced_choice import completions_of
 from harness.readouts.parity import largest_gap
 from harness.store import digest_of
@@ -137,11 +139,24 @@ def data(lab: Lab) -> Measurement:
 
 
 def judge(lab: Lab) -> Measurement:
-    """The share of held-out completions that the judge of free replies labels right."""
+    """The share of held-out replies that the judge labels right: of all kinds together, or of the worst kind where one misses the bar.
+
+    The kinds are completions of either side and the contrasts made of them; each is a row of the series.
+    """
     try:
-        chosen = judge_for(lab.settings, lab.behavior, lab.store)
-        accuracy = held_out_accuracy(chosen, lab.behavior)
+        found = reliability(judge_for(lab.settings, lab.behavior, lab.store), lab.behavior)
+        rows = [_right(each.kind, (each,), lab.alpha(JUDGE) / len(found.held)) for each in found.held]
+        missed = found.missed(lab.threshold(JUDGE).at_least or 0.0)
+        name, estimate = next(row for row in rows if row[0] == missed[0].kind) if missed else _right("", found.held, lab.alpha(JUDGE))
     except (ValueError, JudgeError) as error:
         return lab.measurement(JUDGE, UNITS[JUDGE], reason=str(error))
-    estimate = exact_interval(accuracy.right, accuracy.n, lab.alpha(JUDGE))
-    return lab.measurement(JUDGE, UNITS[JUDGE], estimate, null={"kind": "guessing", "value": 0.5, "judge": chosen.name})
+    unit = f"share right of {name} replies" if name else UNITS[JUDGE]
+    series = [{"cell": kind, "estimate": each.value, "low": each.low, "high": each.high, "n": each.n} for kind, each in rows]
+    return lab.measurement(JUDGE, unit, estimate, null={"kind": "guessing", "value": 0.5, "judge": found.judge}, series=series)
+
+
+def _right(name: str, held: Sequence[Held], alpha: float) -> tuple[str, Estimate]:
+    """The name with the share of right labels, over domains of scenarios."""
+    return name, share_interval(
+        np.concatenate([each.right for each in held]), np.concatenate([domains_of(each.pairs) for each in held]), alpha
+    )

@@ -18,7 +18,9 @@ from harness.analysis.estimated import Estimated
 from harness.data.arrays import Flags, Floats
 from harness.data.measurement import Measurement
 from harness.data.subject import Subject
+from harness.judges.embedded import RULES
 from harness.judges.judge import Judge
+from harness.judges.reliability import reliability
 from harness.readouts.forced_choice import PRIMARY
 
 
@@ -30,7 +32,7 @@ class _Q4:
     by_scenario: tuple[str, ...] = ("shift", "positive")
 
     def data(self) -> Sequence[Any]:
-        return (SAMPLES,)
+        return (SAMPLES, RULES)
 
     def common(self, sampling: Sampling) -> Arrays:
         """`base-positive` [samples, test pairs]: replies of base labeled positive."""
@@ -38,19 +40,28 @@ class _Q4:
         return {} if judge is None else {"base-positive": _positive(sampling, judge, sampling.lab.base)}
 
     def record(self, sampling: Sampling, common: Arrays, subject: Subject) -> Arrays:
-        """`shift` [test pairs]: log-odds above base's, nats. `positive` [samples, test pairs]: replies labeled positive."""
+        """`shift` [test pairs]: log-odds above base's, nats. `positive` [samples, test pairs]: replies labeled positive. `youden`
+        [test pairs]: what each contributes to the judge's sensitivity + specificity − 1.
+        """
         lab, judge = sampling.lab, sampling.judge
         shift = lab.shift(subject, lab.behavior.split("test")).metric(PRIMARY)
-        return {"shift": shift, **({} if judge is None else {"positive": _positive(sampling, judge, subject)})}
+        if judge is None:
+            return {"shift": shift}
+        youden = reliability(judge, lab.behavior).youden(lab.behavior.split("test"))
+        return {"shift": shift, "positive": _positive(sampling, judge, subject), "youden": youden}
 
     def values(self, one: MeasuredSubject) -> Mapping[str, Floats]:
         """Drift is the same comparison as regression, with another cycle."""
         shift: Floats = one.arrays["shift"]
-        rate = {JUDGED_RATE: np.asarray(one.arrays["positive"].mean(axis=0))} if "positive" in one.arrays else {}
-        return {REGRESSION: shift, DRIFT: shift, **rate}
+        if "positive" not in one.arrays:
+            return {REGRESSION: shift, DRIFT: shift}
+        rate = one.arrays["positive"].mean(axis=0) / one.arrays["youden"].mean()
+        return {REGRESSION: shift, DRIFT: shift, JUDGED_RATE: np.asarray(rate)}
 
     def noise(self, one: MeasuredSubject) -> Mapping[str, float]:
-        return {JUDGED_RATE: chance(one.arrays["positive"])} if "positive" in one.arrays else {}
+        if "positive" not in one.arrays:
+            return {}
+        return {JUDGED_RATE: chance(one.arrays["positive"]) / float(one.arrays["youden"].mean()) ** 2}
 
     def measure(self, meeting: Meeting, rng: np.random.Generator) -> Iterator[Measurement]:
         yield _regression(meeting)
@@ -88,7 +99,8 @@ def _judged_rate(meeting: Meeting, rng: np.random.Generator) -> Measurement:
         return meeting.measurement(JUDGED_RATE, UNITS[JUDGED_RATE], Estimated(None, "no replies were sampled"), not_applicable=True)
     before = meeting.common["base-positive"] if meeting.accepted is None else meeting.accepted.arrays["positive"]
     change = drawn(meeting.candidate.arrays["positive"], SAMPLES, rng) - drawn(before, SAMPLES, rng)
-    found = change_of_rate(change, meeting.domains, meeting.alpha(JUDGED_RATE), rng)
+    youden: Floats = meeting.candidate.arrays["youden"]
+    found = change_of_rate(change, youden, meeting.domains, meeting.alpha(JUDGED_RATE), rng)
     return meeting.measurement(JUDGED_RATE, UNITS[JUDGED_RATE], found, spread=meeting.spread(JUDGED_RATE))
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from harness.agents.agent import AgentError, Conversation, Flag
 from harness.data.arrays import Floats
-from harness.judges.embedded import SENTENCE_END, STEM, TOKEN
 from harness.judges.judge import Judge, JudgeError, Label
+from harness.judges.wording import SENTENCE_END, STEM, TOKEN
 from harness.memory.graph import MemoryGraph
 from harness.memory.pagerank import DAMPING, personalized_pagerank, transition
 from harness.memory.similarity import Similarity

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 from harness.data.behavior import Behavior
 from harness.data.settings import Settings
@@ -10,7 +11,7 @@ from harness.judges.embedded import RULES, EmbeddedJudge, refuse_few
 from harness.judges.endpoint import EndpointJudge
 from harness.judges.judge import Judge
 from harness.judges.stored import StoredJudge
-from harness.store import Store, digest_of
+from harness.store import Store, digest_of, digest_of_file
 
 
 def judge_for(settings: Settings, behavior: Behavior, store: Store) -> Judge:
@@ -18,5 +19,6 @@ def judge_for(settings: Settings, behavior: Behavior, store: Store) -> Judge:
     if settings.judge is None:
         refuse_few(behavior)
         digest = digest_of(["embedded", RULES, behavior.digest])
-        return StoredJudge(f"embedded-{behavior.name}", digest, partial(EmbeddedJudge.fit, behavior), store)
+        code = [digest_of_file(file) for file in sorted(Path(__file__).parent.glob("*.py"))]
+        return StoredJudge(f"embedded-{behavior.name}", digest, digest_of([digest, code]), partial(EmbeddedJudge.fit, behavior), store)
     return EndpointJudge(settings.judge, behavior, store)

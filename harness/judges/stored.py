@@ -17,7 +17,9 @@ class StoredJudge:
 
     name: str
     digest: str
-    """What determines the judge's answers."""
+    """Which judge it is."""
+    key: str
+    """What determines its answers: which judge it is and the code that answers, so that a change of the code is seen in them."""
     make: Callable[[], Judge]
     store: Store
 
@@ -27,12 +29,16 @@ class StoredJudge:
         return self.make()
 
     def labels(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
-        """The label of each reply, in order; kept under the judge's digest, conversations and replies."""
+        """The label of each reply, in order; kept under the judge's key, conversations and replies."""
         said = [[[(m.role, m.content) for m in messages], reply] for messages, reply in zip(conversations, replies, strict=True)]
         labels: list[Label] = self.store.json(
-            "judged", {"judge": self.digest, "said": digest_of(said)}, lambda: self.judge.labels(conversations, replies)
+            "judged", {"judge": self.key, "said": digest_of(said)}, lambda: self.judge.labels(conversations, replies)
         )
         return labels
+
+    def labels_anew(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
+        """The same: a fitted judge answers as its key says, always."""
+        return self.labels(conversations, replies)
 
     def label(self, messages: Sequence[Message], reply: str) -> Label:
         """The label of one reply."""
