@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from evals.q5.sweep import Sweep, sweep
 
 from evals.q5.checks import MEASURES, steerable
 from evals.q5.design import ANTI_STEERABLE, COHERENCE, ENGINE_PARITY, OVERCOMPLIANCE, SIGN, VIABILITY
 from evals.q5.study import Study
-from evals.q5.sweep import Sweep, sweep
 from harness.analysis.contrast import random_direction, shuffled_difference
 from harness.analysis.estimated import Answer, Estimated
 from harness.data.behavior import Message, Pair

@@ -25,6 +25,8 @@ class Threshold:
     """Two-sided error rate at which the check may fail by chance."""
     at_least: float | None = None
     """Superiority: the whole interval must lie above this number, in the check's unit."""
+    smallest: float | None = None
+    """Smallest effect of interest, in the check's unit: beside `at_least`, it fails only where the interval shows less than this."""
     at_most: float | None = None
     """Superiority: the whole interval must lie below this number, in the check's unit."""
     margin: float | None = None

@@ -9,16 +9,20 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from harness.data.arrays import Floats
 from harness.data.behavior import Message
 from harness.data.subject import Subject
 from harness.engines.hf.fast import WIDE, has_bfloat16_units
 from harness.engines.hf.generation import generate_rows
+from harness.engines.hf.gradients import gradient_rows
 from harness.engines.hf.inside import record_rows
 from harness.engines.hf.models import Models
 from harness.engines.hf.patching import score_rows_patched_heads, score_rows_patched_states
 from harness.engines.hf.scoring import score_rows
 from harness.engines.protocol import Completion, Engine, HeadSet, Positions, Recorded, Scored, Sites, Steering
-from harness.engines.rows import rows_of, rows_of_texts
+from harness.engines.rows import refuse_unscored, rows_of, rows_of_texts
 
 
 class HFEngine:
@@ -71,6 +75,15 @@ class HFEngine:
 
     def recorder(self, sites: Sites | None, fed_by: Subject | None = None) -> Engine:
         return self
+
+    def gradients(self, subject: Subject, completions: Sequence[Completion], weights: Sequence[Floats], layers: Sequence[int]) -> Floats:
+        return gradient_rows(self.models, subject, rows_of(subject, completions), weights, layers, self.batch_tokens)
+
+    def text_gradients(self, subject: Subject, texts: Sequence[str], layers: Sequence[int]) -> Floats:
+        rows = rows_of_texts(subject, texts)
+        refuse_unscored(rows)
+        equal = [np.full(len(row.tokens) - row.given, 1 / (len(row.tokens) - row.given)) for row in rows]
+        return gradient_rows(self.models, subject, rows, equal, layers, self.batch_tokens)
 
     def record(self, subject: Subject, completions: Sequence[Completion], sites: Sites, fed_by: Subject | None = None) -> list[Recorded]:
         return record_rows(self.models, subject, rows_of(subject, completions), sites, fed_by, self.batch_tokens)
