@@ -15,6 +15,7 @@ from evals.q3.study import Study
 from harness.analysis.estimated import Answer, Estimated, estimated
 from harness.analysis.head_ranking import agreement, agreement_gain, first_place, top
 from harness.analysis.localization import Localization, localize
+from harness.analysis.ratios import unshown
 from harness.analysis.replicates import replicated_interval
 from harness.analysis.sample import DegenerateSample
 from harness.arms.ladder import unmatched
@@ -36,14 +37,15 @@ def localization(study: Study) -> Measurement:
         reason = degenerate.reason
     named = [str(study.heads[i]) for i in top(study.own.mean(axis=0), NAMED)]
     whole, effect = float(patching.into_base[-1].mean()), float(study.effect.mean())
+    refused = unshown(patching.into_base[-1], study.domains)
     null = {
         "kind": "random heads, and as many of each layer",
         "top heads": named,
         "all heads together": whole,
         "effect of the training": effect,
         "remainder that heads cannot carry": effect - whole,
-        "recovery of random heads": _mean_recovery(patching.random, patching),
-        "recovery of heads of the same layers": _mean_recovery(patching.layer_matched, patching),
+        "recovery of random heads": refused or _mean_recovery(patching.random, patching),
+        "recovery of heads of the same layers": refused or _mean_recovery(patching.layer_matched, patching),
         "sizes": list(patching.sizes),
     }
     return lab.measurement(
@@ -157,16 +159,20 @@ def _above_share(study: Study, each: int, effect: Floats, full: Floats) -> Estim
 
 
 def _series(study: Study, found: Localization | None) -> list[dict[str, Any]]:
-    """Recovery by number of heads, then every head's change, then the attention rows'."""
-    patching, whole = study.patching, float(study.patching.into_base[-1].mean())
+    """Recovery by number of heads, then every head's change, then the attention rows'.
+
+    Recovery is a share of what all heads bring; where that is not shown to differ from 0 it is not given, and the row says why.
+    """
+    patching = study.patching
     rows: list[dict[str, Any]] = []
-    for i, size in enumerate(patching.sizes):
-        row: dict[str, Any] = {"cell": "top heads into base", "heads": size, "estimate": float(patching.into_base[i].mean()) / whole}
-        if found:
-            row |= {"low": float(found.band[0, i]), "high": float(found.band[1, i])}
-        rows.append(row)
-        lost = float(patching.into_trained[i].mean()) / float(patching.into_trained[-1].mean())
-        rows.append({"cell": "base's heads into the trained model", "heads": size, "estimate": lost})
+    for name, moved in (("top heads into base", patching.into_base), ("base's heads into the trained model", patching.into_trained)):
+        refused = unshown(moved[-1], study.domains)
+        for i, size in enumerate(patching.sizes):
+            row: dict[str, Any] = {"cell": name, "heads": size, "shift": float(moved[i].mean())}
+            row |= {"estimate": float(moved[i].mean() / moved[-1].mean())} if refused is None else {"reason": refused}
+            if found and moved is patching.into_base:
+                row |= {"low": float(found.band[0, i]), "high": float(found.band[1, i])}
+            rows.append(row)
     own, total = study.own.mean(axis=0), study.distances.mean(axis=0)
     for i in top(own, len(study.heads)):
         head = study.heads[i]

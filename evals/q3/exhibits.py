@@ -6,8 +6,10 @@ import numpy as np
 
 from evals.q3.study import Study
 from harness.analysis.localization import Localization
+from harness.analysis.ratios import unshown
 from harness.data.measurement import Exhibit
 from harness.experiment.exhibits import COLORS
+from harness.readouts.forced_choice import UNIT
 
 
 def map_and_recovery(study: Study, found: Localization | None) -> Exhibit:
@@ -27,9 +29,11 @@ def map_and_recovery(study: Study, found: Localization | None) -> Exhibit:
         left.set_title(f"{study.lab.behavior.name}: change of each head by its layer's own weights")
         drawing.figure.colorbar(image, ax=left)
         patching = study.patching
-        shares, whole = 100 * np.array(patching.sizes) / len(study.heads), patching.into_base[-1].mean()
+        shares = 100 * np.array(patching.sizes) / len(study.heads)
+        shown = [unshown(moved[-1], study.domains) is None for moved in (patching.into_base, patching.into_trained)]
+        whole = patching.into_base[-1].mean() if all(shown) else 1.0
         right.plot(shares, patching.into_base.mean(axis=1) / whole, marker="o", color=COLORS["trained"], label="most changed heads")
-        if found is not None:
+        if found is not None and all(shown):
             right.fill_between(shares, found.band[0], found.band[1], color=COLORS["trained"], alpha=0.15, linewidth=0)
             right.axvline(100 * found.k50.value, color=COLORS["chosen"], linestyle=":", label=f"k50: {found.k50.value:.0%} of the heads")
         nulls = ((patching.random, COLORS["null"], "random heads"), (patching.layer_matched, COLORS["sham"], "heads of the same layers"))
@@ -37,13 +41,15 @@ def map_and_recovery(study: Study, found: Localization | None) -> Exhibit:
             by_draw = values.mean(axis=2) / whole
             right.plot(shares[:-1], by_draw.mean(axis=1), "--", color=color, label=label)
             right.fill_between(shares[:-1], by_draw.min(axis=1), by_draw.max(axis=1), color=color, alpha=0.2, linewidth=0)
-        lost = patching.into_trained.mean(axis=1) / patching.into_trained[-1].mean()
+        lost = patching.into_trained.mean(axis=1) / (patching.into_trained[-1].mean() if all(shown) else 1.0)
         right.plot(shares, lost, ":", marker="x", color=COLORS["opposite"], label="base's heads put into the trained model")
-        right.axhline(0.5, color="black", linewidth=0.6)
+        right.axhline(0.5 if all(shown) else 0, color="black", linewidth=0.6)
         right.set_xscale("log")
         right.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
         right.set_xlabel("heads patched (% of all)")
-        right.set_ylabel("share of what all heads recover")
+        right.set_ylabel(
+            "share of what all heads recover" if all(shown) else f"shift ({UNIT}): that of all heads is not shown to differ from 0"
+        )
         right.set_title("recovery (band: 95 % over scenarios; range of the draws)")
         right.legend(fontsize=8)
     return drawing.exhibit
