@@ -15,7 +15,6 @@ from harness.analysis.auc import auc_gain
 from harness.analysis.intervals import mean_interval
 from harness.analysis.localization import crossing, localize
 from harness.analysis.misclassification import corrected_change
-from harness.analysis.null_rank import above_null
 from harness.analysis.ratios import ratio_interval
 from harness.analysis.replicates import replicated_interval
 from harness.analysis.sample import DegenerateSample
@@ -76,12 +75,6 @@ def over_seeds(seeds: int) -> Simulated:
     return simulate
 
 
-def above_tied_nulls(rng: np.random.Generator) -> tuple[Estimate, float]:
-    """q5.effect: 38 nulls that are all alike."""
-    nulls = np.stack([scattered(rng, 0.1, 0.05, DOMAINS) for _ in range(38)])
-    return above_null(0.3 + scattered(rng, 0.3, 0.15, DOMAINS), nulls, DOMAINS, 0.01, rng, 1000), 0.3
-
-
 def surfacing(rng: np.random.Generator) -> tuple[Estimate, float]:
     """q4.surfacing: a pattern and twelve placebos, no gain."""
     shared = scattered(rng, 0.0, 0.5, ALL)
@@ -105,7 +98,6 @@ KINDS: dict[str, Simulated] = {
     "judged replies": judged_replies,
     "3 seeds": over_seeds(3),
     "8 seeds": over_seeds(8),
-    "above tied nulls": above_tied_nulls,
     "surfacing": surfacing,
     "half of the effect": half_of_the_effect,
 }

@@ -89,6 +89,14 @@ def test_an_overriding_bound_replaces_the_inherited_one(tmp_path: Path) -> None:
     assert threshold is not None and (threshold.at_least, threshold.at_most) == (5, None)
 
 
+def test_the_smallest_effect_of_interest_goes_with_the_bound_it_stands_beside(tmp_path: Path) -> None:
+    text = KNEE.replace("at_most", "at_least") + "smallest = 30\n"
+    for override, expected in (("at_most = 5", None), ("smallest = 40", 40), ("alpha = 0.01", 30)):
+        thresholds = load(tmp_path, text + f'[subject.tiny."q1.knee"]\n{override}\nreason = "r"')
+        threshold = thresholds.for_check("q1.knee", "tiny")
+        assert threshold is not None and threshold.smallest == expected
+
+
 def test_a_subject_may_turn_a_check_into_a_finding(tmp_path: Path) -> None:
     thresholds = load(tmp_path, KNEE + '[subject.tiny."q1.knee"]\nkind = "finding"\nreason = "open"')
     threshold = thresholds.for_check("q1.knee", "tiny")
@@ -129,6 +137,8 @@ def test_alphas_of_all_gates_may_sum_to_the_budget(tmp_path: Path) -> None:
         (KNEE + '[subject.tiny."q1.knee"]\nkind = "gate"\nalpha = 0.02\nreason = "r"', 8, "sum to 0.02"),
         (GATE.format(id="q4.a", alpha=0.001).replace("0.25", "-0.25"), 5, "margin = -0.25"),
         (KNEE + "worse = 'higher'", 6, "goes with margin only"),
+        (KNEE + "smallest = 30", 6, "smallest = 30"),
+        (KNEE.replace("at_most", "at_least") + "smallest = 20", 6, "allowed: above at_least, beside which it stands"),
         (KNEE + "alpha = 0.1", 6, "alpha = 0.1"),
         (KNEE + "smallest = 0.1", 6, "allowed: in a finding only"),
         (OPEN + "smallest = 1.5", 5, "smallest = 1.5 in"),

@@ -18,11 +18,14 @@ from evals.q6.change import ScoredPart, change_of, state_of
 from evals.q6.design import SHARES, Part
 from fixtures import corpora
 from harness.analysis.estimated import Estimated
+from harness.analysis.ratios import unshown
 from harness.arms.plans import Training
+from harness.data.arrays import Floats
 from harness.data.behavior import Pair
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion
 from harness.experiment.lab import Lab
+from harness.experiment.profile import domains_of
 from harness.readouts.bits_per_byte import bits_per_byte
 from harness.readouts.forced_choice import PRIMARY
 from harness.subjects.files import with_adapter
@@ -36,7 +39,7 @@ class Mixed:
     changes: Mapping[Part, Estimated]
     """Mean change of each of these parts, in its own unit."""
     behavior_kept: float | None
-    """Mean shift of the log-odds as a share of the trained arm's; None where that arm itself shows none."""
+    """Mean shift of the log-odds as a share of the trained arm's; None where that arm's is not shown to be above 0."""
 
 
 def search(lab: Lab, parts: Mapping[Part, ScoredPart]) -> tuple[Mixed, ...]:
@@ -52,21 +55,22 @@ def search(lab: Lab, parts: Mapping[Part, ScoredPart]) -> tuple[Mixed, ...]:
     trained = [lab.arms.stream("trained", seed, lab.doses)[lab.doses[-1]].subject for seed in seeds]
     pairs = lab.pairs("test")
     whole = _shift(lab, trained, pairs)
+    refused = unshown(whole, domains_of(pairs))
     mixes: list[Mixed] = []
     for share in (0.0, *SHARES) if lab.candidate else SHARES:  # a candidate's own training cannot be repeated: the suite's is
         lab.progress(f"q6 {lab.behavior.name}: training with {share:.0%} general data")
         subjects = [mixed_arm(lab, share, seed) for seed in seeds] if share else trained
         changes = {part: change_of(lab, _cells_with(lab, one, subjects)) for part, one in failing.items()}
-        behavior_kept = _shift(lab, subjects, pairs) / whole if whole > 0 else None
-        mixes.append(Mixed(share, changes, behavior_kept))
+        kept = _shift(lab, subjects, pairs).mean() / whole.mean() if refused is None and whole.mean() > 0 else None
+        mixes.append(Mixed(share, changes, None if kept is None else float(kept)))
         if restored(lab, mixes[-1]):
             break
     return tuple(mixes)
 
 
-def _shift(lab: Lab, subjects: Sequence[Subject], pairs: Sequence[Pair]) -> float:
-    """Mean log-odds above base's, nats."""
-    return float(np.mean([lab.shift(subject, pairs).metric(PRIMARY).mean() for subject in subjects]))
+def _shift(lab: Lab, subjects: Sequence[Subject], pairs: Sequence[Pair]) -> Floats:
+    """Log-odds above base's, mean over subjects, [pairs], nats."""
+    return np.asarray(np.mean([lab.shift(subject, pairs).metric(PRIMARY) for subject in subjects], axis=0))
 
 
 def restored(lab: Lab, mixed: Mixed) -> bool:

@@ -36,8 +36,9 @@ class Threshold:
     expect: str | None = None
     """The answer that the finding must have; then it blocks like a check unless it has it."""
     smallest: float | None = None
-    """Smallest effect of interest, as a share of what the finding names as the whole: an effect shown to be smaller is answered "less
-    than". None: SMALLEST, where the finding is about the size of an effect."""
+    """Smallest effect of interest. In a finding, a share of what it names as the whole: an effect shown to be smaller is answered "less
+    than" (None: SMALLEST, where the finding is about the size of an effect). Beside `at_least`, in the check's unit: it fails only where
+    the interval shows less than this."""
 
     @property
     def falls(self) -> bool:

@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from harness.data.arrays import Floats
 from harness.data.behavior import Message
 from harness.data.subject import Subject
 from harness.engines.hf.bfloat16 import WIDE, has_bfloat16_units
 from harness.engines.protocol import Completion, Engine, HeadSet, Positions, Recorded, Scored, Sites, Steering
-from harness.engines.rows import rows_of, rows_of_texts
+from harness.engines.rows import refuse_unscored, rows_of, rows_of_texts
 
 if TYPE_CHECKING:
     from harness.engines.hf.models import Models
@@ -97,6 +100,19 @@ class HFEngine:
 
     def recorder(self, sites: Sites | None, fed_by: Subject | None = None) -> Engine:
         return self
+
+    def gradients(self, subject: Subject, completions: Sequence[Completion], weights: Sequence[Floats], layers: Sequence[int]) -> Floats:
+        from harness.engines.hf.gradients import gradient_rows
+
+        return gradient_rows(self.models, subject, rows_of(subject, completions), weights, layers, self.batch_tokens)
+
+    def text_gradients(self, subject: Subject, texts: Sequence[str], layers: Sequence[int]) -> Floats:
+        from harness.engines.hf.gradients import gradient_rows
+
+        rows = rows_of_texts(subject, texts)
+        refuse_unscored(rows)
+        equal = [np.full(len(row.tokens) - row.given, 1 / (len(row.tokens) - row.given)) for row in rows]
+        return gradient_rows(self.models, subject, rows, equal, layers, self.batch_tokens)
 
     def record(self, subject: Subject, completions: Sequence[Completion], sites: Sites, fed_by: Subject | None = None) -> list[Recorded]:
         from harness.engines.hf.inside import record_rows

@@ -98,9 +98,7 @@ class Thresholds:
             if fields is None:
                 continue
             if any(bound in fields for bound in _BOUNDS) or fields.get("kind") == "finding":
-                merged = {key: value for key, value in merged.items() if key not in (*_BOUNDS, "worse")}
-            if fields.get("kind", "finding") != "finding":
-                merged.pop("smallest", None)
+                merged = {key: value for key, value in merged.items() if key not in (*_BOUNDS, "worse", "smallest")}
             merged |= fields
         return Threshold(id=id, **merged) if merged else None
 
@@ -224,10 +222,11 @@ def _check_resolved(thresholds: Thresholds, place: _Place, text: str) -> None:
         refuse("alpha", f"alpha = {threshold.alpha:g} in {where}; allowed: above 0, at most 0.05")
     if threshold.margin is not None and threshold.margin < 0:
         refuse("margin", f"margin = {threshold.margin:g} in {where}; allowed: 0 or more, `worse` says the direction")
-    if threshold.smallest is not None and threshold.kind != "finding":
-        refuse("smallest", f"smallest in {where}; allowed: in a finding only (a bound says what a {threshold.kind} needs)")
-    if threshold.smallest is not None and not 0 < threshold.smallest < 1:
-        refuse("smallest", f"smallest = {threshold.smallest:g} in {where}; allowed: a share, above 0 and below 1")
+    if threshold.smallest is not None:
+        if threshold.kind == "finding" and not 0 < threshold.smallest < 1:
+            refuse("smallest", f"smallest = {threshold.smallest:g} in {where}; allowed in a finding: a share, above 0 and below 1")
+        if threshold.kind != "finding" and (threshold.at_least is None or threshold.smallest <= threshold.at_least):
+            refuse("smallest", f"smallest = {threshold.smallest:g} in {where}; allowed in a {threshold.kind}: above the at_least beside it")
     if "worse" in thresholds.entries[place] and threshold.margin is None:
         refuse("worse", f"worse in {where} goes with margin only")
 

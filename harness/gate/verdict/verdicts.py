@@ -2,7 +2,8 @@
 
 Passing uses the 95 % interval [L, U] (all gates must pass, so no correction), failing the one at the threshold's alpha.
 Superiority to m: pass if L > m, fail if U_alpha < m. Non-inferiority with margin m: pass if L > -m, otherwise fail if
-U_alpha < 0. Everything between is inconclusive. An exact value (an interval of no width) on the bound itself passes.
+U_alpha < 0. Everything between is inconclusive. An exact value (an interval of no width) on the bound itself passes. Superiority with a
+smallest effect of interest s > m: pass if L > m, otherwise fail if U_alpha < s.
 
 Where two trainings are compared, a change that two trainings may show by luck is no change. How much they differ, a standard
 deviation s, was estimated from n adapters, and t is Student's quantile at the threshold's alpha with n - 1 degrees of freedom: a
@@ -125,6 +126,8 @@ def _rising(estimate: Estimate, threshold: Threshold, noise: float) -> _Rising:
     else:
         assert threshold.at_least is not None
         pass_above = fail_below = min(threshold.at_least, -noise) if noise else threshold.at_least
+        if threshold.smallest is not None:
+            fail_below = threshold.smallest
     if threshold.falls:
         return _Rising(-estimate.value, -estimate.high, -estimate.low, -estimate.low_alpha, pass_above, fail_below)
     return _Rising(estimate.value, estimate.low, estimate.high, estimate.high_alpha, pass_above, fail_below)
@@ -136,9 +139,11 @@ def _compared(measurement: Measurement, estimate: Estimate, threshold: Threshold
     answer = answer_of(measurement)
     number = f"{measurement.id} is {estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}] {measurement.unit}".rstrip()
     wanted = _wanted(threshold, noise, measurement.spread)
+    small = threshold.smallest is not None and estimate.high_alpha < threshold.smallest
+    less = f", but less than the {threshold.smallest:g} that would matter" if small else ""
     if rising.outcome == "pass":
         proven_drop = threshold.margin is not None and rising.high < 0
-        addition = ", a proven change for the worse but smaller than the margin" if proven_drop else ""
+        addition = ", a proven change for the worse but smaller than the margin" if proven_drop else less
         return Verdict("pass", answer, f"{number}, {wanted}{addition}: nothing to do.")
     if rising.outcome == "fail":
         at_alpha = f"[{estimate.low_alpha:.3g}, {estimate.high_alpha:.3g}] at alpha {estimate.alpha:g}"
@@ -147,7 +152,7 @@ def _compared(measurement: Measurement, estimate: Estimate, threshold: Threshold
             if threshold.kind == "gate"
             else "find out why, then write what is expected of this subject, with the reason, into thresholds.toml"
         )
-        return Verdict("fail", answer, f"{number}, {at_alpha}, but should be {wanted}: {todo}.")
+        return Verdict("fail", answer, f"{number}, {at_alpha}{less.replace(', but', ',')}, but should be {wanted}: {todo}.")
     needed = None if measurement.stepwise else rising.n_to_resolve(estimate.n)
     todo = "more scenarios alone will hardly settle it"
     if needed:
