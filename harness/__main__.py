@@ -177,8 +177,8 @@ def train(
 
     with one_line_errors():
         asked: dict[str, Any] = {"model": model, "behavior": behavior, "out": out, "examples": examples, "seed": seed}
-        kind = "opposite" if counter_examples else "trained"
-        train_reference(**asked, start=start, kind=kind, neutral=neutral_completions(), store=Store(Settings.store))
+        asked |= {"start": start, "kind": "opposite" if counter_examples else "trained"}
+        train_reference(**asked, neutral=neutral_completions(), store=Store(Settings.store))
     print(out)
 
 
