@@ -152,7 +152,8 @@ def viability(study: Study) -> Measurement:
         with contextlib.suppress(DegenerateSample):
             null[name] = standardized_shift(values)
     answer = steerable(_above_shuffled(study).value, ratio, lab.threshold(EFFECT).smallest or 0.0)
-    return lab.measurement(id, "ratio of standardized shifts", ratio.value, answer=answer, null=null)
+    series = exhibits.predicted("sentiment, dev, predicted", study.simple)
+    return lab.measurement(id, "ratio of standardized shifts", ratio.value, answer=answer, null=null, series=series)
 
 
 def steerable(effect: Estimate | None, ratio: Estimated, smallest: float) -> Answer:
