@@ -36,7 +36,7 @@ GRID = tuple(product((3, 4), (3.0, 10.0)))
 """Words in the longest n-gram of `sides` and the inverse of its L2 penalty, as tried on the dev pairs, simple ones first."""
 CUTS = (0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2)
 """Probabilities below which a filter refuses a reply, as tried on the dev pairs."""
-DOUBTLESS = 0.1
+DOUBTLESS = 0.05
 """Score up to which a reply off the topic is still negative: an idea of its own ("How about a kite?") need not take up the user's words."""
 REFUSES: Mapping[str, tuple[str, ...]] = {"topic": (ELSEWHERE, TRUNCATED), "order": (SCRAMBLED,), "kept": (NEGATED, RETRACTED)}
 """The contrasts that each filter is there to refuse."""
