@@ -228,7 +228,8 @@ def test_flags_that_never_change_have_no_interval_and_are_still_shown(lab: Lab, 
     monkeypatch.setattr(flagging, "own_states", lambda study: {})
     measurement = MEASURES[FLAGGING](watched(lab, degraded=0.0, healthy=0.0))
     assert measurement.estimate is None and "no variance" in str(measurement.reason)
-    assert {row["estimate"] for row in measurement.series} == {0.0} and len(measurement.series) == 3 + len(lab.seeds) and len(measurement.exhibits) == 1
+    assert {row["estimate"] for row in measurement.series} == {0.0}
+    assert len(measurement.series) == 3 + len(lab.seeds) and len(measurement.exhibits) == 1
 
 
 def test_a_share_of_an_effect_that_is_not_there_is_refused() -> None:

@@ -40,14 +40,10 @@ def recorded(lab: Lab, subject: Subject, pairs: Sequence[Pair]) -> list[Recorded
     return lab.recordings.recorded(subject, completions, Sites(attention=True, heads=True))
 
 
-def inside(lab: Lab, before: Sequence[Recorded], subjects: Sequence[Subject], pairs: Sequence[Pair]) -> Inside:
-    """What `subjects`, one a seed, have changed against `before`, which is base on the same pairs."""
-    spans = _spans(lab, pairs)
-    by_seed = []
-    for subject in subjects:
-        after = recorded(lab, subject, pairs)
-        by_seed.append(_stacked([_change(old, new, span) for old, new, span in zip(before, after, spans, strict=True)]))
-    return _stacked(by_seed)
+def inside(lab: Lab, before: Sequence[Recorded], subject: Subject, pairs: Sequence[Pair]) -> Inside:
+    """What one subject has changed against `before`, which is base on the same pairs: without the axis of seeds."""
+    spans, after = _spans(lab, pairs), recorded(lab, subject, pairs)
+    return stacked([_change(old, new, span) for old, new, span in zip(before, after, spans, strict=True)])
 
 
 def _spans(lab: Lab, pairs: Sequence[Pair]) -> list[tuple[int, int]]:
@@ -82,6 +78,6 @@ def _attention(one: Recorded) -> Floats:
     return np.asarray(one.attention[:, :, 0], dtype=np.float64)
 
 
-def _stacked(parts: Sequence[Inside]) -> Inside:
+def stacked(parts: Sequence[Inside]) -> Inside:
     """With one more axis in front, [parts, ...]."""
     return Inside(**{field.name: np.stack([getattr(part, field.name) for part in parts]) for field in fields(Inside)})
