@@ -53,6 +53,6 @@ def read_scores(model: Any, rows: Sequence[Row], batch: Batch, hidden: Tensor) -
     places, read = batch.before_scored.unique(return_inverse=True)  # rows that share tokens ask for the same logits
     logits = logits_of(model, hidden.flatten(0, 1)[places])  # [places, vocabulary]
     tokens = torch.tensor([token for reply in replies for token in reply], device=logits.device)
-    chosen = (logits[read, tokens] - logits.logsumexp(-1)[read]).double().cpu().numpy()  # [scored tokens]
+    chosen = logits.log_softmax(-1)[read, tokens].double().cpu().numpy()  # [scored tokens]
     parts = np.split(chosen, np.cumsum([len(reply) for reply in replies])[:-1])
     return {i: Scored(reply, values, rows[i].offsets) for i, reply, values in zip(batch.rows, replies, parts, strict=True)}
