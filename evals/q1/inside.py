@@ -20,6 +20,8 @@ from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, tokenizer_of
 from harness.engines.protocol import Completion, Recorded, Sites
 from harness.experiment.lab import Lab
+from harness.readouts.recordings import conversation_key
+from harness.store import digest_of
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,19 @@ def recorded(lab: Lab, subject: Subject, pairs: Sequence[Pair]) -> list[Recorded
 
 def inside(lab: Lab, before: Sequence[Recorded], subject: Subject, pairs: Sequence[Pair]) -> Inside:
     """What one subject has changed against `before`, which is base on the same pairs: without the axis of seeds."""
-    tokenizer = tokenizer_of(lab.base)
-    spans = [encode_prompt(tokenizer, pair.messages).content for pair in pairs]
-    after = recorded(lab, subject, pairs)
+    spans, after = _spans(lab, pairs), recorded(lab, subject, pairs)
     return stacked([_change(old, new, span) for old, new, span in zip(before, after, spans, strict=True)])
+
+
+def _spans(lab: Lab, pairs: Sequence[Pair]) -> list[tuple[int, int]]:
+    """Where the direction stands in every prompt, in tokens; stored, because a tokenizer takes seconds to load."""
+    key = {"base": lab.base.base_digest, "prompts": digest_of([conversation_key(pair.messages) for pair in pairs])}
+
+    def found() -> list[tuple[int, int]]:
+        tokenizer = tokenizer_of(lab.base)
+        return [encode_prompt(tokenizer, pair.messages).content for pair in pairs]
+
+    return [(start, end) for start, end in lab.store.json("spans", key, found)]
 
 
 def _change(before: Recorded, after: Recorded, span: tuple[int, int]) -> Inside:

@@ -32,7 +32,7 @@ def record_rows(models: Models, subject: Subject, rows: Sequence[Row], sites: Si
     """One recording a row; with `fed_by` every layer is fed that subject's residual stream. InstrumentError where a row was left out."""
     recorded: list[Recorded | None] = [None] * len(rows)
     batches = list(padded_batches(rows, budget, tokenizer_of(subject).pad_token_id, models.device))
-    fed = None if fed_by is None else _layer_inputs(models, fed_by, [ids for _, ids in batches])
+    fed = None if fed_by is None else _layer_inputs(models, fed_by, [batch.ids for batch in batches])
     with models.ready(subject) as model, contextlib.ExitStack() as stack:
         layers = model.get_decoder().layers
         streams: dict[int, Tensor] = {}
@@ -44,11 +44,11 @@ def record_rows(models: Models, subject: Subject, rows: Sequence[Row], sites: Si
             residual=stack.enter_context(record_residual(layers, sites.residual_layers)) if sites.residual_layers else {},
             states=stack.enter_context(tap_states(layers)) if sites.state_layers else None,
         )
-        for k, (batch, ids) in enumerate(batches):
+        for k, batch in enumerate(batches):
             streams.update(fed[k] if fed is not None else {})
-            taps.aim([rows[i] for i in batch], sites, ids.device)
-            model.get_decoder()(input_ids=ids, use_cache=False)
-            for place, i in enumerate(batch):
+            taps.aim([rows[i] for i in batch.rows], sites, batch.ids.device)
+            batch.run(model.get_decoder())
+            for place, i in enumerate(batch.rows):
                 recorded[i] = taps.read(place, rows[i], sites)
     if any(one is None for one in recorded):
         raise InstrumentError("the engine did not record every conversation")
