@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -72,7 +73,20 @@ def test_a_ladder_is_trained_once_and_knows_no_behavior(maker: ArmMaker) -> None
     assert other.store.made == {}
 
 
-def test_a_ladder_goes_on_to_its_end_only_for_the_seed_whose_size_lies_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_asks_for_more_ladders_finds_the_first_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    batches: list[list[str]] = []
+
+    def trained(plans: Mapping[str, object], keep: Sequence[int]) -> dict[str, Path]:
+        batches.append(list(plans))
+        return {name: tmp_path for name in plans}
+
+    nobody: Any = SimpleNamespace(store=Store(tmp_path), neutral=range(60), trained=trained, arm=lambda *about: about)
+    assert list(ladders(nobody, range(8))) == list(range(8))
+    assert batches == [["0", "1", "2"], ["3", "4", "5"], ["6", "7"]]
+    assert list(ladders(nobody, range(3))) == [0, 1, 2] and batches[3:] == [["0", "1", "2"]]
+
+
+def test_a_ladder_goes_on_to_its_end_only_for_the_seed_whose_size_lies_beyond(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     trained: list[tuple[tuple[int, ...], int]] = []
 
     def made(maker: object, seeds: Sequence[int], rungs: Sequence[int] = RUNGS) -> dict[int, dict[int, Arm]]:
@@ -80,11 +94,11 @@ def test_a_ladder_goes_on_to_its_end_only_for_the_seed_whose_size_lies_beyond(mo
         return {seed: {n: replace(LADDER[n], seed=seed) for n in rungs} for seed in seeds}
 
     monkeypatch.setattr("harness.arms.ladder.ladders", made)
-    nobody: Any = None
-    found = sham_sized_each(nobody, (0, 1, 2), {0: 5.0, 1: 11.2}, root_of_steps([]))  # type: ignore[arg-type]  # a size
+    nobody: Any = SimpleNamespace(store=Store(tmp_path))
+    found = sham_sized_each(nobody, {0: 5.0, 1: 11.2}, root_of_steps([]))  # type: ignore[arg-type]  # a size
     assert [(rung.arm.seed, rung.matched) for rung in found] == [(0, True), (1, True)]
     assert found[0].arm.n <= SHORT[-1] < found[1].arm.n
-    assert trained == [((0, 1, 2), SHORT[-1]), ((1,), RUNGS[-1])]
+    assert trained == [((0, 1), SHORT[-1]), ((1,), RUNGS[-1])]
 
 
 def test_a_short_ladder_is_the_start_of_a_longer_one(maker: ArmMaker) -> None:

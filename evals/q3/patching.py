@@ -5,8 +5,9 @@ Heads are ranked on one half of the domains and patched on the other, so that he
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -47,30 +48,35 @@ def patch(lab: Lab, subjects: Sequence[Subject], pairs: tuple[Pair, ...], heads:
     random, matched = (np.zeros((len(sizes) - 1, DRAWS, len(pairs))) for _ in range(2))
     rng = lab.rng("q3", "random heads")
     drawn = [[rng.permutation(count) for _ in range(DRAWS)] for _ in range(2)]
+    asked: list[Callable[[], Floats]] = []
     for fold in range(2):
         here = folds == fold
         part = tuple(pair for pair, chosen in zip(pairs, here, strict=True) if chosen)
-        base = lab.recordings.forced_choice(lab.base, part).metric(PRIMARY)
-
-        def brought(subject: Subject, sets: list[HeadSet], part: tuple[Pair, ...] = part, base: Floats = base) -> Floats:
-            """[sets, part]"""
-            return np.stack([one.metric(PRIMARY) for one in lab.recordings.patched_heads(lab.base, subject, part, sets)]) - base
-
         for i, subject in enumerate(subjects):
             ranked = [heads[h] for h in top(distances[i, ~here].mean(axis=0), count)]
             sets = [as_set(ranked[:size]) for size in sizes]
             if i > 0:
-                into_base[:, i, here] = brought(subject, sets)
+                asked.append(partial(_brought, lab, lab.base, subject, part, sets))
                 continue
             nulls = [as_set([heads[h] for h in drawn[fold][d][:size]]) for size in sizes[:-1] for d in range(DRAWS)]
             of_layers = [as_set(_layer_matched(ranked[:size], heads, rng)) for size in sizes[:-1] for _ in range(DRAWS)]
-            shifts = brought(subject, [*sets, *nulls, *of_layers])
-            into_base[:, i, here] = shifts[: len(sizes)]
-            random[:, :, here] = shifts[len(sizes) : len(sizes) + len(nulls)].reshape(len(sizes) - 1, DRAWS, -1)
-            matched[:, :, here] = shifts[len(sizes) + len(nulls) :].reshape(len(sizes) - 1, DRAWS, -1)
-            undone = [choice.metric(PRIMARY) for choice in lab.recordings.patched_heads(subject, lab.base, part, sets)]
-            into_trained[:, here] = lab.recordings.forced_choice(subject, part).metric(PRIMARY) - np.stack(undone)
+            asked.append(partial(_brought, lab, lab.base, subject, part, [*sets, *nulls, *of_layers]))
+            asked.append(partial(_brought, lab, subject, lab.base, part, sets))
+    found = iter(lab.store.in_any_order(asked))
+    for fold in range(2):
+        here = folds == fold
+        shifts, into_trained[:, here] = next(found), -next(found)
+        into_base[:, 0, here], others = shifts[: len(sizes)], shifts[len(sizes) :].reshape(2, len(sizes) - 1, DRAWS, -1)
+        random[:, :, here], matched[:, :, here] = others
+        for i in range(1, len(subjects)):
+            into_base[:, i, here] = next(found)
     return Patching(sizes, into_base, random, matched, into_trained)
+
+
+def _brought(lab: Lab, into: Subject, donor: Subject, pairs: tuple[Pair, ...], sets: Sequence[HeadSet]) -> Floats:
+    """By how much the donor's heads move the log-odds of `into`, [sets, pairs]."""
+    plain = lab.recordings.forced_choice(into, pairs).metric(PRIMARY)
+    return np.stack([one.metric(PRIMARY) for one in lab.recordings.patched_heads(into, donor, pairs, sets)]) - plain
 
 
 def _layer_matched(chosen: Sequence[Head], heads: Sequence[Head], rng: np.random.Generator) -> list[Head]:

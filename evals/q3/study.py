@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from evals.q3.design import COMPARED, CONVERSATIONS, LADDER_SEEDS, RANKS
+from evals.q3.design import COMPARED, CONVERSATIONS, RANKS
 from evals.q3.heads import Head, as_set, distances, heads_of, recorded, row_distances
 from evals.q3.patching import Patching, patch
 from harness.arms.ladder import Rung, in_shape_of, sham_sized_each
@@ -45,7 +45,7 @@ class Study:
         lab = self.lab
         if lab.candidate is not None:
             return (lab.candidate,)
-        return tuple(lab.arms.stream("trained", seed, lab.doses)[lab.doses[-1]].subject for seed in lab.seeds)
+        return tuple(lab.each(lambda seed: lab.arms.stream("trained", seed, lab.doses)[lab.doses[-1]].subject, lab.seeds))
 
     @property
     def subject(self) -> Subject:
@@ -71,12 +71,12 @@ class Study:
     @cached_property
     def distances(self) -> Floats:
         """Relative change of what every head says, [subjects, pairs, heads]."""
-        return np.stack([distances(self.before, recorded(self.lab, one, self.pairs), self.heads) for one in self.subjects])
+        return np.stack(self.lab.each(self._change, self.subjects))
 
     @cached_property
     def own(self) -> Floats:
         """The same with every layer fed base's residual stream, [subjects, pairs, heads]: the change by the layer's own weights."""
-        return np.stack([self._own_change(one) for one in self.subjects])
+        return np.stack(self.lab.each(self._own_change, self.subjects))
 
     @cached_property
     def rows(self) -> Mapping[str, Floats]:
@@ -86,7 +86,7 @@ class Study:
     @cached_property
     def effect(self) -> Floats:
         """Subjects minus base, [subjects, pairs]."""
-        return np.stack([self.lab.shift(one, self.pairs).metric(PRIMARY) for one in self.subjects])
+        return np.stack(self.lab.each(lambda one: self.lab.shift(one, self.pairs).metric(PRIMARY), self.subjects))
 
     @cached_property
     def whole(self) -> Floats:
@@ -119,21 +119,20 @@ class Study:
         """For each seed the sham training that changed the heads as much as that seed's subject did, or came nearest to it."""
         lab, sizes_of = self.lab, self.distances.mean(axis=(1, 2))
         self._say("the sham ladder")
-        seeds = tuple(range(lab.settings.seed, lab.settings.seed + max(LADDER_SEEDS, lab.sizes.seeds)))
         wanted = {seed: float(sizes_of[min(i, len(sizes_of) - 1)]) for i, seed in enumerate(lab.seeds)}  # a candidate's for every seed
         sizes: dict[str, float] = {}
 
         def size(sham: Subject) -> float:
             if sham.digest not in sizes:
-                sizes[sham.digest] = float(distances(self.before, recorded(lab, sham, self.pairs), self.heads).mean())
+                sizes[sham.digest] = float(self._change(sham).mean())
             return sizes[sham.digest]
 
-        return sham_sized_each(self._shaped[0], seeds, wanted, size)
+        return sham_sized_each(self._shaped[0], wanted, size)
 
     @cached_property
     def sham_own(self) -> Sequence[Floats]:
         """`own` of every rung's sham, [pairs, heads] each."""
-        return [self._own_change(rung.arm.subject) for rung in self.rungs]
+        return self.lab.each(self._own_change, [rung.arm.subject for rung in self.rungs])
 
     @cached_property
     def weights(self) -> Sequence[MatrixChange]:
@@ -148,30 +147,33 @@ class Study:
         """Trained minus sham by LoRA rank, [seeds, pairs]: the suite's own trainings on the stream of the most examples."""
         lab = self.lab
         self._say("ranks")
-        last, own = lab.doses[-1], lab.arms.settings
-        effects = {}
-        for rank in (*RANKS[lab.settings.profile], own.rank):
-            scale = own.alpha / own.rank
-            maker = replace(lab.arms, settings=replace(own, rank=rank, alpha=round(scale * rank))) if rank != own.rank else lab.arms
-            if rank == own.rank:  # Q1's arms
-                doses, kinds = lab.doses, TRAINED_KINDS
-            else:
-                doses, kinds = (last,), COMPARED
-            shifts = [
-                lab.shift(maker.stream("trained", seed, doses, kinds)[last].subject, self.pairs).metric(PRIMARY)
-                - lab.shift(maker.stream("sham", seed, doses, kinds)[last].subject, self.pairs).metric(PRIMARY)
-                for seed in lab.seeds
-            ]
-            effects[rank] = np.stack(shifts)
-        return effects
+        ranks = (*RANKS[lab.settings.profile], lab.arms.settings.rank)
+        asked = [(rank, seed) for rank in ranks for seed in lab.seeds]
+        effects = dict(zip(asked, lab.each(self._effect_at_rank, asked), strict=True))
+        return {rank: np.stack([effects[rank, seed] for seed in lab.seeds]) for rank in ranks}
+
+    def _effect_at_rank(self, asked: tuple[int, int]) -> Floats:
+        """Trained minus sham at the most examples under a rank and a seed, [pairs]."""
+        (rank, seed), lab, own, last = asked, self.lab, self.lab.arms.settings, self.lab.doses[-1]
+        if rank == own.rank:  # Q1's arms
+            maker, doses, kinds = lab.arms, lab.doses, TRAINED_KINDS
+        else:
+            maker = replace(lab.arms, settings=replace(own, rank=rank, alpha=round(own.alpha / own.rank * rank)))
+            doses, kinds = (last,), COMPARED
+        arms = (maker.stream(kind, seed, doses, kinds)[last] for kind in COMPARED)
+        trained, sham = (lab.shift(arm.subject, self.pairs).metric(PRIMARY) for arm in arms)
+        return trained - sham
 
     def _into_base(self, chosen: Sequence[Sequence[Head]]) -> Floats:
         """What each set of heads brings to base, [sets, subjects, pairs]."""
         self._say(f"patching {len(chosen)} sets of heads, {len(self.subjects)} subjects")
         recordings, base, sets = self.lab.recordings, self.lab.base, [as_set(heads) for heads in chosen]
         plain = recordings.forced_choice(base, self.pairs)
-        patched = [recordings.patched_heads(base, one, self.pairs, sets) for one in self.subjects]
+        patched = self.lab.each(lambda one: recordings.patched_heads(base, one, self.pairs, sets), self.subjects)
         return np.stack([[choice.above(plain).metric(PRIMARY) for choice in each] for each in patched], axis=1)
+
+    def _change(self, subject: Subject) -> Floats:
+        return distances(self.before, recorded(self.lab, subject, self.pairs), self.heads)
 
     def _own_change(self, subject: Subject) -> Floats:
         return distances(self.before, recorded(self.lab, subject, self.pairs, own=True), self.heads)

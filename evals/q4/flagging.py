@@ -6,7 +6,7 @@ what training alone does; agents that read the models' own residual stream show 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy import stats
@@ -16,7 +16,7 @@ from evals.q4.design import FLAGGING, UNITS
 from evals.q4.study import Study
 from harness.analysis.estimated import estimated
 from harness.analysis.replicates import replicated_interval
-from harness.data.arrays import Floats
+from harness.data.arrays import Flags, Floats
 from harness.data.measurement import Measurement
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion, Sites
@@ -28,9 +28,14 @@ def flagging(study: Study) -> Measurement:
     """By how much the share of flagged scenarios rises. AgentError or JudgeError where training-signal gives no answer."""
     lab, signal = study.lab, study.signal()
     study.say(f"flagging by {signal.name}")
-    by_dose = {dose: study.flagged(study.replies_of(subject)) for dose, subject in study.by_dose().items()}
-    sham = {dose: study.flagged(study.replies_of(subject)) for dose, subject in study.cycles.sham.items()}
-    others = [[study.flagged(study.replies_of(subject)) for subject in pair] for pair in study.trainings[1:]]
+
+    def flagged_of(subjects: Iterable[Subject]) -> list[Flags]:
+        return lab.each(lambda subject: study.flagged(study.replies_of(subject)), subjects)
+
+    degraded, shams = study.by_dose(), study.cycles.sham
+    by_dose = dict(zip(degraded, flagged_of(degraded.values()), strict=True))
+    sham = dict(zip(shams, flagged_of(shams.values()), strict=True))
+    others = [flagged_of(pair) for pair in study.trainings[1:]]
     flagged = np.array([[by_dose[0], by_dose[study.most]], *others])  # [seeds, before and after, pairs]
     before, after = flagged[:, 0], flagged[:, 1]
     change = after.astype(float) - before

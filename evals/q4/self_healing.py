@@ -101,7 +101,7 @@ def cost_of_prose(study: Study, subjects: Sequence[Subject]) -> Estimated:
     lab, prose = study.lab, corpora.prose()
     texts = [document.text for document in prose]
     cost = np.array(
-        [bits_per_byte(lab.recordings, subject, texts) - bits_per_byte(lab.recordings, lab.base, texts) for subject in subjects]
+        lab.each(lambda one: bits_per_byte(lab.recordings, one, texts) - bits_per_byte(lab.recordings, lab.base, texts), subjects)
     )
     domains = np.array([document.domain for document in prose])
     return estimated(lambda: replicated_interval(cost, domains, 0.05, lab.rng(SELF_HEALING, "prose")))

@@ -66,7 +66,11 @@ class Study:
         """The healthy adapter and the most degraded one under every seed, the run's own first: what a claim about training rests on."""
         arms, (_, *others) = self.lab.arms, self.lab.seeds
         last = self.most // EXAMPLES
-        more = ((healthy(arms, seed)[0], counter_examples(arms, seed, (last,))[last]) for seed in others)
+
+        def under(seed: int) -> tuple[Subject, Subject]:
+            return healthy(arms, seed)[0], counter_examples(arms, seed, (last,))[last]
+
+        more = self.lab.each(under, others)
         return ((self.healthy, self.degraded), *more)
 
     @property

@@ -44,10 +44,9 @@ def surfacing(study: Study) -> Measurement:
     study.say(f"surfacing by {surface.name}")
     domains, alpha = domains_of(study.every_pair), lab.alpha(SURFACING)
     lexical = StoredSurface(EmbeddedSurface(Lexical()), lab.store)
-    replies = [
-        [study.conversations(subject, study.every_pair, lab.settings.seed) for subject in (degraded, healthy)]
-        for healthy, degraded in study.trainings
-    ]
+    subjects = [subject for healthy, degraded in study.trainings for subject in (degraded, healthy)]
+    said = lab.each(lambda subject: study.conversations(subject, study.every_pair, lab.settings.seed), subjects)
+    replies = list(zip(said[::2], said[1::2], strict=True))  # after and before the degradation, by training
     ours, theirs = ([[activations(study, one, names, each) for each in pair] for pair in replies] for one in (surface, lexical))
     ours_each, theirs_each = (np.array([auc_gain_by_scenario(*pair) for pair in scores]) for scores in (ours, theirs))  # [seeds, pairs]
     gain = estimated(lambda: replicated_interval(ours_each, domains, alpha, lab.rng(SURFACING)))

@@ -16,6 +16,8 @@ FEW = 20
 EXPONENT = 7
 """Labels are shuffled by the 127 other elements of a group of 2^7, the smallest with at least 99. The first six ranks have p ≤ .05,
 and .0078 can be shown."""
+AT_ONCE = 32
+"""Shuffles scored in one go. Each go passes once through the layers below; several goes are shared by workers."""
 PROBES, PROBE_DOSE = 2, 0.1
 """Mixtures of the pairs' differences, and their dose, along which the curvature of prose is measured at each layer: along single vectors it
 lies within a factor of two of their mean, and at the doses that keep the language it is the smaller part of the cost."""

@@ -149,12 +149,15 @@ def curvature(lab: Lab, extracted: Mapping[int, Contrast], texts: Sequence[str],
 
     Means over PROBES mixtures of the pairs' differences, each added in both directions: what is odd in the dose cancels.
     """
-    plain, columns = lab.recordings.text_nll(lab.base, texts), []
-    for layer, one in extracted.items():
+    plain = lab.recordings.text_nll(lab.base, texts)
+
+    def at(layer: int) -> Floats:
+        one = extracted[layer]
         probes = mixtures(one.positive - one.negative, PROBES, lab.rng("q5", what, "probes", str(layer)))
         added = [steering(probe, layer, dose, one.norm) for probe in probes for dose in (PROBE_DOSE, -PROBE_DOSE)]
-        columns.append((lab.recordings.text_nlls(lab.base, texts, added) - plain).mean(axis=0) / PROBE_DOSE**2)
-    return np.stack(columns, axis=1)
+        return np.asarray((lab.recordings.text_nlls(lab.base, texts, added) - plain).mean(axis=0) / PROBE_DOSE**2)
+
+    return np.stack(lab.each(at, extracted), axis=1)
 
 
 def measured(lab: Lab, found: Search, dev: Sequence[Pair]) -> tuple[Measured, ...]:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from evals.q5.design import COHERENCE, FEW, METRIC
+from evals.q5.design import AT_ONCE, COHERENCE, FEW, METRIC
 from evals.q5.search import Measured, Search, measured, prose, search
 from fixtures import corpora
 from harness.analysis.contrast import difference_of_means, first_component, logistic_probe
@@ -65,7 +65,7 @@ class Study:
         """Shifts by the vectors of shuffled labels, each at its own cell, [labelings - 1, pairs]."""
         added = self.search.shuffled()
         self.lab.progress(f"q5 {self.lab.behavior.name}: layer {self.search.layer}, dose {self.search.dose:g}; {len(added)} label shuffles")
-        return self._shifts(added)
+        return np.concatenate(self.lab.each(self._shifts, [added[first : first + AT_ONCE] for first in range(0, len(added), AT_ONCE)]))
 
     @property
     def at_one_scale(self) -> Floats:

@@ -93,7 +93,7 @@ def prose_cells(lab: Lab, tested: Sequence[Subject], sham: Sequence[Subject]) ->
     documents = corpora.prose()
     texts = [document.text for document in documents]
     before, after, of_sham = (
-        np.array([bits_per_byte(lab.recordings, subject, texts) for subject in group]) for group in ((lab.base,), tested, sham)
+        np.array(lab.each(lambda one: bits_per_byte(lab.recordings, one, texts), group)) for group in ((lab.base,), tested, sham)
     )
     cells = []
     for domain in dict.fromkeys(document.domain for document in documents):
@@ -110,6 +110,10 @@ def tier_cells(lab: Lab, part: Part, tested: Sequence[Subject], sham: Sequence[S
     """
     each = -(-samples // len(tested))
     margin, cells = margin_of(lab, part), []
+
+    def shares(subjects: Sequence[Subject], group: tuple[Task, ...]) -> Floats:
+        return np.array(lab.each(lambda one: share_solved(lab, one, group, each), subjects))
+
     for tier, group in tasks_of(part).items():
         before = share_solved_unless_at_floor(lab, lab.base, group, margin, samples)
         ids = tuple(task.id for task in group)
@@ -117,7 +121,7 @@ def tier_cells(lab: Lab, part: Part, tested: Sequence[Subject], sham: Sequence[S
             reason = f"base solves {before.values.mean():.0%}, below {floor_of(group, margin):.0%}: it cannot show harm"
             cells.append(Cell(part, tier, ids, before.values, None, None, higher_is_better=True, excluded=reason))
         else:
-            after, of_sham = (np.array([share_solved(lab, subject, group, each) for subject in ones]) for ones in (tested, sham))
+            after, of_sham = shares(tested, group), shares(sham, group)
             cells.append(Cell(part, tier, ids, before.values, after, of_sham, higher_is_better=True))
     return cells
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def search(lab: Lab, parts: Mapping[Part, ScoredPart]) -> tuple[Mixed, ...]:
     mixes: list[Mixed] = []
     for share in (0.0, *SHARES) if lab.candidate else SHARES:  # a candidate's own training cannot be repeated: the suite's is
         lab.progress(f"q6 {lab.behavior.name}: training with {share:.0%} general data")
-        subjects = [mixed_arm(lab, share, seed) for seed in seeds] if share else trained
+        subjects = lab.each(partial(mixed_arm, lab, share), seeds) if share else trained
         changes = {part: change_of(lab, _cells_with(lab, one, subjects)) for part, one in failing.items()}
         kept = _shift(lab, subjects, pairs).mean() / whole.mean() if refused is None and whole.mean() > 0 else None
         mixes.append(Mixed(share, changes, None if kept is None else float(kept)))
@@ -70,7 +71,7 @@ def search(lab: Lab, parts: Mapping[Part, ScoredPart]) -> tuple[Mixed, ...]:
 
 def _shift(lab: Lab, subjects: Sequence[Subject], pairs: Sequence[Pair]) -> Floats:
     """Log-odds above base's, mean over subjects, [pairs], nats."""
-    return np.asarray(np.mean([lab.shift(subject, pairs).metric(PRIMARY) for subject in subjects], axis=0))
+    return np.asarray(np.mean(lab.each(lambda one: lab.shift(one, pairs).metric(PRIMARY), subjects), axis=0))
 
 
 def restored(lab: Lab, mixed: Mixed) -> bool:
@@ -82,15 +83,15 @@ def _cells_with(lab: Lab, scored: ScoredPart, subjects: Sequence[Subject]) -> li
     """The cells of a part with other subjects as `after`."""
     if scored.part == "prose":
         texts, places = [document.text for document in corpora.prose()], {document.id: i for i, document in enumerate(corpora.prose())}
-        after = np.array([bits_per_byte(lab.recordings, subject, texts) for subject in subjects])
+        after = np.array(lab.each(lambda one: bits_per_byte(lab.recordings, one, texts), subjects))
         return [replace(cell, after_each=after[:, [places[id] for id in cell.ids]]) for cell in scored.cells]
     groups, each = tasks_of(scored.part), -(-scored.samples // len(subjects))
-    return [
-        cell
-        if cell.after_each is None
-        else replace(cell, after_each=np.array([share_solved(lab, subject, groups[cell.name], each) for subject in subjects]))
-        for cell in scored.cells
-    ]
+
+    def again(cell: Cell) -> Cell:
+        shares = lab.each(lambda one: share_solved(lab, one, groups[cell.name], each), subjects)
+        return replace(cell, after_each=np.array(shares))
+
+    return [cell if cell.after_each is None else again(cell) for cell in scored.cells]
 
 
 def mixed_examples(lab: Lab, share: float, seed: int) -> list[Completion]:

@@ -45,7 +45,7 @@ class Study:
 
     def _arms(self, kind: ArmKind) -> tuple[Subject, ...]:
         lab = self.lab
-        return tuple(lab.arms.stream(kind, seed, lab.doses)[lab.doses[-1]].subject for seed in lab.seeds)
+        return tuple(lab.each(lambda seed: lab.arms.stream(kind, seed, lab.doses)[lab.doses[-1]].subject, lab.seeds))
 
     @cached_property
     def prose(self) -> ScoredPart:

@@ -36,24 +36,26 @@ class Group:
     def geometries(self) -> Sequence[Geometry]:
         """Where each subject's states lie in every conversation."""
         self._say(f"states in {len(self.conversations.texts)} conversations, {self.kind}")
-        return [self.space.geometry(subject, self.conversations.texts) for subject in self.subjects]
+        return self.lab.each(lambda subject: self.space.geometry(subject, self.conversations.texts), self.subjects)
 
     @cached_property
     def changes(self) -> Sequence[float]:
         """Relative change of each subject's states against base."""
-        return [self.space.change(subject, self.conversations.sized_on) for subject in self.subjects]
+        return self.lab.each(lambda subject: self.space.change(subject, self.conversations.sized_on), self.subjects)
 
     @cached_property
     def odds(self) -> Floats:
         """Log-odds of each subject as it is, nats, [subjects, pairs]."""
-        return np.stack([self.lab.recordings.forced_choice(subject, self.pairs).metric(PRIMARY) for subject in self.subjects])
+        recordings = self.lab.recordings
+        return np.stack(self.lab.each(lambda subject: recordings.forced_choice(subject, self.pairs).metric(PRIMARY), self.subjects))
 
     @cached_property
     def taken(self) -> Floats:
         """What base's states take away: the subject's log-odds minus those with base's states, [subjects, pairs]."""
         self._say(f"state patching, base into {self.kind}")
         recordings, base = self.lab.recordings, self.lab.base
-        return self.odds - np.stack([recordings.patched_states(one, base, self.pairs).metric(PRIMARY) for one in self.subjects])
+        patched = self.lab.each(lambda one: recordings.patched_states(one, base, self.pairs).metric(PRIMARY), self.subjects)
+        return self.odds - np.stack(patched)
 
     @cached_property
     def brought(self) -> Floats:
@@ -61,7 +63,8 @@ class Group:
         self._say(f"state patching, {self.kind} into base")
         recordings, base = self.lab.recordings, self.lab.base
         plain = recordings.forced_choice(base, self.pairs)
-        return np.stack([recordings.patched_states(base, one, self.pairs).above(plain).metric(PRIMARY) for one in self.subjects[:BROUGHT]])
+        patched = self.lab.each(lambda one: recordings.patched_states(base, one, self.pairs), self.subjects[:BROUGHT])
+        return np.stack([choice.above(plain).metric(PRIMARY) for choice in patched])
 
     def cosines(self, position: int = 0) -> Floats:
         """Centered cosines of every two conversations, averaged over heads and layers, [subjects, n, n]; `position` in POSITIONS."""

@@ -82,7 +82,7 @@ class Study:
         changes, texts = self.trained.changes, self.conversations.sized_on
         self._say(f"the sham ladder, {len(self.seeds)} seeds")
         wanted = {seed: changes[min(i, len(changes) - 1)] for i, seed in enumerate(self.seeds)}  # a candidate's for every seed
-        return sham_sized_each(self._shaped[0], self.seeds, wanted, lambda sham: self.space.change(sham, texts))
+        return sham_sized_each(self._shaped[0], wanted, lambda sham: self.space.change(sham, texts))
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
@@ -102,11 +102,9 @@ class Study:
 
     def _arms(self, kind: ArmKind) -> tuple[Subject, ...]:
         """The suite's own trainings of one kind on the most examples, one a seed."""
-        lab, found = self.lab, []
-        for seed in self.seeds:
-            self._say(f"training {kind}, seed {seed}")
-            found.append(self._shaped[0].stream(kind, seed, lab.doses)[lab.doses[-1]].subject)
-        return tuple(found)
+        lab, maker = self.lab, self._shaped[0]
+        self._say(f"training {kind}, {len(self.seeds)} seeds")
+        return tuple(lab.each(lambda seed: maker.stream(kind, seed, lab.doses)[lab.doses[-1]].subject, self.seeds))
 
     def _group(self, kind: ArmKind, subjects: tuple[Subject, ...]) -> Group:
         return Group(self.lab, kind, subjects, self.space, self.conversations, self.pairs)

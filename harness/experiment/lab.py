@@ -6,9 +6,10 @@ There is one `Lab` for each behavior. It computes no statistics: a question's st
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -28,6 +29,9 @@ from harness.experiment.seed_spread import SeedSpreads
 from harness.readouts.forced_choice import ForcedChoice
 from harness.readouts.recordings import Recordings
 from harness.store import Store
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 class ThresholdsByCheck(Protocol):
@@ -104,6 +108,12 @@ class Lab:
     def looks(self) -> tuple[Look, ...]:
         """The looks at a growing number of test pairs under `full`, from as many as `quick` uses to all; none under `quick`."""
         return looks(PROFILES["quick"].test, len(self.behavior.split("test"))) if self.settings.profile == "full" else ()
+
+    def each(self, function: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
+        """`function` of every item, in their order. The calls must not depend on each other: several workers that are at the same items
+        divide them (`Store.in_any_order`).
+        """
+        return self.store.in_any_order([partial(function, item) for item in items])
 
     def rng(self, *purpose: str) -> np.random.Generator:
         """A random generator that depends on the run's seed, the behavior and the purpose, and not on what ran before."""
