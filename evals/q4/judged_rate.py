@@ -7,7 +7,7 @@ cannot say whether a promise in a reply is kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -20,8 +20,9 @@ from harness.analysis.intervals import mean_interval
 from harness.arms.cycles import healthy
 from harness.data.arrays import Flags, Floats, Names
 from harness.data.behavior import Pair
-from harness.data.measurement import Estimate, Measurement
+from harness.data.measurement import Estimate, Level, Measurement
 from harness.data.subject import Subject
+from harness.engines.protocol import MOST_TOKENS, TEMPERATURE
 from harness.experiment.lab import Lab
 from harness.experiment.profile import domains_of
 from harness.judges.judge import Judge, Label
@@ -39,7 +40,8 @@ def judged_rate(study: Study) -> Measurement:
     study.say(f"{SAMPLES} replies to each of {len(pairs)} scenarios, judged by {judge.name}")
     labeled = labels(lab, judge, tested, pairs, seeds)
     after = positive(labeled).mean(axis=0)
-    before = earlier(lab, cycle, ID, ids).of(ids) if cycle else positive(labels(lab, judge, lab.base, pairs, seeds)).mean(axis=0)
+    rests_on = judged_by(judge)
+    before = earlier(lab, cycle, ID, ids, rests_on).of(ids) if cycle else positive(labels(lab, judge, lab.base, pairs, seeds)).mean(axis=0)
     against, change = f"cycle {cycle}" if cycle else "base", after - before
     said = np.array(labeled)
     rows = [
@@ -57,11 +59,18 @@ def judged_rate(study: Study) -> Measurement:
         series=rows,
         null={"kind": f"{against}, the same scenarios and seeds; values by scenario are rates", "judge": judge.name, "replies": said.size},
         spread=lab.seed_spread(ID, change) if cycle else None,
+        rests_on=rests_on,
+        level=Level(float(after.mean()), UNIT),
         exhibits=[
             exhibits.rates_by_domain(lab, before, after, domains_of(pairs), against),
             exhibits.replies_that_fell(lab, pairs, change, labeled, replies),
         ],
     )
+
+
+def judged_by(judge: Judge) -> Mapping[str, str]:
+    """Who labels the replies, and how they are sampled, as provenance."""
+    return {"judge": judge.name, "sampling": f"{SAMPLES} replies, temperature {TEMPERATURE:g}, at most {MOST_TOKENS} tokens"}
 
 
 def labels(lab: Lab, judge: Judge, subject: Subject, pairs: Sequence[Pair], seeds: Sequence[int]) -> list[list[Label]]:

@@ -16,10 +16,11 @@ from harness.analysis.ratios import ratio_interval
 from harness.arms.cycles import healthy
 from harness.data.arrays import Floats, Names
 from harness.data.behavior import Pair
-from harness.data.measurement import Estimate, Measurement
+from harness.data.measurement import Estimate, Level, Measurement
 from harness.experiment.lab import Lab
 from harness.experiment.profile import domains_of
 from harness.readouts.forced_choice import PRIMARY
+from harness.readouts.forced_choice import UNIT as LOG_ODDS
 
 
 def regression(study: Study) -> Measurement:
@@ -70,6 +71,8 @@ def loss(lab: Lab, id: str, pairs: tuple[Pair, ...], baseline: Earlier | None) -
         series=rows,
         null={"kind": f"{against}; values by scenario are nats above base"},
         spread=lab.seed_spread(id, change, float(full.mean())) if baseline else None,
+        level=Level(float(after.mean()), f"{LOG_ODDS}, above base"),
+        unchanged=0.0 if baseline else None,
     )
 
 

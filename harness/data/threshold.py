@@ -33,3 +33,8 @@ class Threshold:
     """Which direction is worse; only read beside a margin."""
     expect: str | None = None
     """The answer that the finding must have; then it blocks like a check unless it has it."""
+
+    @property
+    def falls(self) -> bool:
+        """Whether a higher value is the worse one."""
+        return self.at_most is not None or (self.margin is not None and self.worse == "higher")

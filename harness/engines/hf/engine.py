@@ -17,6 +17,7 @@ from harness.engines.hf.inside import record_rows
 from harness.engines.hf.models import Models
 from harness.engines.hf.patching import score_rows_patched_heads, score_rows_patched_states
 from harness.engines.hf.scoring import score_rows
+from harness.engines.precision import OF_THE_CHECKPOINT
 from harness.engines.protocol import Completion, Engine, HeadSet, Positions, Recorded, Scored, Sites, Steering
 from harness.engines.rows import rows_of, rows_of_texts
 
@@ -34,7 +35,7 @@ class HFEngine:
     def __init__(self, device: str = "cpu", fast: bool = True, batch_tokens: int | None = None) -> None:
         self.device, self.fast = device, fast
         self.batch_tokens = batch_tokens or (1024 if device == "cpu" else 16384)  # more is slower on a CPU: it leaves the cache
-        kept = "float32" if device == "cpu" else "type of the checkpoint"
+        kept = "float32" if device == "cpu" else OF_THE_CHECKPOINT
         products = f", bfloat16 products above width {WIDE}" if has_bfloat16_units() else ""
         self.numerics = f"{device}, {kept}" + (f", fused layers{products}" if fast and device == "cpu" else "")
         self.models = Models(device, fast)
