@@ -78,9 +78,9 @@ KEYS = "q4.regression[listening]", "q6.code[listening]"
         ((GREEN[0], entry(IDS[1], seed="1")), True, f"its rows come from more than one seed: 0 in {KEYS[0]}, 1 in {KEYS[1]}"),
         ((GREEN[0], entry(IDS[1], base="b2")), True, f"its rows come from more than one base: b1 in {KEYS[0]}, b2 in {KEYS[1]}"),
         (
-            (*GREEN, entry("q2.label", kind="finding", judge="another")),
+            (*GREEN, entry("q7.label", kind="finding", judge="another")),
             True,
-            f"its rows come from more than one judge: embedded in {KEYS[0]}, another in q2.label[listening]",
+            f"its rows come from more than one judge: embedded in {KEYS[0]}, another in q7.label[listening]",
         ),
     ],
 )
