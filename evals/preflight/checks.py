@@ -125,4 +125,5 @@ def judge(lab: Lab) -> Measurement:
     except (ValueError, JudgeError) as error:
         return lab.measurement(JUDGE, UNITS[JUDGE], reason=str(error))
     estimate = exact_interval(accuracy.right, accuracy.n, lab.alpha(JUDGE))
-    return lab.measurement(JUDGE, UNITS[JUDGE], estimate, null={"kind": "guessing", "value": 0.5, "judge": chosen.name})
+    rests_on = {"judge": chosen.name}
+    return lab.measurement(JUDGE, UNITS[JUDGE], estimate, rests_on=rests_on, null={"kind": "guessing", "value": 0.5, "judge": chosen.name})

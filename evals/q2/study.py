@@ -147,6 +147,10 @@ class Study:
             "judge": self.judge.name,
         }
 
+    def rests_on(self) -> Mapping[str, str]:
+        """The judge and the frozen scenarios, as provenance."""
+        return {"judge": self.judge.name, "scenarios": str(self.frozen["frozen"]), "sampling": f"{self.frozen['rollouts']} rollouts"}
+
     def _dreamed(self, temperature: float, wanted: int, prefix: str, seeded: bool = True) -> Collected:
         """Scenarios of one temperature. They repeat no prompt of the behavior's own pairs."""
         lab, loop = self.lab, self.loop

@@ -59,7 +59,7 @@ def detection(study: Study) -> Measurement:
     AgentError or JudgeError where training-signal gives no answer, NotComparable where the accepted cycle was measured on other data.
     """
     lab, unit = study.lab, UNITS[DETECTION]
-    rests_on = flagged_by(study)  # an agent that cannot be made says so before anything is trained
+    rests_on = study.flagged_by  # an agent that cannot be made says so before anything is trained
     simulated = _simulated(study)
     path = simulated.path
     rows: list[dict[str, Any]] = [
@@ -87,11 +87,6 @@ def detection(study: Study) -> Measurement:
     return lab.measurement(DETECTION, unit, estimate, series=rows, null=null, exhibits=drawn, rests_on=rests_on)
 
 
-def flagged_by(study: Study) -> Mapping[str, str]:
-    """Who flags the replies, as provenance. AgentError or JudgeError where training-signal cannot be made."""
-    return {"training-signal": study.signal().name}
-
-
 def _simulated(study: Study) -> Charted:
     """Cycles of the healthy adapter, then of the most degraded one, on a chart tuned to the healthy one's replies."""
     subjects = [study.healthy] * CLEAN + [study.degraded] * PLANTED
@@ -107,7 +102,7 @@ def _of_candidate(study: Study, candidate: Subject, simulated: Charted) -> Chart
 
     Before one is accepted: this cycle alone, on the chart of the simulated cycles.
     """
-    known = probes_since(study.lab, study.every_pair, flagged_by(study))
+    known = probes_since(study.lab, study.every_pair, study.flagged_by)
     flagged = _flags_among_probes(study, candidate, CANDIDATES_FROM + len(known))
     if not known:
         return Charted(simulated.chart, simulated.tuned_to, (flagged,))

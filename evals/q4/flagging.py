@@ -51,6 +51,7 @@ def flagging(study: Study) -> Measurement:
         values=change,
         series=rows,
         null=null,
+        rests_on=study.flagged_by,
         exhibits=[exhibits.flags_by_dose(study, by_dose, sham)],
     )
 

@@ -63,6 +63,7 @@ def self_healing(study: Study) -> Measurement:
         values=over_random,
         series=[{"cell": name, "estimate": float(values.mean())} for name, values in shifts.items()],
         null=null,
+        rests_on=study.flagged_by,
         exhibits=[exhibits.loops(study, shifts)],
     )
 

@@ -73,7 +73,7 @@ def tasks_of(part: Part) -> dict[str, tuple[Task, ...]]:
 def rests_on(lab: Lab, part: Part) -> Mapping[str, str]:
     """What determines a part beside subject and engine, as provenance: its documents, or its tasks and how they are sampled."""
     if part == "prose":
-        return {"corpora": digest_of([asdict(document) for document in corpora.prose()])}
+        return {"corpora": corpora.digest(corpora.prose())}
     every = [asdict(task) for group in tasks_of(part).values() for task in group]
     most = SAMPLES[lab.settings.profile]
     return {
