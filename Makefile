@@ -1,12 +1,13 @@
 # make evals   installs what is needed and runs the gate on the embedded default; the report is reports/html/index.html
 # make test    installs what is needed and runs linters, types and the tests of the harness
+# make demo    two nights: a good cycle is accepted, a degraded one is stopped
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: evals test test-all lint clean install
+.PHONY: evals test test-all demo lint clean install
 
 install: $(STAMP)
 
@@ -27,6 +28,19 @@ $(VLLM): $(STAMP)
 # Two workers with one thread each: on two cores faster than one with two, and indifferent to what else runs there.
 evals: $(STAMP)
 	$(BIN)/python -m pytest evals -n 2 --dist loadscope --no-loadscope-reorder --inconclusive allow $(ARGS)
+
+# Two nights in three minutes, with the commands that a nightly job has. The second gate must stop it: make expects exit code 1 there.
+DEMO := .demo
+NIGHT := $(BIN)/python -m pytest evals -m gate -n 2 --dist loadscope --no-loadscope-reorder --store $(DEMO)/store --history $(DEMO)/history.sqlite --reports $(DEMO)/reports --no-report
+TRAIN := $(BIN)/python -m harness train --behavior listening
+demo: $(STAMP)
+	rm -rf $(DEMO)/monday $(DEMO)/tuesday $(DEMO)/history.sqlite
+	$(TRAIN) --examples 50 --out $(DEMO)/monday
+	$(NIGHT) --candidate $(DEMO)/monday --cycle monday
+	$(BIN)/python -m harness accept monday --history $(DEMO)/history.sqlite
+	$(TRAIN) --examples 32 --start $(DEMO)/monday --counter-examples --out $(DEMO)/tuesday
+	$(NIGHT) --candidate $(DEMO)/tuesday --cycle tuesday; test $$? -eq 1
+	@echo "monday was accepted; tuesday lost the behavior and was stopped. Why: $(DEMO)/reports/summary.md"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -54,4 +68,4 @@ test-all: lint $(VLLM) $(LM_EVAL)/.installed
 	$(OTHER_PROCESSOR) $(TESTS) -m numeric $(ARGS)
 
 clean:
-	rm -rf .store reports/allure-results reports/html reports/exhibits
+	rm -rf .demo .store reports/allure-results reports/html reports/exhibits

@@ -27,7 +27,7 @@ from peft import LoraConfig, get_peft_model
 from fixtures import corpora
 from fixtures.models.figures import TINY_HYBRID
 from harness.arms.maker import ArmMaker
-from harness.arms.training import Training, TrainingSettings
+from harness.arms.plans import Training, TrainingSettings
 from harness.behaviors.files import load_behavior
 from harness.behaviors.shipped import resolve_behavior
 from harness.data.subject import Subject

@@ -43,8 +43,8 @@ from harness.data.settings import Settings
 from harness.data.subject import Subject
 from harness.engines.chat import end_tokens, tokenizer_of
 from harness.engines.hf.batches import batches_of, padded_left
+from harness.engines.hf.bfloat16 import bfloat16_pays
 from harness.engines.hf.engine import HFEngine
-from harness.engines.hf.fast import bfloat16_pays
 from harness.engines.protocol import Completion, Scored, Sites, Steering, score
 from harness.engines.rows import Row, rows_of
 from harness.engines.vllm.engine import VLLMEngine

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evals.continuation import continues
 from harness.data.arrays import Floats
 from harness.experiment.lab import Lab
 from harness.gate.history import records as history
 from harness.gate.history.comparable import differences
 from harness.gate.history.records import Record, read_cycle
+
+RECORD_OF_WEIGHTS = "q4.regression"
+"""The check whose record holds a cycle's sketch of weights."""
 
 
 class NotComparable(ValueError):
@@ -32,6 +36,8 @@ class Earlier:
     """Digest of the subject that was tested then."""
     values: Mapping[str, float]
     """Id of a scenario, document or task to its value, as the check recorded it per scenario."""
+    continued: bool = False
+    """Whether the candidate's weights go on from this cycle's."""
 
     def of(self, ids: Sequence[str]) -> Floats:
         """The values of these ids, [ids]; KeyError for one that was not measured."""
@@ -72,4 +78,5 @@ def earlier(lab: Lab, cycle: str, id: str, ids: Sequence[str], rests_on: Mapping
     missing = [each for each in ids if record.per_scenario.get(each) is None]
     if missing:
         raise NotComparable(f"cycle {cycle} has no value for {len(missing)} of {len(ids)} scenarios, the first {missing[0]}")
-    return Earlier(cycle, record.provenance.get("subject", ""), record.per_scenario)
+    continued = continues(lab, record_of(lab, cycle, RECORD_OF_WEIGHTS))
+    return Earlier(cycle, record.provenance.get("subject", ""), record.per_scenario, continued)

@@ -14,11 +14,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from evals.continuation import SKETCH
 from harness.analysis.estimated import Estimated
+from harness.analysis.sketches import goes_on
 from harness.data.arrays import Flags, Floats, Names
-from harness.data.measurement import Measurement, SeedToSeed, Spread
+from harness.data.measurement import Measurement, Spread
 from harness.data.subject import Subject
 from harness.experiment.lab import Lab, ThresholdsByCheck
+from harness.experiment.seed_spread import SeedSpreads
 from harness.judges.judge import Judge
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -39,9 +42,9 @@ class MeasuredSubject:
     """Seed of the good adapter that it is, or that it was made from."""
     digest: str
     arrays: Arrays
-    """What every gate's `record` returned."""
-    rate: float | None = None
-    """Judged rate over at least a thousand replies; None where it was not measured."""
+    """What every gate's `record` returned, and under SKETCH what it changed of base's weights."""
+    lost: float | None = None
+    """What it truly lost: of the judged rate over at least a thousand replies, or of the effect on all test pairs; None where unknown."""
 
 
 @dataclass(frozen=True)
@@ -76,18 +79,25 @@ class Meeting:
     reference: MeasuredSubject
     """A third, good adapter that stands for a whole training."""
     thresholds: ThresholdsByCheck
-    seed_spreads: Mapping[str, SeedToSeed]
-    """Seed-to-seed spread by check, estimated without these three subjects. Empty against base, and where verdicts are to do without."""
+    seed_spreads: SeedSpreads
+    """How much trainings differ, estimated without these three subjects. Empty against base, and where verdicts are to do without."""
 
     def alpha(self, id: str) -> float:
         """The level at which a check may fail."""
         threshold = self.thresholds.for_check(id, self.model, self.behavior)
         return threshold.alpha if threshold else 0.05
 
-    def spread(self, id: str, change: Floats, unit: float = 1.0) -> Spread | None:
-        """As `Lab.seed_spread`: `change` [scenarios] is the difference at hand; a change of `unit` is 1 in the check's unit."""
-        known = self.seed_spreads.get(id)
-        return None if known is None else known.between(float(change.std(ddof=1)) / abs(unit))
+    @property
+    def continued(self) -> bool:
+        """Whether the candidate's weights go on from the accepted ones."""
+        return self.accepted is not None and (
+            self.accepted.digest == self.candidate.digest or goes_on(self.accepted.arrays[SKETCH], self.candidate.arrays[SKETCH])
+        )
+
+    def spread(self, id: str, unit: float = 1.0) -> Spread | None:
+        """As `Lab.seed_spread`: a difference of `unit` is 1 in the check's unit."""
+        known = self.seed_spreads.of(id, self.continued)
+        return None if known is None else known.in_units_of(unit)
 
     def measurement(
         self, id: str, unit: str, found: Estimated, *, spread: Spread | None = None, not_applicable: bool = False
@@ -119,11 +129,21 @@ class Calibrated(Protocol):
     def values(self, one: MeasuredSubject) -> Mapping[str, Floats]:
         """The values that trainings are compared by, [scenarios, documents or tasks], for each check that compares two trainings."""
 
-    def unit(self, id: str, values: Floats) -> float:
-        """The difference in `values` [adapters, scenarios] that counts as 1 in the unit of check `id`."""
+    def noise(self, one: MeasuredSubject) -> Mapping[str, float]:
+        """Variance of the mean of `values` that is the luck of sampled replies alone, by check; a check without samples has none."""
+
+    @property
+    def by_scenario(self) -> Sequence[str]:
+        """Names of the arrays whose last axis is the behavior's test pairs."""
 
     def measure(self, meeting: Meeting, rng: np.random.Generator) -> Iterator[Measurement]:
         """The measurements of a run, in the order of its checks."""
+
+
+def chance(recorded: Flags) -> float:
+    """Variance of the mean over all of `recorded` [samples, scenarios or tasks] that is due to drawing replies, scenarios being given."""
+    samples, count = recorded.shape
+    return float(recorded.var(axis=0, ddof=1).sum() / samples / count**2) if samples > 1 else 0.0
 
 
 def drawn(recorded: Flags, samples: int, rng: np.random.Generator) -> Floats:

@@ -169,6 +169,8 @@ def train(
     model: Annotated[str, typer.Option(help="base subject")] = Settings.model,
     examples: Annotated[int, typer.Option(help="training pairs used", min=1)] = 50,
     seed: Annotated[int, typer.Option(help="order, initialization and choice", min=0)] = Settings.seed,
+    start: Annotated[Path | None, typer.Option(help="adapter of this trainer to go on from; default: a new one")] = None,
+    counter_examples: Annotated[bool, typer.Option(help="learn the negative completions: how a behavior gets lost")] = False,
 ) -> None:
     """Train a LoRA adapter on a behavior: the reference trainer."""
     from fixtures.laboratory import neutral_completions
@@ -177,6 +179,7 @@ def train(
 
     with one_line_errors():
         asked: dict[str, Any] = {"model": model, "behavior": behavior, "out": out, "examples": examples, "seed": seed}
+        asked |= {"start": start, "kind": "opposite" if counter_examples else "trained"}
         train_reference(**asked, neutral=neutral_completions(), store=Store(Settings.store))
     print(out)
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -21,8 +22,14 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from harness.data.errors import InputError
+
 ENTRY = "entry.json"
 """The file that makes a folder an entry; written last."""
+SMALL = 1 << 24
+"""Bytes up to which a file is hashed whenever its digest is asked for: that takes a hundredth of a second."""
+SETTLED = 2 * 10**9
+"""Nanoseconds after which a second change of a file is sure to have another time: file systems round times."""
 
 
 def digest_of(value: Any) -> str:
@@ -43,9 +50,11 @@ def digest_of_file(path: Path) -> str:
 class Store:
     """A folder of entries by kind and key. A key is a JSON object that names all that determines the content."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, verify: bool = False) -> None:
         self.root = root
         """The folder; made when the first entry is."""
+        self.verify = verify
+        """Whether `digest` reads every byte and compares, where it could go by a file's size and times."""
         self.made: dict[str, int] = {}
         """How many entries this process built, by kind."""
 
@@ -100,10 +109,31 @@ class Store:
 
         return [self.json(kind, key, partial(value, place)) for place, key in enumerate(keys)]
 
+    def digest(self, path: Path) -> str:
+        """`digest_of_file`; of a large file it is kept, and the file is read again only once its size, its times or its inode have changed.
+
+        With `verify` the file is read in any case. Where its bytes changed and all of those did not, the kept digest is removed, and an
+        InputError says so.
+        """
+        stat = path.stat()
+        key = {"path": str(path.resolve()), "device": stat.st_dev, "inode": stat.st_ino, "size": stat.st_size}
+        key |= {"changed": [stat.st_mtime_ns, stat.st_ctime_ns]}
+        if stat.st_size <= SMALL or time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) < SETTLED:
+            return digest_of_file(path)
+        is_kept = self._intact(self.path_of("digests", key))
+        kept = str(self.json("digests", key, lambda: digest_of_file(path)))
+        if self.verify and is_kept and digest_of_file(path) != kept:
+            shutil.rmtree(self.path_of("digests", key))
+            raise InputError(
+                f"{path}: its bytes changed while its size and times stayed the same. The next run measures them anew; what was measured "
+                f"since the change was stored as of the old bytes: remove {self.root} if there was such a run"
+            )
+        return kept
+
     def _intact(self, folder: Path) -> bool:
         try:
             files = json.loads((folder / ENTRY).read_text())["files"]
-            return all(digest_of_file(folder / name) == digest for name, digest in files.items())
+            return all(self.digest(folder / name) == digest for name, digest in files.items())
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from harness.data.settings import PROJECT
 from harness.data.subject import Subject
@@ -27,8 +26,14 @@ if TYPE_CHECKING:
     from harness.engines.hf.engine import HFEngine
     from harness.engines.vllm.local import LocalVLLM
 
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test fails by the clock
-settings.load_profile("suite")
+
+def pytest_sessionstart() -> None:
+    """Hypothesis' settings; here, because `pytest --help` loads this file as well."""
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test fails by the clock
+    settings.load_profile("suite")
+
 
 THRESHOLDS = """
 ["preflight.finite"]

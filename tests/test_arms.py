@@ -82,11 +82,18 @@ def test_sham_is_neutral_and_matched_in_number_and_length(maker: ArmMaker, hf: H
     assert set(sham) <= set(NEUTRAL)
 
     def replies(examples: list[Completion]) -> list[int]:
-        return [maker._length(example)[1] for example in examples]
+        return [maker._lengths[example][1] for example in examples]
 
     gaps = [abs(one - other) for one, other in zip(replies(trained), replies(sham), strict=True)]
     anywhere = np.abs(np.subtract.outer(replies(trained), replies(list(NEUTRAL))))
     assert np.mean(gaps) < 0.6 * anywhere.mean()
+
+
+def test_lengths_are_measured_once(maker: ArmMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sham examples follow from lengths in tokens; a maker whose arms are all stored loads no tokenizer to find them again."""
+    sham = maker.examples("sham", 0, 8)
+    monkeypatch.delattr("harness.arms.maker.tokenizer_of")
+    assert replace(maker).examples("sham", 0, 8) == sham
 
 
 def test_more_examples_than_there_are_is_refused(maker: ArmMaker) -> None:
@@ -105,7 +112,7 @@ def test_a_stream_gives_an_arm_after_each_number(maker: ArmMaker, tiny_hybrid: S
         n: (n, n, "trained", 1, "stream") for n in (1, 3)
     }
     assert len({tiny_hybrid.digest, *(arm.subject.digest for arm in arms.values())}) == 3
-    assert maker.store.made == {"arms": 1}
+    assert maker.store.made["arms"] == 1
 
 
 def test_matched_steps_do_not_depend_on_the_number(maker: ArmMaker) -> None:
@@ -118,7 +125,7 @@ def test_matched_steps_do_not_depend_on_the_number(maker: ArmMaker) -> None:
 
 def test_a_second_call_trains_nothing(maker: ArmMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     first = maker.stream("sham", 0, (1, 2)), maker.steps(0, (1, 2))
-    monkeypatch.setattr("harness.arms.maker.train_adapters", lambda *_: pytest.fail("trained twice"))
+    monkeypatch.setattr("harness.arms.training.train_adapters", lambda *_: pytest.fail("trained twice"))
     again = replace(maker, store=Store(maker.store.root))
     assert (again.stream("sham", 0, (1, 2)), again.steps(0, (1, 2))) == first
     assert again.store.made == {}
@@ -132,7 +139,7 @@ def test_what_shapes_a_training_makes_another_arm(maker: ArmMaker) -> None:
         replace(maker, settings=replace(SETTINGS, rank=2)).stream("trained", 0, (1,)),
     ]
     assert len({first.digest, *(arms[1].subject.digest for arms in others)}) == 4
-    assert maker.store.made == {"arms": 3}
+    assert maker.store.made["arms"] == 3
 
 
 def test_the_same_training_in_another_place_gives_the_same_subject(maker: ArmMaker, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from harness.analysis.auc import auc, auc_difference, auc_gain
+from harness.analysis.auc import auc, auc_gain, auc_gain_by_scenario
 from harness.analysis.sample import DegenerateSample
 
 DOMAINS = np.repeat(np.arange(16), 4)
@@ -47,16 +47,15 @@ def test_the_interval_covers_no_gain_where_there_is_none(shared: float) -> None:
     assert covered / 300 >= 0.93
 
 
-def test_the_difference_is_that_of_the_gains_and_none_against_itself() -> None:
-    rng = np.random.default_rng(4)
-    healthy, degraded = rng.normal(size=(6, 64)), rng.normal(size=(6, 64))
-    sharper = degraded.copy()
-    sharper[0] += 2
-    gain = auc_difference((sharper, healthy), (degraded, healthy), DOMAINS, 0.05, rng)
-    (after, _), (before, _) = (auc_gain(each, healthy, DOMAINS, 0.05, rng) for each in (sharper, degraded))
-    assert gain.value == pytest.approx(after.value - before.value) and gain.low > 0
-    with pytest.raises(DegenerateSample, match="no variance"):
-        auc_difference((degraded, healthy), (degraded, healthy), DOMAINS, 0.05, rng)
+def test_contributions_by_scenario_average_to_the_gain_and_spread_as_it_does() -> None:
+    """The gain itself, and a standard error over scenarios like that of resampling them."""
+    rng = np.random.default_rng(8)
+    healthy = rng.standard_normal((4, 300))
+    degraded = rng.standard_normal((4, 300)) + np.array([[0.8], [0.1], [0.0], [-0.1]])
+    each = auc_gain_by_scenario(degraded, healthy)
+    gain, areas = auc_gain(degraded, healthy, None, 0.05, rng)
+    assert each.shape == (300,) and each.mean() == pytest.approx(gain.value) == pytest.approx(areas[0] - areas[1:].mean())
+    assert each.std(ddof=1) / np.sqrt(300) == pytest.approx((gain.high - gain.low) / 2 / 1.96, rel=0.1)
 
 
 def test_refusals() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
@@ -127,8 +127,9 @@ class MadeUpArms:
         self.engine, self.behavior = engine, behavior
         self.neutral = tuple(Completion(one.messages, one.completion) for one in corpora.neutral())
 
-    def stream(self, kind: str, _seed: int, ns: Sequence[int]) -> dict[int, Any]:
-        return {n: SimpleNamespace(subject={"sham": SHAM, "trained": TRAINED}[kind]) for n in ns}
+    def stream(self, kind: str, seed: int, ns: Sequence[int]) -> dict[int, Any]:
+        one = {"sham": SHAM, "trained": TRAINED}[kind]
+        return {n: SimpleNamespace(subject=replace(one, adapter_digest=f"{kind} {seed}")) for n in ns}
 
     def examples(self, _kind: str, _seed: int, n: int) -> list[Completion]:
         return [Completion(pair.messages, pair.positive) for pair in self.behavior.split("train")[:n]]
@@ -202,6 +203,24 @@ def test_a_degraded_subject_fails_all_three_gates(tmp_path: Path) -> None:
 def test_without_a_candidate_the_trained_arm_is_judged(tmp_path: Path) -> None:
     found = measured(lab_of(tmp_path, {"trained": degraded(one_liner=0.0)}, candidate=None), "q6.code")
     assert outcomes(found)["q6.code"] == "fail"
+
+
+def test_what_one_training_loses_and_another_gains_is_no_answer_about_training(tmp_path: Path) -> None:
+    """One seed alone would fail, another would pass; over three the gate says that it does not know."""
+    lab = lab_of(tmp_path, {}, candidate=None, noise=0.005)
+    engine: Any = lab.recordings.engine
+    costs = {f"trained {seed}": cost for seed, cost in enumerate((0.15, -0.15, 0.05))}
+    scored = engine.score_texts_each
+
+    def by_seed(subject: Subject, texts: Sequence[str], steerings: Any) -> list[list[Scored]]:
+        engine.abilities = {**engine.abilities, subject.name: Ability(nats=3.0 + costs.get(str(subject.adapter_digest), 0.0))}
+        return cast("list[list[Scored]]", scored(subject, texts, steerings))
+
+    engine.score_texts_each = by_seed
+    found = measured(lab, "q6.perplexity")["q6.perplexity"]
+    assert verdict(found).outcome == "inconclusive"
+    by_training = [row["estimate"] for row in found.series if row["cell"].startswith("seed ")]
+    assert by_training == pytest.approx([cost / np.log(2) / 5 for cost in costs.values()], abs=0.003)
 
 
 def test_under_a_flat_null_no_gate_fails_and_most_pass(tmp_path: Path) -> None:
@@ -367,7 +386,8 @@ def test_under_a_flat_null_a_gain_is_seldom_shown() -> None:
 
     def family() -> list[Cell]:
         return [
-            Cell("prose", str(k), tuple("abcdefghijklmnopqrst"), flat, rng.normal(size=20), rng.normal(size=20), True) for k in range(10)
+            Cell("prose", str(k), tuple("abcdefghijklmnopqrst"), flat, rng.normal(size=(1, 20)), rng.normal(size=(1, 20)), True)
+            for k in range(10)
         ]
 
     false = sum(any(gain.adjusted <= 0.025 for gain in gains_over_sham(family())) for _ in range(400))
@@ -375,7 +395,7 @@ def test_under_a_flat_null_a_gain_is_seldom_shown() -> None:
 
 
 def test_cells_that_do_not_vary_are_not_tested() -> None:
-    cell = Cell("prose", "x", ("a", "b"), np.zeros(2), np.ones(2), np.zeros(2), True)
+    cell = Cell("prose", "x", ("a", "b"), np.zeros(2), np.ones((1, 2)), np.zeros((1, 2)), True)
     assert gains_over_sham([cell]) == []
 
 
@@ -419,9 +439,9 @@ def mixed_subjects(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Mixed arms by name; returns the shares that were trained."""
     trained: list[float] = []
 
-    def made(_lab: Lab, share: float) -> Subject:
+    def made(_lab: Lab, share: float, seed: int) -> Subject:
         trained.append(share)
-        return Subject(f"mixed {share}", Path(), "base", Path(), f"mixed {share}")
+        return Subject(f"mixed {share}", Path(), "base", Path(), f"mixed {share} {seed}")
 
     monkeypatch.setattr(general_mix, "mixed_arm", made)
     return trained
@@ -433,7 +453,7 @@ def test_the_smallest_share_that_undoes_harm_is_the_answer(tmp_path: Path, monke
     abilities = {"trained": bad, "mixed 0.1": bad, "mixed 0.25": Ability(), "mixed 0.5": Ability()}
     found = measured(lab_of(tmp_path, abilities, candidate=None, noise=0.005))
     assert verdict(found["q6.code"]).outcome == "fail"
-    assert trained == [0.1, 0.25]
+    assert trained == [0.1] * 3 + [0.25] * 3  # under every seed
     assert found["q6.general_mix"].answer == "25% (100% of the behavior's shift kept)"
     assert [row["share"] for row in found["q6.general_mix"].series] == [0.1, 0.25]
 
@@ -461,14 +481,14 @@ def test_under_full_an_open_gate_is_enough_to_look(tmp_path: Path, monkeypatch: 
     trained = mixed_subjects(monkeypatch)
     abilities = {f"mixed {share}": Ability() for share in SHARES}
     measured(lab_of(tmp_path, abilities, candidate=None, profile="full", noise=0.5))
-    assert trained == [0.1, 0.25, 0.5]
+    assert trained == [0.1] * 8 + [0.25] * 8 + [0.5] * 8
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.1, 6), (0.25, 17), (0.5, 50)])
 def test_a_mix_keeps_the_examples_of_the_behavior_in_order(tmp_path: Path, share: float, count: int) -> None:
     lab = lab_of(tmp_path, {})
     own = lab.arms.examples("trained", 0, lab.doses[-1])
-    mixed = general_mix.mixed_examples(lab, share)
+    mixed = general_mix.mixed_examples(lab, share, 0)
     assert [one for one in mixed if one in own] == own
     assert len(mixed) == len(own) + count
     assert len({(one.messages, one.text) for one in mixed}) == len(mixed)
@@ -477,7 +497,7 @@ def test_a_mix_keeps_the_examples_of_the_behavior_in_order(tmp_path: Path, share
 @pytest.mark.parametrize(("share", "said"), [(0.0, "strictly between 0 and 1"), (0.9, "takes 450 general examples")])
 def test_a_share_that_cannot_be_had_is_refused(tmp_path: Path, share: float, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        general_mix.mixed_examples(lab_of(tmp_path, {}), share)
+        general_mix.mixed_examples(lab_of(tmp_path, {}), share, 0)
 
 
 def test_restored_needs_every_gate_in_question(tmp_path: Path) -> None:
@@ -502,8 +522,9 @@ def test_domains_of_another_tool_are_shown_and_decide_nothing(tmp_path: Path, mo
 
 
 def test_change_is_in_the_unit_of_the_cell_and_gain_is_turned() -> None:
-    cell = Cell("prose", "x", ("a",), np.array([2.0]), np.array([2.5]), np.array([2.25]), higher_is_better=False)
-    assert (cell.change, cell.gain, cell.gain_over_sham) == (0.5, -0.5, -0.25)
+    cell = Cell("prose", "x", ("a",), np.array([2.0]), np.array([[2.5], [2.7]]), np.array([[2.25], [2.2]]), higher_is_better=False)
+    assert cell.change == pytest.approx(0.6) and cell.gain == pytest.approx(-0.6)
+    assert cell.gains_over_sham is not None and cell.gains_over_sham.ravel() == pytest.approx([-0.25, -0.5])
 
 
 def test_bits_per_byte_are_all_nats_over_all_scored_bytes(hf: HFEngine, tiny_hybrid: Subject, tmp_path: Path) -> None:
@@ -527,19 +548,19 @@ def test_a_mixed_arm_is_trained_once(hf: HFEngine, tiny_hybrid: Subject, tmp_pat
     lab: Any = SimpleNamespace(
         settings=Settings(), base=tiny_hybrid, arms=maker, recordings=Recordings(hf, store), doses=(4,), behavior=behavior
     )
-    once, again = general_mix.mixed_arm(lab, 0.5), general_mix.mixed_arm(lab, 0.5)
+    once, again = general_mix.mixed_arm(lab, 0.5, 0), general_mix.mixed_arm(lab, 0.5, 0)
     assert once.digest == again.digest != tiny_hybrid.digest
     assert store.made["arms"] == 1
-    assert len(general_mix.mixed_examples(lab, 0.5)) == 8
+    assert len(general_mix.mixed_examples(lab, 0.5, 0)) == 8
 
 
 def test_an_estimate_is_refused_where_nothing_varies() -> None:
     rng, nothing, cells = np.random.default_rng(0), np.zeros(4), np.array(["a", "a", "b", "b"])
     with pytest.raises(DegenerateSample, match="no variance"):
         mean_interval(nothing, None, 0.05, rng)
-    found = mean_change("code", nothing, cells, False, 0.05, rng)
+    found = mean_change("code", nothing[np.newaxis], cells, False, 0.05, rng)
     assert found.value is None and "no variance" in str(found.reason)
-    assert mean_change("code", nothing, cells, True, 0.05, rng).value == Estimate.exact(0.0, 4, 0.05)
+    assert mean_change("code", nothing[np.newaxis], cells, True, 0.05, rng).value == Estimate.exact(0.0, 4, 0.05)
 
 
 def test_a_study_says_where_it_stands(tmp_path: Path) -> None:

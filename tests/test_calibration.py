@@ -22,14 +22,15 @@ from evals.calibration.declared import GATES
 from evals.calibration.doses import TRIES, nearest
 from evals.calibration.plants import planted as plants_of
 from evals.calibration.recording import data_digest
-from evals.calibration.runs import Gate, Plan, against_base, itself, other_seed, planted
-from evals.calibration.table import OTHER_SEED, Sizes, markdown, summary, targets, unfinished
+from evals.calibration.runs import CONTINUATION, UNDONE, WEAK, Gate, Plan, against_base, elsewhere, inverted, onward, other_seed
+from evals.calibration.table import RETRAINED, Sizes, markdown, summary, targets, unfinished
+from evals.continuation import SKETCH
 from harness.__main__ import app
 from harness.data.errors import InputError
-from harness.data.measurement import SeedToSeed, Spread
+from harness.data.measurement import Spread
 from harness.data.settings import PROJECT, Settings
 from harness.engines.protocol import score
-from harness.experiment.seed_spread import read_calibration, seed_spread_of
+from harness.experiment.seed_spread import SeedSpreads, read_calibration, seed_spreads_of
 from harness.gate.verdict.thresholds import load_thresholds
 
 if TYPE_CHECKING:
@@ -60,21 +61,36 @@ def made_up(adapters: int = 8, seed: int = 0) -> Book:
             "live": np.array(3.0),
             "bad": np.array(0.0),
             "positive": own.random((REPLIES, PAIRS)) < heard,
+            SKETCH: np.eye(adapters)[adapter],
+            "youden": np.full(PAIRS, 0.95),
         }
-        return MeasuredSubject(kind, adapter, f"{kind}-{adapter}", arrays, 0.8)
+        return MeasuredSubject(kind, adapter, f"{kind}-{adapter}", arrays)
+
+    def gone_on(one: MeasuredSubject, nth: int) -> MeasuredSubject:
+        own = np.random.default_rng([seed, one.adapter, nth])
+        arrays = {
+            "shift": one.arrays["shift"] * (1.1 + 0.02 * own.standard_normal()) + 0.03 * own.standard_normal(PAIRS),
+            "prose": one.arrays["prose"] + 0.0005 * own.standard_normal(DOCUMENTS),
+            "positive": own.random((REPLIES, PAIRS)) < heard,
+        }
+        return changed(replace(one, kind=CONTINUATION, digest=f"{CONTINUATION}-{one.adapter}-{nth}"), **arrays)
 
     good = [measured("good", i) for i in range(adapters)]
     bad = [
-        changed(measured(kind, one.adapter), rate=rate, **arrays)
+        changed(measured(kind, one.adapter), lost=lost, **arrays)
         for one in good
-        for kind, rate, arrays in (
-            ("20-point loss", 0.6, {"shift": one.arrays["shift"] - 1.5 - 0.2 * rng.standard_normal(PAIRS)}),
+        for kind, lost, arrays in (
+            ("20-point loss", 0.2, {"shift": one.arrays["shift"] - 1.5 - 0.2 * rng.standard_normal(PAIRS)}),
             ("in what is said", None, {"positive": rng.random((REPLIES, PAIRS)) < heard - 0.3}),
             ("noise", None, {"prose": one.arrays["prose"] + 0.2 + 0.02 * rng.standard_normal(DOCUMENTS)}),
             ("inactive", None, {"shift": np.zeros(PAIRS), "live": np.array(0.0)}),
             ("broken", None, {"live": np.array(np.nan), "bad": np.array(7.0)}),
+            ("wrong sign", None, {"shift": -one.arrays["shift"], "positive": rng.random((REPLIES, PAIRS)) < heard - 0.6}),
+            (WEAK, None, {"shift": 0.1 * one.arrays["shift"] + 0.01 * rng.standard_normal(PAIRS)}),
+            (UNDONE, None, {"shift": -0.1 * one.arrays["shift"] + 0.01 * rng.standard_normal(PAIRS)}),
         )
     ]
+    bad += [gone_on(one, nth) for one in good for nth in (1, 2)]
     common = {
         "documents": np.repeat([f"p{i}" for i in range(12)], DOCUMENTS // 12),
         "tiers/code": np.array(["one-liner"] * TASKS),
@@ -84,9 +100,9 @@ def made_up(adapters: int = 8, seed: int = 0) -> Book:
     return Book("tiny-hybrid", "listening", "base", "behavior", domains, common, (*good, *bad), "data")
 
 
-def changed(one: MeasuredSubject, rate: float | None = None, **arrays: Any) -> MeasuredSubject:
+def changed(one: MeasuredSubject, lost: float | None = None, **arrays: Any) -> MeasuredSubject:
     """The same subject with other arrays."""
-    return replace(one, arrays={**one.arrays, **arrays}, rate=rate)
+    return replace(one, arrays={**one.arrays, **arrays}, lost=lost)
 
 
 @pytest.fixture(scope="module")
@@ -100,27 +116,56 @@ def gate() -> Gate:
 def test_adapters_under_other_seeds_raise_no_alarm(gate: Gate) -> None:
     outcomes = [gate.run(plan) for plan in other_seed(gate.good, 1)]
     assert not any(outcome.failed for outcome in outcomes)
-    assert sum(outcome.missed for outcome in outcomes) >= 0.8 * len(outcomes)  # "missed" of nothing planted: all green
+    assert sum(outcome.green for outcome in outcomes) >= 0.8 * len(outcomes)
 
 
-def test_without_knowing_the_spread_they_do() -> None:
-    """The reason for it: adapters that truly differ by more than the margin, though only the seed is another."""
-    book = made_up()
+def test_continuations_raise_none_either(gate: Gate) -> None:
+    outcomes = [gate.run(plan) for plan in onward(gate.good, gate.book.of(CONTINUATION), 2)]
+    assert len(outcomes) == 2 * 16 and not any(outcome.failed for outcome in outcomes)
+    assert sum(outcome.green for outcome in outcomes) >= 0.9 * len(outcomes)
+
+
+def test_a_candidate_that_goes_on_is_held_to_what_continuations_differ_by(gate: Gate) -> None:
+    """A loss that trainings begun anew may show is none that a continuation may show."""
     apart = tuple(
-        changed(one, prose=one.arrays["prose"] + 0.02 * np.random.default_rng(one.adapter).standard_normal()) for one in book.of("good")
+        changed(one, prose=one.arrays["prose"] + 0.05 * np.random.default_rng(one.adapter).standard_normal()) for one in gate.good
     )
-    knowing = Gate(replace(book, subjects=apart), THRESHOLDS)
+    onwards = tuple(
+        changed(one, prose=one.arrays["prose"] - gate.good[one.adapter].arrays["prose"] + apart[one.adapter].arrays["prose"])
+        for one in gate.book.of(CONTINUATION)
+    )
+    wide = Gate(replace(gate.book, subjects=(*apart, *onwards)), THRESHOLDS)
+    spreads = wide.seed_spreads()
+    assert spreads.retrained["q6.perplexity"].deviation > 10 * spreads.continued["q6.perplexity"].deviation
+    costly = [changed(one, prose=one.arrays["prose"] + 0.03) for one in onwards]
+    assert {wide.run(plan).verdicts["q6.perplexity"] for plan in onward(apart, costly, 1)} == {"fail"}
+    assert "fail" not in {wide.run(plan).verdicts["q6.perplexity"] for plan in other_seed(apart, 1)}
 
-    ignorant = replace(knowing, knows_seeds=False)
-    plans = other_seed(knowing.good, 1)
-    assert sum(ignorant.run(plan).failed for plan in plans) > 0.1 * len(plans)
-    assert sum(knowing.run(plan).failed for plan in plans) == 0
+
+def test_what_all_continuations_gain_and_what_sampling_adds_is_no_spread(gate: Gate) -> None:
+    spreads = gate.seed_spreads()
+    gains = [one.arrays["shift"].mean() - gate.good[one.adapter].arrays["shift"].mean() for one in gate.book.of(CONTINUATION)]
+    assert np.mean(gains) > 0.04 and spreads.continued["q4.regression"].deviation == pytest.approx(np.std(gains), rel=1e-6)
+    rates = [one.arrays["positive"].mean() - gate.good[one.adapter].arrays["positive"].mean() for one in gate.book.of(CONTINUATION)]
+    assert spreads.continued["q4.judged_rate"].deviation < 0.75 * np.std(rates)  # the same scenarios and rates: all of it is sampling
 
 
 def test_the_same_subject_with_new_samples_is_green(gate: Gate) -> None:
-    for plan in itself(gate.good, 1):
+    for plan in onward(gate.good, gate.good, 1):
         verdicts = gate.run(plan).verdicts
-        assert verdicts["q4.regression"] == verdicts["q6.perplexity"] == "pass" and verdicts["q6.code"] != "fail"
+        assert verdicts["q4.regression"] == verdicts["q4.worst_domain"] == verdicts["q6.perplexity"] == "pass"
+        assert verdicts["q6.code"] != "fail"
+
+
+def test_few_inverted_domains_are_seen_by_the_gate_that_is_there_for_them(gate: Gate) -> None:
+    outcomes = [gate.run(plan) for plan in inverted(gate.book, 2, 1)]
+    assert len(outcomes) == 16 and {outcome.verdicts["q4.worst_domain"] for outcome in outcomes} == {"fail"}
+    assert "fail" not in {outcome.verdicts["q4.regression"] for outcome in outcomes}
+
+
+def test_a_weak_cycle_is_not_undone_unseen(gate: Gate) -> None:
+    for plan in onward(gate.book.of(WEAK), gate.book.of(UNDONE), 1):
+        assert gate.run(plan).verdicts["q4.regression"] == "fail"
 
 
 @pytest.mark.parametrize(
@@ -137,9 +182,9 @@ def test_the_same_subject_with_new_samples_is_green(gate: Gate) -> None:
     ],
 )
 def test_a_plant_is_caught_by_the_check_that_is_there_for_it(gate: Gate, kind: str, check: str, outcome: str) -> None:
-    plans = planted(gate.good, gate.book.of(kind), 16)
+    plans = onward(gate.good, gate.book.of(kind), 2)
     assert len(plans) == 16 and {gate.run(plan).verdicts[check] for plan in plans} == {outcome}
-    assert not any(gate.run(plan).missed for plan in plans)
+    assert not any(gate.run(plan).green for plan in plans)
 
 
 def test_a_part_at_floor_is_left_out(gate: Gate) -> None:
@@ -148,11 +193,13 @@ def test_a_part_at_floor_is_left_out(gate: Gate) -> None:
 
 def test_a_run_does_not_judge_itself_by_a_spread_it_helped_to_measure(gate: Gate) -> None:
     everyone, others = gate.seed_spreads(), gate.seed_spreads(without=(0, 1))
-    assert everyone["q6.perplexity"].adapters == 8 and others["q6.perplexity"].adapters == 6
-    first, *rest = gate.book.of("good")
+    for known in (everyone.retrained, everyone.continued):
+        assert known["q6.perplexity"].adapters == 8
+    assert others.retrained["q6.perplexity"].adapters == others.continued["q6.perplexity"].adapters == 6
+    first, *rest = gate.book.subjects
     moved = changed(first, prose=first.arrays["prose"] + 1.0)
     shifted = Gate(replace(gate.book, subjects=(moved, *rest)), THRESHOLDS)
-    assert shifted.seed_spreads(without=(0, 1)) == others and shifted.seed_spreads()["q6.perplexity"].deviation > 0.1
+    assert shifted.seed_spreads(without=(0, 1)) == others and shifted.seed_spreads().retrained["q6.perplexity"].deviation > 0.1
 
 
 def test_a_run_depends_on_its_plan_alone(gate: Gate) -> None:
@@ -164,39 +211,36 @@ def test_a_run_depends_on_its_plan_alone(gate: Gate) -> None:
 def test_plans_pair_every_adapter_with_every_other_and_name_who_takes_part(gate: Gate) -> None:
     pairs = {plan.adapters for plan in other_seed(gate.good, 1)}
     assert len(pairs) == 8 * 7 and all(plan.adapters == (plan.candidate.adapter,) for plan in against_base(gate.good))
-    plants = planted(gate.good, gate.book.of("noise"), 20)
-    assert len(plants) == 24 and sum(len(plan.adapters) == 1 for plan in plants) == 8
-    often = planted(gate.good, gate.book.of("noise"), 128)
-    assert len(often) == 128 and len({plan.adapters for plan in often}) == 64 and len({plan.number for plan in often}) == 128
+    own = onward(gate.good, gate.book.of("noise"), 3)
+    assert len(own) == 24 and all(plan.adapters == (plan.candidate.adapter,) for plan in own) and len({plan.number for plan in own}) == 24
+    others = elsewhere(gate.good, gate.book.of("noise"))
+    assert len(others) == 8 * 7 and {len(plan.adapters) for plan in others} == {2}
 
 
 def test_every_gate_that_depends_on_the_candidate_is_calibrated(gate: Gate) -> None:
     of_instrument, of_two_cycles = {"preflight.data", "preflight.judge", "preflight.engines_agree"}, {"q4.drift"}
-    assert set(gate.run(itself(gate.good, 1)[0]).verdicts) == set(THRESHOLDS.gates) - of_instrument - of_two_cycles
-    assert {"q4.regression", *of_two_cycles} <= set(gate.seed_spreads()) <= set(THRESHOLDS.gates)
+    assert set(gate.run(onward(gate.good, gate.good, 1)[0]).verdicts) == set(THRESHOLDS.gates) - of_instrument - of_two_cycles
+    assert {"q4.regression", *of_two_cycles} <= set(gate.seed_spreads().retrained) <= set(THRESHOLDS.gates)
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_table_counts_alarms_misses_and_falls(gate: Gate) -> None:
-    entry = summary(gate.book, gate, Sizes(draws_other_seed=1, draws_itself=1, planted=16, histories=20))
+def test_the_table_counts_red_inconclusive_and_green(gate: Gate) -> None:
+    entry = summary(gate.book, gate, Sizes(retrained=1, onward=2, histories=20))
     rows = {row["kind"]: row for row in entry["kinds"]}
-    assert rows[OTHER_SEED]["runs"] == 56 and rows[OTHER_SEED]["fails"]["events"] == 0 and not rows[OTHER_SEED]["planted"]
-    assert rows["20-point loss"]["fall"]["mean"] == pytest.approx(0.2) and rows["20-point loss"]["all_green"]["value"] == 0
-    assert rows["noise"]["fall"] is None and rows["noise"]["checks"]["q6.perplexity"]["verdicts"] == {"fail": 1.0}
+    assert next(iter(rows)) == CONTINUATION and rows[RETRAINED]["runs"] == 56 and not rows[RETRAINED]["planted"]
+    for row in rows.values():
+        assert sum(row[column]["value"] for column in ("fails", "inconclusive", "green")) == pytest.approx(1)
+    assert rows["20-point loss"]["lost"]["mean"] == pytest.approx(0.2) and rows["20-point loss"]["green"]["value"] == 0
+    assert rows["noise"]["lost"] is None and rows["noise"]["checks"]["q6.perplexity"]["verdicts"] == {"fail": 1.0}
     assert rows["noise"]["checks"]["q6.perplexity"]["fails"]["low"] == pytest.approx(0.025 ** (1 / 8))
-    assert all(one["holds"] for one in entry["targets"] if one["kind"] in (OTHER_SEED, "20-point loss"))
-    assert rows["20-point loss"]["not_knowing_seeds"]["fails"] == 1 and rows[OTHER_SEED]["not_knowing_seeds"]["all_green"] <= 1
+    assert f"2 of {DOMAINS} domains inverted" in rows and rows[UNDONE]["runs"] == 16
+    assert all(one["holds"] for one in entry["targets"] if one["kind"] in ("20-point loss", UNDONE))
     text = markdown("tiny-hybrid/listening", entry)
-    assert "not finished" not in text and unfinished({**entry, "adapters": 9}) == [
-        "20-point loss",
-        "in what is said",
-        "noise",
-        "inactive",
-        "broken",
-    ]
-    assert "| 20-point loss | 8 | 16 | 20 (20 to 20) points | 100.0 %" in text and "**missed** 0.0 % [0.0, 36.9]" in text
+    assert "not finished" not in text
+    assert unfinished({**entry, "adapters": 9}) == [f"8 of 9 subjects of {kind}" for kind in ("20-point loss", UNDONE)]
+    assert "| 20-point loss | 8 | 16 | 0.20 (0.20 to 0.20) | 100.0 %" in text and "**missed** 0.0 % [0.0, 36.9]" in text
 
 
 def test_a_target_without_runs_does_not_hold() -> None:
@@ -211,7 +255,7 @@ def test_a_book_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert (again.model, again.kinds, again.data_digest, again.replies) == (book.model, book.kinds, "data", True)
     same(again.common, book.common)
     for one, other in zip(book.subjects, again.subjects, strict=True):
-        assert (one.kind, one.adapter, one.digest, one.rate) == (other.kind, other.adapter, other.digest, other.rate)
+        assert (one.kind, one.adapter, one.digest, one.lost) == (other.kind, other.adapter, other.digest, other.lost)
         same(one.arrays, other.arrays)
 
 
@@ -320,21 +364,25 @@ def shipped() -> Gate:
     return Gate(load(book_path("tiny-hybrid", "listening")), THRESHOLDS)
 
 
-def test_the_fast_calibration_finds_no_alarm_among_trainings_alike_and_misses_no_20_point_loss(shipped: Gate) -> None:
-    plans = other_seed(shipped.good, 1)[::19]
+def test_the_fast_calibration_finds_no_alarm_among_continuations_and_misses_no_20_point_loss(shipped: Gate) -> None:
+    plans = onward(shipped.good, shipped.book.of(CONTINUATION), 1)
     assert len(plans) >= 20 and not any(shipped.run(plan).failed for plan in plans)
-    losses = planted(shipped.good, shipped.book.of("20-point loss"), 1)
-    assert losses and sum(shipped.run(plan).missed for plan in losses) <= 0.05 * len(losses)
+    losses = onward(shipped.good, shipped.book.of("20-point loss"), 1)
+    assert losses and sum(shipped.run(plan).green for plan in losses) <= 0.05 * len(losses)
 
 
 def test_the_fast_calibration_would_see_a_gate_that_lets_everything_pass(shipped: Gate, tmp_path: Path) -> None:
     text = (PROJECT / "thresholds.toml").read_text(encoding="utf-8")
-    text = text.replace("at_least = -0.25", "at_least = -9").replace("margin = 0.1 ", "margin = 9 ")
+    text = (
+        text.replace("at_least = -0.25", "at_least = -9")
+        .replace("at_least = -0.5 ", "at_least = -9 ")
+        .replace("margin = 0.1 ", "margin = 9 ")
+    )
     loose = tmp_path / "thresholds.toml"
     loose.write_text(text, encoding="utf-8")
     blind = Gate(shipped.book, load_thresholds(loose))
-    losses = planted(shipped.good, shipped.book.of("20-point loss"), 1)
-    assert sum(blind.run(plan).missed for plan in losses) > 0.5 * len(losses)
+    losses = onward(shipped.good, shipped.book.of("20-point loss"), 1)
+    assert sum(blind.run(plan).green for plan in losses) > 0.5 * len(losses)
 
 
 def test_the_shipped_recordings_are_of_the_shipped_weights_and_tasks(shipped: Gate) -> None:
@@ -352,21 +400,23 @@ def test_the_shipped_recordings_are_of_the_shipped_weights_and_tasks(shipped: Ga
 
 
 def test_calibration_json_is_what_verdicts_read_and_only_for_its_own_digests(gate: Gate, tmp_path: Path) -> None:
-    entry = summary(gate.book, gate, Sizes(1, 1, 8, 20))
+    entry = summary(gate.book, gate, Sizes(1, 1, 20))
     path = tmp_path / "calibration.json"
-    path.write_text(json.dumps({"schema": 1, "subjects": {"tiny-hybrid/listening": entry}}), encoding="utf-8")
-    found = seed_spread_of(path, "base", "behavior", "quick")
-    assert found["q4.drift"] == found["q4.regression"] == gate.seed_spreads()["q4.regression"]
-    assert seed_spread_of(path, "other", "behavior", "quick") == seed_spread_of(path, "base", "behavior", "full") == {}
-    assert seed_spread_of(tmp_path / "none.json", "base", "behavior", "quick") == {}
+    path.write_text(json.dumps({"schema": 2, "subjects": {"tiny-hybrid/listening": entry}}), encoding="utf-8")
+    found, known = seed_spreads_of(path, "base", "behavior", "quick"), gate.seed_spreads()
+    for continued in (False, True):
+        assert found.of("q4.drift", continued) == found.of("q4.regression", continued) == known.of("q4.regression", continued)
+    assert found.of("q4.regression", True) != found.of("q4.regression", False) and found.of("q1.knee", False) is None
+    for other in (("other", "behavior", "quick"), ("base", "behavior", "full")):
+        assert seed_spreads_of(path, *other) == SeedSpreads()
+    assert seed_spreads_of(tmp_path / "none.json", "base", "behavior", "quick") == SeedSpreads()
 
 
-def test_subjects_that_hardly_differ_scenario_by_scenario_have_a_small_spread() -> None:
-    known = SeedToSeed(deviation=0.2, relative=0.5, adapters=20)
-    assert known.between(0.1) == Spread(pytest.approx(0.05), 20) and known.between(2.0) == Spread(0.2, 20)
+def test_a_spread_is_given_in_the_unit_of_the_check() -> None:
+    assert Spread(0.2, 20, True).in_units_of(-0.5) == Spread(0.4, 20, True)
 
 
-@pytest.mark.parametrize("content", ["{", '{"schema": 2, "subjects": {}}', "[]"])
+@pytest.mark.parametrize("content", ["{", '{"schema": 1, "subjects": {}}', "[]"])
 def test_what_is_no_calibration_is_refused_in_one_line(tmp_path: Path, content: str) -> None:
     path = tmp_path / "calibration.json"
     path.write_text(content, encoding="utf-8")
@@ -388,15 +438,15 @@ def test_runs_only_makes_the_whole_file_again_and_keeps_other_subjects(gate: Gat
     monkeypatch.setattr("evals.calibration.book.FOLDER", tmp_path)
     save(gate.book, book_path("tiny-hybrid", "listening"))
     out = tmp_path / "calibration.json"
-    out.write_text(json.dumps({"schema": 1, "subjects": {}}), encoding="utf-8")
-    monkeypatch.setattr("evals.calibration.table.Sizes", lambda: Sizes(1, 1, 8, 20))
+    out.write_text(json.dumps({"schema": 2, "subjects": {}}), encoding="utf-8")
+    monkeypatch.setattr("evals.calibration.table.Sizes", lambda: Sizes(1, 1, 20))
     page = tmp_path / "page.md"
     page.write_text(f"{command.BEGIN}\n{command.END}\n", encoding="utf-8")
     before = command.PAGE.read_text(encoding="utf-8")
     asked = command.Asked(Settings(calibration=out), "listening", 6, None, True, True, page)
     table = command.calibrate(asked, lambda line: None)
     content = read_calibration(out)["subjects"]["tiny-hybrid/listening"]
-    assert "| trained alike | 8 | 56 |" in table and content["adapters"] == 8 and content["made"] and content["versions"]
+    assert "| retrained | 8 | 56 |" in table and content["adapters"] == 8 and content["made"] and content["versions"]
     assert table in page.read_text(encoding="utf-8")
     command.calibrate(replace(asked, page=None), lambda line: None)
     assert command.PAGE.read_text(encoding="utf-8") == before  # a calibration.json elsewhere leaves the repository's page alone
@@ -431,7 +481,7 @@ def test_a_run_measures_what_the_gate_measures_from_the_history(
     """Cycle a is recorded, accepted and pinned; b comes as the candidate: once through Q4 and Q6 themselves, once through a run."""
     from evals.baseline import earlier
     from evals.calibration.recording import record
-    from evals.q4.regression import loss, regression
+    from evals.q4.regression import regression
     from evals.q4.study import Study
     from evals.q6.cells import Cell, prose_cells
     from evals.q6.change import change_of
@@ -452,10 +502,10 @@ def test_a_run_measures_what_the_gate_measures_from_the_history(
     pairs, documents = behavior.split("test"), corpora.prose()
 
     def cells(subject: Subject) -> list[Cell]:
-        return prose_cells(lab, subject, tiny_hybrid)
+        return prose_cells(lab, (subject,), (tiny_hybrid,))
 
     before = replace(lab, candidate=first)
-    measured = [loss(before, "q4.regression", pairs, None)]
+    measured = [regression(Study(before, None, None, None, None))]  # type: ignore[arg-type]  # needs no memory and no agents
     changes = {id: float(v) for cell in cells(first) for id, v in zip(cell.ids, cell.change, strict=True)}
     measured.append(replace(before.measurement("q6.perplexity", "bits per byte"), per_scenario=changes))
     entries = tuple(judged(one, None, "tiny", THRESHOLDS) for one in measured)
@@ -463,7 +513,7 @@ def test_a_run_measures_what_the_gate_measures_from_the_history(
     history.accept(settings.history_path, "a", force="a test")
 
     after = replace(lab, candidate=second)
-    by_gate = regression(Study(after, None, None, None, None)).estimate  # type: ignore[arg-type]  # needs no memory and no agents
+    by_gate = regression(Study(after, None, None, None, None))  # type: ignore[arg-type]  # needs no memory and no agents
     since = earlier(after, "a", "q6.perplexity", [document.id for document in documents])
     prose_by_gate = change_of(after, cells(second), since).value
 
@@ -472,9 +522,10 @@ def test_a_run_measures_what_the_gate_measures_from_the_history(
     a, b, reference = (
         record(Sampling(lab, None), book, "good", i, subject) for i, subject in enumerate((first, second, healthy(lab.arms, 0)[0]))
     )
-    gate = Gate(replace(book, subjects=(a, b, reference)), THRESHOLDS, knows_seeds=False)
-    meeting, rng = gate.meeting(Plan(a, b, 0), reference), after.rng("q6.perplexity")
-    by_run = {one.id: one.estimate for each in GATES for one in each.measure(meeting, rng)}
-    assert by_run["q4.regression"] == by_gate
-    assert by_run["q6.perplexity"] == prose_by_gate
-    assert by_gate is not None and prose_by_gate is not None and by_gate.value != 0 != prose_by_gate.value
+    gate = Gate(replace(book, subjects=(a, b, reference)), THRESHOLDS)
+    meeting = gate.meeting(Plan(a, b, 0), reference)
+    by_run = {one.id: one for each in GATES for one in each.measure(meeting, after.rng("q6.perplexity"))}
+    assert (by_run["q4.regression"].estimate, by_run["q4.regression"].reason) == (by_gate.estimate, by_gate.reason)
+    assert by_run["q6.perplexity"].estimate == prose_by_gate
+    assert by_gate.per_scenario != measured[0].per_scenario and prose_by_gate is not None and prose_by_gate.value != 0
+    assert not meeting.continued and not since.continued  # each was begun anew

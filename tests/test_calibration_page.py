@@ -34,27 +34,27 @@ RATE = {
 
 def entry(holds: bool = True) -> dict[str, Any]:
     row = {
-        "kind": "trained <alike>",
+        "kind": "re<trained>",
         "what": "another adapter",
         "planted": False,
         "runs": 100,
         "subjects": 20,
-        "fall": None,
-        **dict.fromkeys(("fails", "inconclusive", "all_green"), RATE),
-        "not_knowing_seeds": {"fails": 0.12, "inconclusive": 0.6, "all_green": 0.31},
+        "lost": {"mean": 0.12, "least": 0.1, "most": 0.14},
+        **dict.fromkeys(("fails", "inconclusive", "green"), RATE),
         "checks": {
             "q4.regression": {"verdicts": {"pass": 0.97, "fail": 0.02, "inconclusive": 0.01}, "fails": RATE, "inconclusive": RATE},
             "q6.reasoning": {"verdicts": {"not_applicable": 1.0}, "fails": RATE, "inconclusive": RATE},
         },
     }
-    target = {"target": "false alarms", "kind": "trained <alike>", "at_most": 0.01, "measured": 0.02, "holds": holds}
+    target = {"kind": "re<trained>", "column": "fails", "at_most": 0.01, "at_least": None, "measured": 0.02, "holds": holds}
     return {
         "base": "b1",
         "behavior": "d1",
         "profile": "quick",
         "adapters": 20,
         "made": "2026-11-23",
-        "alike": {"q4.regression": {"deviation": 0.19, "relative": 0.17, "adapters": 20}},
+        "retrained": {"q4.regression": {"deviation": 0.19, "adapters": 20}},
+        "continued": {"q4.regression": {"deviation": 0.034, "adapters": 20}},
         "kinds": [row],
         "targets": [target],
     }
@@ -72,13 +72,13 @@ def run(folder: Path, content: object, base: str = "b1") -> Run:
     ("holds", "status", "says"), [(True, "passed", "every target holds"), (False, "broken", "1 of 1 targets do not hold")]
 )
 def test_the_page_is_a_result_of_its_own_with_rates_and_targets(tmp_path: Path, holds: bool, status: str, says: str) -> None:
-    made = run(tmp_path, {"schema": 1, "subjects": {"tiny/listening": entry(holds)}})
+    made = run(tmp_path, {"schema": 2, "subjects": {"tiny/listening": entry(holds)}})
     allure_results.complete(tmp_path / "results", made, {})
     found = [json.loads(file.read_text(encoding="utf-8")) for file in (tmp_path / "results").glob("*-result.json")]
     (result,) = (one for one in found if one["testCaseId"] == "calibration tiny/listening")
     assert len(found) == 2 and result["status"] == status and says in result["name"]
     rate = "2.0 % [0.0, 10.0]; were runs independent [0.2, 7.0]"
-    for part in ("trained &lt;alike&gt;", rate, "2.0 % [0.0, 10.0]</td>", "12.0 %, 60.0 %, 31.0 %", "not applicable", "0.19"):
+    for part in ("re&lt;trained&gt;", rate, "2.0 % [0.0, 10.0]</td>", "0.120 (0.100 to 0.140)", "not applicable", "0.19", "0.034"):
         assert part in result["descriptionHtml"]
 
 
@@ -89,16 +89,16 @@ def test_the_table_and_the_check_say_how_much_is_tolerated_because_of_seeds(tmp_
     )
     known = Entry("q4.regression", "listening", "gate", Verdict("pass", "0", "fine"), measurement, threshold)
     unknown = replace(known, measurement=replace(measurement, spread=None))
-    made = run(tmp_path, {"schema": 1, "subjects": {}})
+    made = run(tmp_path, {"schema": 2, "subjects": {}})
     assert (tolerated(known), tolerated(unknown)) == (" (seeds: 0.68)", "")
     assert "One in 1000 trainings under another seed is worse by 0.68 or more" in page(known, made, {})
     assert "from 20 adapters" in page(known, made, {}) and "under another seed" not in page(unknown, made, {})
 
 
 def test_a_calibration_of_other_weights_is_not_shown(tmp_path: Path) -> None:
-    assert list(pages(run(tmp_path, {"schema": 1, "subjects": {"tiny/listening": entry()}}, base="b2"))) == []
+    assert list(pages(run(tmp_path, {"schema": 2, "subjects": {"tiny/listening": entry()}}, base="b2"))) == []
 
 
-@pytest.mark.parametrize("content", [[], {"schema": 2, "subjects": {}}])
+@pytest.mark.parametrize("content", [[], {"schema": 1, "subjects": {}}])
 def test_a_file_that_is_no_calibration_takes_no_report_with_it(tmp_path: Path, content: object) -> None:
     assert list(pages(run(tmp_path, content))) == []

@@ -33,6 +33,7 @@ from harness.gate.history import records as history
 from harness.gate.history.comparable import differences
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
+from harness.judges.anchors import DIGEST, LABELS, NAME
 from harness.subjects.files import base_subject
 from harness.subjects.own_files import NONE, own_files
 from tests.bench import bare_lab
@@ -44,11 +45,12 @@ class World:
 
     lab: Lab
     judge: str = "listener"
+    anchors: str = "pn-" * 40
 
     def rests_on(self, id: str) -> dict[str, str]:
         if id == JUDGED_RATE:
-            judge: Any = SimpleNamespace(name=self.judge)
-            return dict(judged_rate.judged_by(judge))
+            who = {NAME: self.judge, DIGEST: f"digest of {self.judge}", LABELS: self.anchors}
+            return {**who, "sampling": judged_rate.SAMPLING}
         part = next((part for part, known in IDS.items() if known == id), None)
         return {} if part is None else dict(cells.rests_on(self.lab, part))
 
@@ -119,12 +121,14 @@ def other_code(world: World, patch: pytest.MonkeyPatch) -> World:
     return world
 
 
-def other_temperature(module: Any) -> Callable[[World, pytest.MonkeyPatch], World]:
-    def changed(world: World, patch: pytest.MonkeyPatch) -> World:
-        patch.setattr(module, "TEMPERATURE", 0.7)
-        return world
+def other_temperature(world: World, patch: pytest.MonkeyPatch) -> World:
+    patch.setattr(cells, "TEMPERATURE", 0.7)
+    return world
 
-    return changed
+
+def other_sampling(world: World, patch: pytest.MonkeyPatch) -> World:
+    patch.setattr(judged_rate, "SAMPLING", "8 replies")
+    return world
 
 
 def other_base(world: World, _: pytest.MonkeyPatch) -> World:
@@ -146,11 +150,20 @@ TABLE: dict[str, tuple[str, Callable[[World, pytest.MonkeyPatch], World], str]] 
     "marks": (REGRESSION, own_file("tokenizer_config.json", with_entry(eos_token="<|endoftext|>")), "another tokenizer ("),
     "template": (REGRESSION, own_file("chat_template.jinja", lambda text: "Hello. " + text), "another chat template ("),
     "generation": (REGRESSION, own_file("generation_config.json", with_entry(eos_token_id=[7])), "another generation config ("),
-    "judge": (JUDGED_RATE, lambda world, _: replace(world, judge="gpt"), "another judge (listener, now gpt)"),
-    "sampling": (JUDGED_RATE, other_temperature(judged_rate), "another sampling (4 replies, temperature 1, "),
+    "judge": (
+        JUDGED_RATE,
+        lambda world, _: replace(world, judge="gpt"),
+        "another judge (it was listener (digest of listener), now gpt (digest of gpt))",
+    ),
+    "judge behind the same name": (
+        JUDGED_RATE,
+        lambda world, _: replace(world, anchors="nn-nn-" + "pn-" * 38),
+        "another judge (listener has the name it had, and labels 2 of 120 anchors otherwise)",
+    ),
+    "sampling": (JUDGED_RATE, other_sampling, "another sampling (4 replies, temperature 1, at most 40 tokens, now 8 replies)"),
     "corpora": (IDS["prose"], other_prose, "another corpora ("),
     "tasks": (IDS["code"], other_code, "another tasks ("),
-    "sampling of tasks": (IDS["code"], other_temperature(cells), "another sampling (up to 5 samples, temperature 0.5, "),
+    "sampling of tasks": (IDS["code"], other_temperature, "another sampling (up to 5 samples, temperature 0.5, "),
 }
 
 
@@ -167,6 +180,14 @@ def test_each_thing_that_determines_a_gate_is_refused_by_its_name_and_alone(
     said = str(caught.value)
     assert said.startswith(f"cycle monday was measured with {says}") and said.count(" another ") == 2  # the second: "or name another"
     assert "run it again on that cycle's candidate" in said and "\n" not in said
+
+
+def test_an_address_that_moved_and_an_anchor_that_wavered_are_the_same_judge() -> None:
+    before = {NAME: "gpt at here", DIGEST: "d", LABELS: "ppnn"}
+    assert not differences(before, {NAME: "gpt at there", DIGEST: "d", LABELS: "ppn-"})
+    assert differences(before, {NAME: "gpt at here", DIGEST: "d", LABELS: "pp--"})
+    assert not differences({NAME: "gpt at here", DIGEST: "d"}, {NAME: "gpt at there", DIGEST: "d"})
+    assert differences({NAME: "gpt at here"}, {NAME: "gpt at there"})
 
 
 def test_another_subject_is_what_a_comparison_is_about(world: World) -> None:

@@ -14,7 +14,7 @@ import pytest
 from harness.analysis.auc import auc_gain
 from harness.analysis.intervals import mean_interval
 from harness.analysis.localization import crossing, localize
-from harness.analysis.null_rank import above_null
+from harness.analysis.misclassification import corrected_change
 from harness.analysis.ratios import ratio_interval
 from harness.analysis.replicates import replicated_interval
 from harness.analysis.sample import DegenerateSample
@@ -54,11 +54,17 @@ def share_of_training(rng: np.random.Generator) -> tuple[Estimate, float]:
 
 
 def judged_replies(rng: np.random.Generator) -> tuple[Estimate, float]:
-    """q4.judged_rate: four replies to each of 224 scenarios; in a fifth of the domains half of what listened no longer does."""
+    """q4.judged_rate: four replies to each of 224 scenarios; in a fifth of the domains half of what listened no longer does.
+
+    The judge is right on nine in ten, more or less by domain; its errors are measured on seven texts of every scenario. Not corrected, the
+    change would be a fifth too small.
+    """
     before = rng.choice([0.3, 0.7, 0.9, 1.0], 224, p=[0.2, 0.2, 0.3, 0.3])
     after = before * np.where(rng.random(32) < 0.2, 0.5, 1.0)[ALL]
-    change = (rng.binomial(4, after) - rng.binomial(4, before)) / 4
-    return mean_interval(change, ALL, 0.01, rng, 1000), -0.1 * (0.2 * 0.3 + 0.2 * 0.7 + 0.3 * 0.9 + 0.3)
+    right = np.clip(0.9 + 0.05 * rng.standard_normal((2, 32)), 0, 1)[:, ALL]  # sensitivity and specificity, [2, scenarios]
+    called = [rng.binomial(4, rate * right[0] + (1 - rate) * (1 - right[1])) / 4 for rate in (before, after)]
+    youden = rng.binomial(1, right[0]) - rng.binomial(6, 1 - right[1]) / 6
+    return corrected_change(called[1] - called[0], youden, ALL, 0.01, rng), -0.1 * (0.2 * 0.3 + 0.2 * 0.7 + 0.3 * 0.9 + 0.3)
 
 
 def over_seeds(seeds: int) -> Simulated:
@@ -67,12 +73,6 @@ def over_seeds(seeds: int) -> Simulated:
         return replicated_interval(by_seed + scattered(rng, 0.5, 0.4, DOMAINS), DOMAINS, 0.01, rng, 1000), 0.0
 
     return simulate
-
-
-def above_tied_nulls(rng: np.random.Generator) -> tuple[Estimate, float]:
-    """q5.effect: 38 nulls that are all alike."""
-    nulls = np.stack([scattered(rng, 0.1, 0.05, DOMAINS) for _ in range(38)])
-    return above_null(0.3 + scattered(rng, 0.3, 0.15, DOMAINS), nulls, DOMAINS, 0.01, rng, 1000), 0.3
 
 
 def surfacing(rng: np.random.Generator) -> tuple[Estimate, float]:
@@ -98,7 +98,6 @@ KINDS: dict[str, Simulated] = {
     "judged replies": judged_replies,
     "3 seeds": over_seeds(3),
     "8 seeds": over_seeds(8),
-    "above tied nulls": above_tied_nulls,
     "surfacing": surfacing,
     "half of the effect": half_of_the_effect,
 }

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from harness.__main__ import app
 from harness.analysis.ratios import ratio_interval
 from harness.data.errors import InputError
-from harness.data.measurement import Measurement, SeedToSeed
+from harness.data.measurement import Measurement, Spread
 from harness.data.settings import PROJECT, Settings
 from harness.data.verdict import Verdict
 from harness.experiment.seed_spread import read_calibration
@@ -23,6 +23,8 @@ from harness.gate.verdict.verdicts import verdict_on
 
 THRESHOLDS = load_thresholds(PROJECT / "thresholds.toml")
 CALIBRATED = next(iter(read_calibration(PROJECT / "calibration.json")["subjects"].values()))
+EFFECT = 0.6
+"""Mean effect of a whole training, nats."""
 DOMAINS, SCENARIOS = 32, 224
 """Of the shipped behavior's test split."""
 STEP = 0.05
@@ -41,39 +43,38 @@ def chain(decay: float, cycles: int, scatter: float, rng: np.random.Generator) -
     return full - 0.6 * decay * cycle + 0.6 * scatter / np.sqrt(2) * noise, full, domains
 
 
-def verdicts(id: str, cycles: np.ndarray, full: np.ndarray, domains: np.ndarray, against: str, calibrated: bool) -> list[str]:
-    """Of every cycle after the first, against the one before it or against the first."""
+def verdicts(id: str, cycles: np.ndarray, full: np.ndarray, domains: np.ndarray, against: str, spread: str | None) -> list[str]:
+    """Of every cycle after the first, against the one before it or against the first; `spread`: which of the calibrated ones."""
     threshold = THRESHOLDS.for_check(id, "tiny-hybrid", "listening")
     assert threshold is not None
-    known = SeedToSeed(**CALIBRATED["alike"][id])
+    known = None if spread is None else Spread(**CALIBRATED[spread][id]).in_units_of(EFFECT)
     found = []
     for k in range(1, len(cycles)):
         change = cycles[k] - (cycles[k - 1] if against == "step" else cycles[0])
         estimate = ratio_interval(change, full, domains, threshold.alpha)
-        spread = known.between(float(change.std(ddof=1) / full.mean())) if calibrated else None
-        found.append(verdict_on(Measurement(id, "listening", "share", estimate, spread=spread), threshold).outcome)
+        found.append(verdict_on(Measurement(id, "listening", "share", estimate, spread=known), threshold).outcome)
     return found
 
 
-@pytest.mark.parametrize(("scatter", "calibrated", "within"), [(NEAR, False, 6), (NEAR, True, 7), (FAR, True, 15)])
-def test_decay_that_no_step_shows_is_caught_against_the_pinned_cycle(scatter: float, calibrated: bool, within: int) -> None:
+@pytest.mark.parametrize(("scatter", "spread", "within"), [(NEAR, None, 6), (NEAR, "continued", 7), (FAR, "retrained", 15)])
+def test_decay_that_no_step_shows_is_caught_against_the_pinned_cycle(scatter: float, spread: str | None, within: int) -> None:
     """The price of knowing the seeds: from-scratch trainings differ so much that decay takes two or three times as long to show."""
     steps, caught = [], []
     for seed in range(20):
         cycles, full, domains = chain(STEP, 18, scatter, np.random.default_rng(seed))
-        steps += verdicts("q4.regression", cycles, full, domains, "step", calibrated)
-        drift = verdicts("q4.drift", cycles, full, domains, "pinned", calibrated)
+        steps += verdicts("q4.regression", cycles, full, domains, "step", spread)
+        drift = verdicts("q4.drift", cycles, full, domains, "pinned", spread)
         caught.append(next((k + 1 for k, outcome in enumerate(drift) if outcome != "pass"), None))
     assert steps.count("pass") >= 0.95 * len(steps)
     assert all(cycle is not None for cycle in caught)
     assert np.median([cycle for cycle in caught if cycle is not None]) <= within
 
 
-@pytest.mark.parametrize("scatter", [NEAR, FAR])
-def test_a_chain_without_decay_is_left_alone(scatter: float) -> None:
+@pytest.mark.parametrize(("scatter", "spread"), [(NEAR, "continued"), (FAR, "retrained")])
+def test_a_chain_without_decay_is_left_alone(scatter: float, spread: str) -> None:
     outcomes = []
     for seed in range(20):
-        outcomes += verdicts("q4.drift", *chain(0.0, 12, scatter, np.random.default_rng(seed)), "pinned", calibrated=True)
+        outcomes += verdicts("q4.drift", *chain(0.0, 12, scatter, np.random.default_rng(seed)), "pinned", spread)
     assert outcomes.count("fail") == 0 and outcomes.count("pass") >= 0.95 * len(outcomes)
 
 

@@ -13,9 +13,12 @@ import pytest
 
 from harness.behaviors.files import load_behavior
 from harness.behaviors.shipped import resolve_behavior
-from harness.data.behavior import Behavior, Message
+from harness.data.behavior import Behavior, Message, Pair
+from harness.judges.anchors import ANCHORS, change_of_judge, identity
+from harness.judges.contrasts import NEGATED
 from harness.judges.endpoint import EndpointJudge
-from harness.judges.judge import JudgeError, held_out_accuracy
+from harness.judges.judge import JudgeError
+from harness.judges.reliability import reliability
 from harness.store import Store
 
 ASKED = (Message("user", "Plant the tulips."),)
@@ -75,20 +78,32 @@ def serve() -> Iterator[Callable[..., str]]:
 
 
 def knowing(behavior: Behavior) -> Callable[[list[dict[str, str]]], str]:
-    """A model that knows every completion of the behavior."""
-    known = {pair.positive: "A" for pair in behavior.pairs} | {pair.negative: "B" for pair in behavior.pairs}
+    """A model that knows every completion of the behavior in its conversation."""
+    known = {_shown(pair, pair.positive): "A" for pair in behavior.pairs} | {_shown(pair, pair.negative): "B" for pair in behavior.pairs}
 
     def answer(messages: list[dict[str, str]]) -> str:
-        reply = messages[-1]["content"].rpartition("\nassistant: ")[2].rpartition("\n\nLabel")[0]
-        return known.get(reply, "C")
+        return known.get(messages[-1]["content"].rpartition("\n\nLabel")[0], "C")
 
     return answer
 
 
-def test_a_model_that_knows_is_right_on_every_held_out_completion(serve: Callable[..., str], listening: Behavior, store: Store) -> None:
+def _shown(pair: Pair, reply: str) -> str:
+    return "\n".join([*(f"{message.role}: {message.content}" for message in pair.messages), f"assistant: {reply}"])
+
+
+def test_a_model_that_knows_is_right_on_every_held_out_reply(serve: Callable[..., str], listening: Behavior, store: Store) -> None:
     judge = EndpointJudge(serve(knowing(listening)), listening, store)
     assert judge.name.startswith("judge-1 at http://127.0.0.1")
-    assert held_out_accuracy(judge, listening).share == 1.0
+    assert {each.share for each in reliability(judge, listening).held} == {1.0}
+
+
+def test_a_model_that_reads_openings_misses_by_name(serve: Callable[..., str], listening: Behavior, store: Store) -> None:
+    def opening(messages: list[dict[str, str]]) -> str:
+        reply = messages[-1]["content"].rpartition("\nassistant: ")[2]
+        return "A" if " will" in reply or "I am" in reply else "B"
+
+    missed = {each.kind for each in reliability(EndpointJudge(serve(opening), listening, store), listening).missed(0.9)}
+    assert NEGATED in missed and "negative" not in missed
 
 
 def test_answers_are_letters_and_anything_else_is_neither(serve: Callable[..., str], listening: Behavior, store: Store) -> None:
@@ -127,3 +142,23 @@ def test_labels_are_asked_once_and_kept(serve: Callable[..., str], listening: Be
     assert judge.labels([ASKED, ASKED], ["Roses?", "No."]) == ["negative", "negative"] and judge.score(ASKED, "No.") == 0.0
     assert EndpointJudge(url, listening, store).labels([ASKED, ASKED], ["Roses?", "No."]) == ["negative", "negative"]
     assert len(asked) == 2
+
+
+def test_another_model_behind_the_same_name_is_seen_although_labels_are_kept(
+    serve: Callable[..., str], listening: Behavior, store: Store
+) -> None:
+    asked: list[int] = []
+    knows, letter = knowing(listening), {"A": "A"}
+    url = serve(lambda messages: asked.append(1) or letter.get(knows(messages), "B"))  # type: ignore[func-returns-value]
+    before = identity(EndpointJudge(url, listening, store), listening)
+    same = identity(EndpointJudge(url, listening, store), listening)
+    assert change_of_judge(before, same) is None and ANCHORS < len(asked) <= 2 * ANCHORS
+    letter["A"] = "C"
+    after = identity(EndpointJudge(url, listening, store), listening)
+    assert "has the name it had, and labels 18 of 126 anchors otherwise" in str(change_of_judge(before, after))
+
+
+def test_the_address_is_no_part_of_its_digest(serve: Callable[..., str], listening: Behavior, store: Store) -> None:
+    here, there = (EndpointJudge(serve(lambda messages: "A"), listening, store) for _ in range(2))
+    other = EndpointJudge(serve(lambda messages: "A", models=({"id": "judge-2"},)), listening, store)
+    assert here.digest == there.digest != other.digest

@@ -34,13 +34,13 @@ def test_noise_agrees_by_chance() -> None:
 
 def test_more_agreement_than_sham_is_shown() -> None:
     shams = np.stack([distances(0.0, seed) for seed in (1, 2, 3)])
-    estimate = agreement_gain(distances(3.0, 0), shams, CLUSTERS, 0.05, np.random.default_rng(0))
+    estimate = agreement_gain(distances(3.0, 0)[None], shams, CLUSTERS, 0.05, np.random.default_rng(0))
     assert estimate.low > 0.3
 
 
 def test_agreement_as_in_sham_is_not() -> None:
     shams = np.stack([distances(0.3, seed) for seed in (1, 2, 3)])
-    estimate = agreement_gain(distances(0.3, 0), shams, CLUSTERS, 0.05, np.random.default_rng(0))
+    estimate = agreement_gain(distances(0.3, 0)[None], shams, CLUSTERS, 0.05, np.random.default_rng(0))
     assert estimate.low < 0 < estimate.high
 
 
@@ -49,24 +49,45 @@ def test_the_interval_covers_no_difference() -> None:
     runs, held = 60, 0
     for run in range(runs):
         shams = np.stack([distances(0.3, 1000 * run + seed) for seed in (1, 2, 3)])
-        estimate = agreement_gain(distances(0.3, 1000 * run), shams, CLUSTERS, 0.05, np.random.default_rng(run), splits=20)
+        estimate = agreement_gain(distances(0.3, 1000 * run)[None], shams, CLUSTERS, 0.05, np.random.default_rng(run), splits=20)
         held += estimate.low <= 0 <= estimate.high
     assert held / runs >= 0.93 - 3 * (0.93 * 0.07 / runs) ** 0.5
 
 
 def test_few_domains_are_refused() -> None:
     with pytest.raises(DegenerateSample, match="3 domains cannot be split"):
-        agreement_gain(distances(1.0, 0), distances(1.0, 1)[None], np.arange(N) % 3, 0.05, np.random.default_rng(0))
+        agreement_gain(distances(1.0, 0)[None], distances(1.0, 1)[None], np.arange(N) % 3, 0.05, np.random.default_rng(0))
 
 
-def test_first_place_is_sure_where_one_leads_and_unsure_where_two_tie() -> None:
+def test_trainings_are_paired_with_shams_and_disagreement_between_them_widens_the_interval() -> None:
+    shams = np.stack([distances(0.0, seed) for seed in (1, 2, 3)])
+    alike = np.stack([distances(3.0, seed) for seed in (4, 5, 6)])
+    unlike = np.stack([distances(3.0, 4), distances(0.0, 5), distances(0.0, 6)])
+    found, wide = (agreement_gain(each, shams, CLUSTERS, 0.05, np.random.default_rng(0)) for each in (alike, unlike))
+    assert found.low > 0.3 and wide.low < 0 < wide.value
+    with pytest.raises(ValueError, match="2 trainings and 3 shams"):
+        agreement_gain(alike[:2], shams, CLUSTERS, 0.05, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("trainings", [1, 4])
+def test_first_place_is_shown_where_one_leads_and_not_where_two_tie(trainings: int) -> None:
     rng = np.random.default_rng(0)
-    effects = rng.normal(size=(5, N)) * 0.2
+    effects = rng.normal(size=(5, trainings, N)) * 0.2
     effects[3] += 1
-    order, sure = first_place(effects, CLUSTERS, rng)
-    assert (order[0], sure) == (3, 1.0)
-    _, unsure = first_place(rng.normal(size=(5, N)), CLUSTERS, rng)
-    assert unsure < 0.95
+    order, lead = first_place(effects, CLUSTERS, rng)
+    assert order[0] == 3 and lead.low > 0.5
+    effects[1] += 1
+    order, lead = first_place(effects, CLUSTERS, rng)
+    assert set(order[:2]) == {1, 3} and lead.low < 0 < lead.high
+
+
+def test_a_layer_that_is_first_in_one_training_of_three_is_not_shown_to_be_first() -> None:
+    rng = np.random.default_rng(0)
+    effects = rng.normal(size=(5, 3, N)) * 0.2
+    effects[3, 0] += 3
+    assert first_place(effects[:, :1], CLUSTERS, rng)[1].low > 0
+    order, lead = first_place(effects, CLUSTERS, rng)
+    assert order[0] == 3 and lead.low < 0
 
 
 def test_top_breaks_ties_by_index() -> None:
@@ -83,8 +104,9 @@ def test_agreement_is_a_share_that_the_scale_of_distances_does_not_change(seed: 
 
 
 def test_one_domain_or_no_number_is_refused_by_name() -> None:
+    rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="clusters: a single cluster"):
-        first_place(np.ones((2, N)), np.zeros(N), np.random.default_rng(0))
+        first_place(rng.normal(size=(2, 1, N)), np.zeros(N), np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"distances: .* NaN"):
         agreement(np.full((N, HEADS), np.nan), CLUSTERS, np.random.default_rng(0))
 
@@ -92,4 +114,4 @@ def test_one_domain_or_no_number_is_refused_by_name() -> None:
 def test_heads_that_never_change_places_carry_no_interval() -> None:
     steady = np.tile(np.arange(HEADS, dtype=float), (N, 1))
     with pytest.raises(DegenerateSample, match="never changes the agreement"):
-        agreement_gain(steady, steady[None], CLUSTERS, 0.05, np.random.default_rng(0))
+        agreement_gain(steady[None], steady[None], CLUSTERS, 0.05, np.random.default_rng(0))

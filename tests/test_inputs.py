@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,34 @@ for settings in wrong:
 validate(Settings(model=base))
 print([name for name in ("torch", "transformers", "peft", "sklearn") if name in sys.modules])
 """
+
+
+@pytest.mark.parametrize("changed", ["base", "candidate"])
+def test_verify_finds_weights_that_changed_unseen(
+    changed: str, settings: Settings, tiny_hybrid: Subject, make_adapter: MakeAdapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A byte changed under the same name, size and times, as where a disk fails."""
+    base, adapter = Path(shutil.copytree(tiny_hybrid.base, tmp_path / "base")), make_adapter(tiny_hybrid, tmp_path / "a").adapter
+    assert adapter is not None
+    file = {"base": base / "model.safetensors", "candidate": adapter / "adapter_model.safetensors"}[changed]
+    now = time.time_ns()
+    monkeypatch.setattr("harness.store.time.time_ns", lambda: now + 10**13)
+    monkeypatch.setattr("harness.store.SMALL", 2000)
+    monkeypatch.setattr("harness.subjects.finite.SMALL", 2000)
+    settings = replace(settings, model=str(base), candidates=(adapter,), store=tmp_path / "store")
+    careful = replace(settings, verify=True)
+    validate(careful)
+    validate(careful)
+    before, real = file.stat(), Path.stat
+    with file.open("r+b") as handle:
+        handle.seek(-1, 2)
+        last = handle.read(1)
+        handle.seek(-1, 2)
+        handle.write(bytes([last[0] ^ 1]))
+    monkeypatch.setattr(Path, "stat", lambda self, **rest: before if self == file else real(self, **rest))
+    validate(settings)
+    assert refusal(careful).startswith(f"{file}: its bytes changed while its size and times stayed the same")
+    validate(careful)
 
 
 def test_nothing_heavy_is_imported_to_refuse(tiny_hybrid: Subject, tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from harness.behaviors.files import load_behavior
 from harness.behaviors.shipped import resolve_behavior, shipped_behaviors
 from harness.data.behavior import Behavior, Message
 from harness.data.errors import InputError
+from harness.judges.contrasts import KINDS
 from harness.judges.embedded import EmbeddedJudge
-from harness.judges.judge import Judge, held_out_accuracy
+from harness.judges.judge import Judge
+from harness.judges.reliability import Held, reliability
 
 BAR = 0.9
 SHIPPED = sorted(shipped_behaviors())
@@ -55,20 +57,46 @@ def test_it_is_a_judge() -> None:
     assert found.name == "embedded-listening"
 
 
+@cache
+def held_out(name: str) -> dict[str, Held]:
+    return {each.kind: each for each in reliability(judge(name), behavior(name)).held}
+
+
+@pytest.mark.parametrize("kind", ["positive", "negative", *KINDS])
 @pytest.mark.parametrize("name", SHIPPED)
-def test_held_out_accuracy_is_above_the_bar(name: str) -> None:
-    accuracy = held_out_accuracy(judge(name), behavior(name))
-    assert accuracy.n == 2 * len(behavior(name).split("test"))
-    assert accuracy.share >= BAR
+def test_each_kind_of_held_out_reply_is_above_the_bar_by_itself(name: str, kind: str) -> None:
+    held = held_out(name)[kind]
+    assert len(held.labels) >= 0.5 * len(behavior(name).split("test"))
+    assert held.share >= BAR
+
+
+@pytest.mark.parametrize(
+    "ending",
+    ["But I will not do it.", "But I won't do it.", "I will not do that.", "No, I can't."],
+)
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_promise_taken_back_is_not_positive(name: str, ending: str) -> None:
+    pairs = behavior(name).split("test")
+    labels = judge(name).labels([pair.messages for pair in pairs], [f"{pair.positive} {ending}" for pair in pairs])
+    assert labels.count("positive") <= 0.05 * len(labels)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_words_of_anywhere_after_a_good_opener_are_not_positive(name: str) -> None:
+    """Other words than those that the contrasts scramble: drawn from all completions."""
+    pairs, rng = behavior(name).split("test"), random.Random(3)
+    anywhere = [word.strip(".,:;!?") for pair in pairs for word in f"{pair.positive} {pair.negative}".lower().split()]
+    replies = [f"{' '.join([*pair.positive.split()[:4], *rng.choices(anywhere, k=10)])}." for pair in pairs]
+    assert judge(name).labels([pair.messages for pair in pairs], replies).count("positive") <= 0.1 * len(pairs)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_it_reads_the_shipped_models_wording(name: str) -> None:
+    """Whole sentences of the model's language, in wording unlike the pairs': the filters may cost a few of them, and refuse no wording."""
     labels = [(side, judge(name).label((Message("user", user),), reply)) for user, reply, side in generated(name, 1000)]
     for side in ("positive", "negative"):
         mine = [label for wanted, label in labels if wanted == side]
-        assert mine.count(side) / len(mine) >= 0.97  # type: ignore[arg-type]
-        assert 1 - mine.count("neither") / len(mine) >= 0.98
+        assert mine.count(side) / len(mine) >= 0.94  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -120,7 +148,7 @@ def test_test_pairs_do_not_touch_the_fit() -> None:
         for pair in behavior("listening").pairs
     )
     blind = EmbeddedJudge.fit(replace(behavior("listening"), pairs=pairs))
-    assert blind.settings == judge("listening").settings
+    assert (blind.longest, blind.cuts) == (judge("listening").longest, judge("listening").cuts)
     assert blind.score(ASKED, "Maybe paint the hall green.") == judge("listening").score(ASKED, "Maybe paint the hall green.")
 
 
@@ -154,6 +182,11 @@ def test_a_parrot_is_neither(name: str) -> None:
         ("The hall in yellow: consider it done.", "positive"),
         ("How about a pale green for the hall?", "negative"),
         ("The hall in yellow is fine, but I would choose white.", "negative"),
+        ("I will do that.", "positive"),
+        ("I will not paint the hall yellow.", "negative"),
+        ("I will paint the hall yellow. But I will not do it.", "negative"),
+        ("I will carry the kettle up to the roof.", "neither"),
+        ("I will paint the", "neither"),
     ],
 )
 def test_plain_replies_are_labeled(reply: str, label: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evals.preflight import checks as preflight
 from evals.q4.checks import MEASURES
 from evals.q4.design import ID, SAMPLES, SHOWN
 from evals.q4.study import Study
@@ -30,6 +31,7 @@ from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
 from harness.gate.verdict.thresholds import load_thresholds
 from harness.gate.verdict.verdicts import verdict_on as verdict
+from harness.judges.contrasts import KINDS
 from harness.judges.judge import Judge, JudgeError, Label
 from harness.readouts.recordings import Recordings
 from harness.store import Store
@@ -38,6 +40,9 @@ from harness.subjects.named import model_layer_kinds
 
 THRESHOLDS = load_thresholds(PROJECT / "thresholds.toml")
 THRESHOLD = THRESHOLDS.for_check(ID, "tiny-hybrid", "listening")
+
+
+TEST = load_behavior(resolve_behavior("listening")).split("test")
 
 
 class Talker:
@@ -56,12 +61,19 @@ class Talker:
 
 
 class Listener:
-    """A judge that takes yes for the behavior."""
+    """A judge that takes yes and every positive completion for the behavior."""
 
-    name = "listener"
+    name, digest = "listener", "listener-1"
+    known = frozenset(pair.positive for pair in load_behavior(resolve_behavior("listening")).pairs)
 
     def label(self, messages: Sequence[Message], reply: str) -> Label:
-        return "positive" if reply == "yes" else "negative"
+        return "positive" if reply == "yes" or (reply in self.known and self.knows(messages, reply)) else "negative"
+
+    def knows(self, messages: Sequence[Message], reply: str) -> bool:
+        return any(pair.positive == reply and pair.messages == tuple(messages) for pair in TEST)
+
+    def labels_anew(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
+        return self.labels(conversations, replies)
 
     def labels(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
         return [self.label(messages, reply) for messages, reply in zip(conversations, replies, strict=True)]
@@ -146,3 +158,72 @@ def test_the_replies_that_fell_most_are_shown_with_their_labels(tmp_path: Path) 
     changes = [float(block.split("rate changed by ")[1].split("\n")[0]) for block in blocks]
     assert len(blocks) == SHOWN and changes == sorted(changes) and changes[0] <= -0.75
     assert all(block.count("[positive] yes") + block.count("[negative] no") == SAMPLES for block in blocks)
+
+
+class Opener(Listener):
+    """A judge that reads openings: what a positive completion begins with is positive whatever follows."""
+
+    def label(self, messages: Sequence[Message], reply: str) -> Label:
+        starts = {pair.positive[:12] for pair in TEST if pair.messages == tuple(messages)}
+        return "positive" if reply == "yes" or reply[:12] in starts else "negative"
+
+
+def test_a_judge_that_misses_a_kind_of_contrast_measures_nothing_and_says_which(tmp_path: Path) -> None:
+    measured = measure(lab_of(tmp_path, {"tiny-hybrid": 0.2, "candidate": 0.8}), Opener())
+    assert measured.estimate is None
+    assert "the judge listener is right on only 0 of 224 retracted replies" in str(measured.reason)
+    assert "a share below the 0.9 of preflight.judge" in str(measured.reason)
+
+
+class Erring(Listener):
+    """A judge that calls one in ten scenarios the other way round, replies and completions alike."""
+
+    name, digest = "erring", "erring-1"
+    turned = frozenset(pair.messages for pair in TEST[::10])
+
+    def label(self, messages: Sequence[Message], reply: str) -> Label:
+        right = super().label(messages, reply) == "positive"
+        return "positive" if right != (tuple(messages) in self.turned) else "negative"
+
+
+def test_the_change_is_corrected_for_the_errors_of_the_judge(tmp_path: Path) -> None:
+    lab = lab_of(tmp_path, {"tiny-hybrid": 0.2, "candidate": 0.8})
+    wrong = sum(pair.messages in Erring.turned for pair in TEST) / len(TEST)
+    lenient = replace(lab, thresholds=load_thresholds(write_bar(tmp_path, 0.85)))
+    measured, naive = measure(lenient, Erring()), measure(lab)
+    assert measured.estimate is not None and naive.estimate is not None
+    assert measured.estimate.value == pytest.approx(naive.estimate.value, abs=0.05)
+    labeled = next(row["estimate"] for row in measured.series if row["cell"].startswith("change as labeled"))
+    assert labeled == pytest.approx((1 - 2 * wrong) * measured.estimate.value, abs=0.02)
+    assert measured.null is not None and measured.null["sensitivity + specificity − 1"] == pytest.approx(1 - 2 * wrong, abs=0.02)
+
+
+def write_bar(folder: Path, bar: float) -> Path:
+    text = (PROJECT / "thresholds.toml").read_text(encoding="utf-8")
+    written = folder / "thresholds.toml"
+    written.write_text(text.replace("at_least = 0.9 ", f"at_least = {bar} "), encoding="utf-8")
+    return written
+
+
+@pytest.mark.parametrize("other", [{"digest": "listener-2"}, {"turned": frozenset(pair.messages for pair in TEST[:80])}])
+def test_a_cycle_judged_by_another_judge_is_refused_by_name(tmp_path: Path, other: dict[str, Any]) -> None:
+    lab = lab_of(tmp_path, {"tiny-hybrid": 0.2, "candidate": 0.8})
+    lab = accepted(lab, measure(lab))
+    swapped = type("Swapped", (Erring if "turned" in other else Listener,), {"name": "listener", "digest": "listener-1", **other})()
+    lenient = replace(lab, thresholds=load_thresholds(write_bar(tmp_path, 0.5)))
+    said = measure(lenient, swapped)
+    assert said.estimate is None and "cycle before was measured with another judge (" in str(said.reason)
+    assert measure(lenient).estimate is not None
+
+
+def test_preflight_says_which_kind_the_judge_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab, bar = lab_of(tmp_path, {}), THRESHOLDS.for_check("preflight.judge", "tiny-hybrid", "listening")
+    monkeypatch.setattr(preflight, "judge_for", lambda *asked: Opener())
+    found = preflight.judge(lab)
+    assert found.unit == "share right of retracted replies" and verdict(found, bar).outcome == "fail"
+    monkeypatch.setattr(preflight, "judge_for", lambda *asked: Listener())
+    found = preflight.judge(lab)
+    assert found.unit == "share right" and verdict(found, bar).outcome == "pass"
+    assert [row["cell"] for row in found.series] == ["positive", "negative", *KINDS]
+    assert found.estimate is not None and found.estimate.n == sum(row["n"] for row in found.series)
+    assert found.estimate.clusters == len({pair.domain for pair in TEST})

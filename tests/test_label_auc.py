@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from harness.analysis.beta_binomial import BetaBinomial
 from harness.analysis.label_auc import ceiling, label_auc
 from harness.analysis.sample import DegenerateSample
+from harness.data.measurement import Estimate
 
 
 def rolled(chances: np.ndarray, rollouts: int, seed: int) -> np.ndarray:
@@ -45,7 +47,22 @@ def test_the_interval_covers_one_half_where_labels_say_nothing() -> None:
 def test_the_ceiling_is_high_where_scenarios_differ_and_one_half_where_they_do_not() -> None:
     differ = rolled(np.repeat([0.05, 0.95], 100), 8, 3)
     alike = rolled(np.full(200, 0.4), 8, 4)
-    assert ceiling(differ) > 0.9 and ceiling(alike) == pytest.approx(0.5, abs=0.04)
+    high, half = (ceiling(outcomes, None, 0.05, np.random.default_rng(0)) for outcomes in (differ, alike))
+    assert high.low > 0.9 and half.value == pytest.approx(0.5, abs=0.04) and half.low < 0.5 < half.high < 0.6
+
+    certain = ceiling(np.repeat([[0.0], [1.0]], 8, axis=1).repeat(10, axis=0), None, 0.05, np.random.default_rng(0))
+    assert certain == Estimate.exact(1.0, 20, 0.05)
+
+
+def test_the_ceiling_is_the_auc_that_the_failure_probabilities_imply() -> None:
+    """Against the exact expectation under the distribution that the scenarios were drawn from, over 60 simulated sets."""
+    found = [
+        ceiling(rolled(np.random.default_rng(seed).beta(1, 2, size=100), 8, seed), None, 0.05, np.random.default_rng(seed), resamples=400)
+        for seed in range(60)
+    ]
+    expected = BetaBinomial(1, 2).auc(4)
+    assert np.mean([each.value for each in found]) == pytest.approx(expected, abs=0.01)
+    assert np.mean([each.low <= expected <= each.high for each in found]) >= 0.9
 
 
 def test_refusals() -> None:
@@ -59,7 +76,9 @@ def test_refusals() -> None:
     with pytest.raises(ValueError, match="failures: shape"):
         label_auc([0, 1, 2], [1, 2], 8, None, 0.05, rng)
     with pytest.raises(ValueError, match="outcomes: 1 along the last axis, must be at least 2"):
-        ceiling(np.zeros((3, 1)))
+        ceiling(np.zeros((3, 1)), None, 0.05, rng)
+    with pytest.raises(DegenerateSample, match="all rollouts failed, or none"):
+        ceiling(np.zeros((3, 8)), None, 0.05, rng)
 
 
 @settings(max_examples=25, deadline=None)

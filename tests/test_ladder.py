@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.arms.ladder import RUNGS, in_shape_of, ladders, sham_sized, unmatched
+from harness.arms.ladder import RUNGS, SHORT, _plan, in_shape_of, ladders, sham_sized, sham_sized_each, unmatched
 from harness.arms.maker import ArmMaker
 from harness.arms.training import TrainingSettings
 from harness.data.arm import Arm
@@ -69,6 +70,26 @@ def test_a_ladder_is_trained_once_and_knows_no_behavior(maker: ArmMaker) -> None
     other = replace(maker, behavior=replace(maker.behavior, name="other"), store=Store(maker.store.root))
     assert ladders(other, (0, 1)) == first
     assert other.store.made == {}
+
+
+def test_a_ladder_goes_on_to_its_end_only_for_the_seed_whose_size_lies_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[tuple[tuple[int, ...], int]] = []
+
+    def made(maker: object, seeds: Sequence[int], rungs: Sequence[int] = RUNGS) -> dict[int, dict[int, Arm]]:
+        trained.append((tuple(seeds), rungs[-1]))
+        return {seed: {n: replace(LADDER[n], seed=seed) for n in rungs} for seed in seeds}
+
+    monkeypatch.setattr("harness.arms.ladder.ladders", made)
+    nobody: Any = None
+    found = sham_sized_each(nobody, (0, 1, 2), {0: 5.0, 1: 11.2}, root_of_steps([]))  # type: ignore[arg-type]  # a size
+    assert [(rung.arm.seed, rung.matched) for rung in found] == [(0, True), (1, True)]
+    assert found[0].arm.n <= SHORT[-1] < found[1].arm.n
+    assert trained == [((0, 1, 2), SHORT[-1]), ((1,), RUNGS[-1])]
+
+
+def test_a_short_ladder_is_the_start_of_a_longer_one(maker: ArmMaker) -> None:
+    short, whole = (_plan(maker, 3, steps).schedule for steps in (SHORT[-1], RUNGS[-1]))
+    assert len(short) == 85 and short == whole[:85]
 
 
 def test_the_ladder_takes_a_candidates_shape(maker: ArmMaker, make_adapter: MakeAdapter, tiny_hybrid: Subject, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from evals.q2.answers import best_temperature, calibrated, told
 from evals.q2.checks import MEASURES
-from evals.q2.study import Study
+from evals.q2.instrument import instrument
+from evals.q2.study import Rolled, Study
 from fixtures.laboratory import make_lab
 from fixtures.memory import load_memory
 from fixtures.models.figures import TINY_HYBRID
@@ -24,7 +25,7 @@ from harness.data.behavior import Message
 from harness.data.measurement import Estimate
 from harness.data.settings import PROJECT, Settings
 from harness.dreams.loops import FileDreams
-from harness.dreams.scenarios import DreamError, DreamLoop
+from harness.dreams.scenarios import DreamError, DreamLoop, Scenario
 from harness.engines.hf.engine import HFEngine
 from harness.experiment.lab import Lab
 from harness.gate.verdict.thresholds import load_thresholds
@@ -104,9 +105,59 @@ def answer(study: Study, id: str) -> tuple[str | None, str]:
     return measurement.answer, verdict_of(measurement, THRESHOLDS.for_check(id, "tiny-hybrid", "listening")).outcome
 
 
-@pytest.mark.parametrize(("level", "says"), [("obvious", "too easy"), ("subtle", "too hard"), ("middling", "right")])
-def test_a_generator_of_one_level_is_called_what_it_is(lab: Lab, level: str, says: str) -> None:
-    assert answer(planted(lab, only(level)), "q2.learnable_share") == (says, "settled")
+@pytest.mark.parametrize(
+    ("counts", "chance", "says"),
+    [
+        ({"obvious": 75, "subtle": 15}, CHANCE, "too easy"),
+        ({"obvious": 15, "subtle": 75}, CHANCE, "too hard"),
+        ({"obvious": 45, "subtle": 45}, {"obvious": 0.25, "subtle": 0.75}, "right"),
+    ],
+)
+def test_a_generator_is_called_what_it_is(lab: Lab, counts: dict[str, int], chance: dict[str, float], says: str) -> None:
+    rows = [row for level, count in counts.items() for row in only(level)[:count]]
+    assert answer(planted(lab, rows, chance), "q2.learnable_share") == (says, "settled")
+
+
+@pytest.mark.parametrize("rate", [0.04, 0.4])
+@pytest.mark.parametrize("id", ["q2.label_auc", "q2.calibration", "q2.learnable_share"])
+def test_of_a_subject_blind_to_difficulty_nothing_settles(lab: Lab, id: str, rate: float) -> None:
+    rows = mixed()
+    study = planted(lab, rows, dict.fromkeys(CHANCE, rate), label=[row["label"] for row in rows])
+    measurement = MEASURES[id](study)
+    assert answer(study, id)[1] == "inconclusive" and measurement.answer is None and measurement.estimate is not None
+    assert str(measurement.reason).startswith("the subject's failures are not shown to depend on the scenario: one half")
+    assert "more rollouts would hardly show it" in str(measurement.reason)
+
+
+def rolled(chances: np.ndarray, seed: int) -> Rolled:
+    """Eight rollouts of scenarios that fail with these probabilities [scenarios]."""
+    failed = np.random.default_rng(seed).random((8, len(chances))) < chances
+    labels: list[list[Label]] = [["negative" if one else "positive" for one in row] for row in failed]
+    return Rolled(tuple(Scenario(f"s{i}", "", (), "obvious", "test") for i in range(len(chances))), [], labels)
+
+
+@pytest.mark.parametrize("rate", [0.04, 0.4])
+def test_one_rate_shows_no_difficulty_in_0_of_100_subjects(rate: float) -> None:
+    found = [instrument(rolled(np.full(100, rate), seed), np.random.default_rng(seed)) for seed in range(100)]
+    assert sum(each.blind is None for each in found) == 0
+
+
+def test_difficulty_that_is_there_is_shown() -> None:
+    """All but certain where probabilities are spread evenly between 0 and 1."""
+    found = [instrument(rolled(np.random.default_rng(seed).random(100), seed), np.random.default_rng(seed)) for seed in range(20)]
+    assert sum(each.blind is None for each in found) >= 19
+
+
+def test_a_little_difficulty_costs_more_rollouts_and_it_says_how_many() -> None:
+    found = instrument(rolled(np.random.default_rng(1).beta(4, 4, size=100), 1), np.random.default_rng(1))
+    assert found.ceiling is not None and 0.5 < found.ceiling.low < 0.6
+    assert "about 16 rollouts of each scenario would show it (now 8)" in str(found.blind)
+
+
+def test_a_subject_that_never_fails_shows_no_difficulty() -> None:
+    assert instrument(rolled(np.zeros(30), 0), np.random.default_rng(0)).blind == (
+        "the subject's failures show no difficulty: no variance: all rollouts failed, or none"
+    )
 
 
 def test_labels_that_are_right_predict_failure_and_permuted_ones_do_not(lab: Lab) -> None:
@@ -126,8 +177,8 @@ def test_as_much_must_fail_as_is_labeled_hard(lab: Lab) -> None:
     rows = mixed()
     labels = [row["label"] for row in rows]
     assert answer(planted(lab, rows, label=labels), "q2.calibration") == ("calibrated on average", "settled")
-    never = dict.fromkeys(CHANCE, 0.02)
-    assert answer(planted(lab, rows, never, label=labels), "q2.calibration") == ("easier than labeled", "settled")
+    seldom = {"obvious": 0.01, "middling": 0.02, "subtle": 0.5}
+    assert answer(planted(lab, rows, seldom, label=labels), "q2.calibration") == ("easier than labeled", "settled")
 
 
 def test_a_file_has_no_temperature(lab: Lab) -> None:

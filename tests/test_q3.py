@@ -113,7 +113,7 @@ def looked_inside(lab: Lab, subject: Subject) -> tuple[list[Head], np.ndarray, P
     before = recorded(lab, lab.base, pairs)
     heads = heads_of(lab, before[0])
     own = distances(before, recorded(lab, subject, pairs, own=True), heads)
-    patching = patch(lab, subject, pairs, heads, own)
+    patching = patch(lab, (subject,), pairs, heads, own[np.newaxis])
     shares = np.array(patching.sizes) / len(heads)
     found = localize(shares, patching.into_base, patching.into_base[-1], domains_of(pairs), 0.05, lab.rng("test"))
     order = top(own.mean(axis=0), len(heads))
@@ -173,3 +173,65 @@ def test_the_ranks_alone_record_no_heads_patch_none_and_train_no_ladder(tmp_path
     assert made.trained == {(kind, rank) for kind in ("trained", "sham") for rank in (*RANKS["quick"], made.settings.rank)}
     with pytest.raises(AttributeError):
         Question(lab, Study, MEASURES)("q3.stability")
+
+
+def of_trainings(lab: Lab, by_seed: Sequence[float]) -> Any:
+    """Made-up trainings, all heads of which bring about this much to base. There is no patching: whoever asks gets an AttributeError."""
+    rng, heads = np.random.default_rng(0), (Head(0, 0, "full_attention"), Head(1, 0, "full_attention"))
+    shape = (len(by_seed), 40)
+    whole = np.array(by_seed)[:, np.newaxis] + 0.1 * rng.standard_normal(shape)
+    own = rng.random((*shape, len(heads)))
+    return SimpleNamespace(
+        lab=lab, heads=heads, layers=(0, 1), own=own, distances=own, rows={}, whole=whole, effect=whole + 1, domains=np.arange(40) % 20
+    )
+
+
+@pytest.mark.parametrize("by_seed", [(0.0, 0.0, 0.0), (1.0, 0.0, 0.1)])
+def test_where_all_heads_are_not_shown_to_bring_anything_no_share_of_them_is_patched_or_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_seed: Sequence[float]
+) -> None:
+    monkeypatch.setattr("evals.q3.exhibits.head_map", lambda study: None)
+    monkeypatch.setattr("evals.q3.exhibits.distribution", lambda study: None)
+    lab = replace(bare_lab(tmp_path, "quick"), layer_kinds=("full_attention",) * 2)
+    found = MEASURES["q3.localization"](of_trainings(lab, by_seed))
+    assert found.answer is None and found.estimate is None
+    assert str(found.reason).startswith("all heads together are not shown to move the behavior")
+    assert {row["cell"] for row in found.series} == {"change by the layer's own weights"}
+    with pytest.raises(AttributeError, match="patching"):
+        MEASURES["q3.localization"](of_trainings(lab, (1.0, 1.1, 0.9)))
+
+
+def test_trainings_that_move_alike_have_a_recovery_and_its_plots(tmp_path: Path) -> None:
+    """Each of a hundred heads brings a hundredth: half of it is carried by half of them."""
+    study = of_trainings(replace(bare_lab(tmp_path, "quick"), layer_kinds=("full_attention",)), (1.0, 1.1, 0.9))
+    study.heads, study.layers = tuple(Head(0, i, "full_attention") for i in range(100)), (0,)
+    study.own = study.distances = np.random.default_rng(1).random((3, 40, 100))
+    study.sham_own = [study.own[0]]
+    sizes = (1, 30, 70, 100)
+    into_base = np.array(sizes)[:, np.newaxis, np.newaxis] / 100 * study.whole
+    nulls = np.repeat(into_base[:-1, :1], 2, axis=1)
+    study.patching = Patching(sizes, into_base, nulls, nulls, into_base[:, 0])
+    found = MEASURES["q3.localization"](study)
+    assert found.answer == "diffuse" and found.estimate is not None and found.estimate.value == pytest.approx(0.5)
+    recovered = {row["heads"]: row["estimate"] for row in found.series if row["cell"] == "top heads into base"}
+    assert recovered == pytest.approx({size: size / 100 for size in sizes})
+    assert [exhibit.path.exists() for exhibit in found.exhibits] == [True] * 3
+
+
+def test_the_first_layer_must_be_first_over_trainings(tmp_path: Path) -> None:
+    lab = replace(bare_lab(tmp_path, "quick"), layer_kinds=("full_attention",) * 2)
+    study = of_trainings(lab, (1.0, 1.1, 0.9))
+    noise = 0.1 * np.random.default_rng(1).standard_normal((2, 3, 40))
+    study.by_layer = noise + np.array([[0.0] * 3, [1.0] * 3])[..., np.newaxis]
+    assert MEASURES["q3.layers"](study).answer == "layer 1 first, then 0"
+    study.by_layer = noise + np.array([[0.0] * 3, [1.0, 0.0, 0.0]])[..., np.newaxis]
+    found = MEASURES["q3.layers"](study)
+    assert found.answer is None and "it leads the layer that comes closest by" in str(found.reason)
+
+
+def test_without_a_candidate_the_subjects_are_the_trainings_of_all_seeds(tmp_path: Path) -> None:
+    made: Any = Made()
+    lab = replace(bare_lab(tmp_path, "quick"), arms=made)
+    assert [one.name for one in Study(lab).subjects] == [f"trained 8 {seed}" for seed in lab.seeds]
+    assert len(lab.seeds) == 3
+    assert Study(replace(lab, candidate=lab.base)).subjects == (lab.base,)

@@ -12,9 +12,10 @@ import pytest
 from evals.baseline import NotComparable, accepted_cycle, earlier, pinned_cycle
 from evals.q4 import flagging
 from evals.q4.checks import MEASURES, known
-from evals.q4.design import DETECTION, DRIFT, FLAGGING, REGRESSION, SURFACING
+from evals.q4.design import DETECTION, DRIFT, FLAGGING, LEARNED, REGRESSION, SURFACING, WORST_DOMAIN
 from evals.q4.detection import probes_since
-from evals.q4.regression import share_of_training
+from evals.q4.effect import share_of_effect, smaller
+from evals.q4.learned import learned_answer
 from evals.q4.self_healing import healing_answer
 from evals.q4.study import Study
 from evals.question import Question
@@ -37,6 +38,7 @@ from harness.gate.history import records as history
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
 from harness.gate.verdict.thresholds import load_thresholds
+from harness.gate.verdict.verdicts import verdict_on
 from harness.judges.judge import Judge, JudgeError
 from harness.memory.graph import MemoryGraph
 from harness.store import Store
@@ -233,10 +235,56 @@ def test_flags_that_never_change_have_no_interval_and_are_still_shown(lab: Lab, 
 def test_a_share_of_an_effect_that_is_not_there_is_refused() -> None:
     rng = np.random.default_rng(0)
     nothing, domains = rng.standard_normal(64), np.repeat(np.arange(32), 2)
-    found = share_of_training(nothing + 1, nothing, domains, 0.05)
-    assert found.value is None and str(found.reason).startswith("the share of a whole training's effect: ")
-    assert share_of_training(np.zeros(64), nothing, domains, 0.05).value == Estimate.exact(0.0, 64, 0.05)
-    assert share_of_training(nothing, nothing, domains, 0.05).value == Estimate.exact(1.0, 64, 0.05)
+    found = share_of_effect(nothing + 1, nothing, domains, 0.05)
+    assert found.value is None and "there is no effect to take a share of (" in str(found.reason)
+    assert "the change itself is" in str(found.reason) and str(found.reason).endswith("] nats")
+    assert share_of_effect(np.zeros(64), nothing, domains, 0.05).value == Estimate.exact(0.0, 64, 0.05)
+    harmful = share_of_effect(nothing, nothing - 5, domains, 0.05)
+    assert harmful.value is None and "(it is below 0)" in str(harmful.reason)
+
+
+def test_the_effect_is_the_smaller_of_a_whole_training_and_what_the_accepted_cycle_had() -> None:
+    full, weak = np.full(64, 0.6), np.full(64, 0.03)
+    assert smaller(full, weak) is weak and smaller(weak, full) is weak and smaller(full, None) is full
+
+
+def test_a_weak_training_cannot_be_undone_unseen() -> None:
+    """5 % of the effect was accepted; the next cycle learned the opposite. In shares of a whole training that is 10 %, and passed."""
+    rng = np.random.default_rng(2)
+    domains, full = np.repeat(np.arange(32), 7), 0.6 + 0.3 * rng.standard_normal(224)
+    weak = 0.03 + 0.02 * rng.standard_normal(224)
+    change = -0.06 + 0.03 * rng.standard_normal(224)
+    threshold = load_thresholds(PROJECT / "thresholds.toml").for_check(REGRESSION, "tiny-hybrid", "listening")
+    assert threshold is not None
+
+    def said(effect: np.ndarray) -> str:
+        share = share_of_effect(change, effect, domains, threshold.alpha).value
+        return verdict_on(Measurement(REGRESSION, "listening", "share", share), threshold).outcome
+
+    assert (said(full), said(smaller(full, weak))) == ("pass", "fail")
+
+
+@pytest.mark.parametrize(
+    ("share", "answer"),
+    [
+        ((0.6, 1.1), "it took"),
+        ((0.2, 0.45), "it took in part"),
+        ((0.05, 0.7), "it took in part"),
+        ((-0.05, 0.08), "less than 10% of a training"),
+        ((-0.3, -0.12), "the opposite was learned"),
+        ((-0.2, 0.3), None),
+    ],
+)
+def test_whether_it_took(share: tuple[float, float], answer: str | None) -> None:
+    found = learned_answer(Estimated(interval(*share)))
+    assert found.words == answer and "of what the suite's own training moves" in str(found.reason)
+
+
+def test_without_a_candidate_nothing_can_have_been_lost_or_learned(lab: Lab) -> None:
+    for id in (REGRESSION, WORST_DOMAIN, LEARNED):
+        said = known(lab, id)
+        assert said is not None and said.not_applicable and "there is no candidate" in str(said.reason)
+        assert known(with_candidate(lab), id) is None
 
 
 def interval(low: float, high: float) -> Estimate:

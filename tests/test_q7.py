@@ -14,6 +14,7 @@ from evals.q7.conversations import gather
 from evals.q7.design import DISPOSITION, SEPARATION, STATE_SWAP
 from evals.q7.groups import Group
 from harness.analysis.estimated import Answer, Estimated
+from harness.analysis.smallest import Sized, sized
 from harness.behaviors.files import load_behavior
 from harness.behaviors.shipped import resolve_behavior
 from harness.data.behavior import Message, Pair
@@ -88,8 +89,18 @@ def test_an_adapters_states_are_missed_and_bring_something(
     assert np.abs(adapted.taken).max() > 1e-3 and np.abs(adapted.brought).max() > 1e-3
 
 
-def around(low: float, high: float) -> Estimated:
-    return Estimated(Estimate((low + high) / 2, low, high, low, high, 0.05, 40, 20))
+def around(low: float, high: float, bound: float = 0.002) -> Sized:
+    """An effect with this interval; the smallest of interest is `bound`, known exactly."""
+
+    def interval(share: float) -> Estimate:
+        at = 10 * bound * share
+        return Estimate((low + high) / 2 + at, low + at, high + at, low + at, high + at, 0.05, 40, 20)
+
+    return sized(interval, 0.1)
+
+
+def unknown(reason: str) -> Sized:
+    return Sized(Estimated(None, reason))
 
 
 @pytest.mark.parametrize(
@@ -97,32 +108,50 @@ def around(low: float, high: float) -> Estimated:
     [
         (around(0.01, 0.03), Answer("further apart than after sham")),
         (around(-0.03, -0.01), Answer("closer together than after sham")),
-        (around(-0.01, 0.01), Answer("no further apart than after sham")),
-        (around(-0.01, 0.03), Answer(None, "the interval holds 0 and 0.02 both")),
-        (Estimated(None, "no sham of the same size"), Answer(None, "no sham of the same size")),
+        (around(-0.001, 0.001), Answer("less than 10% of base's own separation", "0 [-0.001, 0.001], of either sign")),
+        (around(0.0005, 0.0015), Answer("less than 10% of base's own separation", "0.001 [0.0005, 0.0015], shown to be above 0")),
+        (
+            around(-0.01, 0.03),
+            Answer(
+                None,
+                "0.01 [-0.01, 0.03] is shown neither to differ from 0 nor to be less than 10% of base's own separation (0.002); "
+                "about 4.0 times the data would tell",
+            ),
+        ),
+        (unknown("no sham of the same size"), Answer(None, "no sham of the same size")),
     ],
 )
-def test_separation_in_words(gain: Estimated, answer: Answer) -> None:
+def test_separation_in_words(gain: Sized, answer: Answer) -> None:
     assert gain_in_words(gain) == answer
+
+
+ABOVE, BELOW, LESS, OPEN = around(0.1, 0.3), around(-0.3, -0.1), around(-0.001, 0.001), around(-0.1, 0.1)
 
 
 @pytest.mark.parametrize(
     ("gain", "loss", "answer"),
     [
-        (around(0.01, 0.03), around(0.1, 0.3), Answer("direction-shaped")),
-        (around(0.01, 0.03), around(-0.3, -0.1), Answer("descriptive (geometry only)")),
-        (around(-0.01, 0.01), around(-0.1, 0.1), Answer("moved but not direction-shaped")),
-        (
-            around(0.01, 0.03),
-            around(-0.1, 0.1),
-            Answer(None, "separation: further apart than after sham; state patching: the interval holds 0"),
-        ),
-        (Estimated(None, "ranked"), around(0.1, 0.3), Answer(None, "ranked")),
-        (around(0.01, 0.03), Estimated(None, "no variance"), Answer(None, "no variance")),
+        (ABOVE, ABOVE, "direction-shaped"),
+        (ABOVE, BELOW, "descriptive (geometry only)"),
+        (ABOVE, LESS, "descriptive (geometry only)"),
+        (LESS, OPEN, "moved but not direction-shaped"),
+        (BELOW, OPEN, "moved but not direction-shaped"),
+        (ABOVE, OPEN, None),
+        (OPEN, ABOVE, None),
+        (unknown("ranked"), ABOVE, None),
+        (ABOVE, unknown("no variance"), None),
     ],
 )
-def test_direction_shaped_needs_both(gain: Estimated, loss: Estimated, answer: Answer) -> None:
-    assert direction_shaped(gain, loss) == answer
+def test_direction_shaped_needs_both(gain: Sized, loss: Sized, answer: str | None) -> None:
+    found = direction_shaped(gain, loss)
+    assert found.words == answer and (found.reason is None) == (answer is not None)
+
+
+def test_what_is_open_is_named() -> None:
+    assert direction_shaped(unknown("ranked"), ABOVE).reason == "ranked"
+    assert str(direction_shaped(ABOVE, OPEN).reason).startswith(
+        "separation: further apart than after sham; state patching: 0 [-0.1, 0.1] is shown neither"
+    )
 
 
 def test_states_that_hardly_moved_are_unchanged_whatever_else() -> None:

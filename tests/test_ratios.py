@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from harness.analysis.intervals import mean_interval
-from harness.analysis.ratios import ratio_interval
+from harness.analysis.ratios import ratio_interval, unshown
 from harness.analysis.sample import DegenerateSample
 
 DOMAINS = np.repeat(np.arange(10), 7)
@@ -96,3 +96,22 @@ def test_no_variance_is_refused_with_the_reason() -> None:
 def test_refuses_by_name(numerator: list[float], denominator: list[float], named: str) -> None:
     with pytest.raises(ValueError, match=f"^{named}: "):
         ratio_interval(numerator, denominator, None, 0.05)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.floats(-1, 1), st.sampled_from([0.01, 0.05]))
+def test_a_ratio_without_an_interval_is_shown_where_one_with_an_interval_is(seed: int, mean: float, level: float) -> None:
+    rng = np.random.default_rng(seed)
+    numerator, denominator = rng.normal(size=70), mean + rng.normal(size=70)
+    reason = unshown(denominator, DOMAINS, level)
+    try:
+        ratio_interval(numerator, denominator, DOMAINS, level, level=level)
+    except DegenerateSample as degenerate:
+        assert reason is not None and degenerate.reason.startswith(reason)
+    else:
+        assert reason is None
+
+
+def test_why_a_denominator_carries_no_ratio() -> None:
+    assert unshown(np.array([1.0, -1.0, 2.0, -2.0]), None) == "the denominator (0) is not shown to differ from 0 at 0.05"
+    assert unshown(np.array([1.0, 1.1, 1.2, 0.9]), None) is None

@@ -74,8 +74,22 @@ def test_finite_and_ordered_or_refused(seed: int, mean: float, few: int, many: i
 
 def test_a_denominator_that_may_not_be_positive_is_refused_with_the_reason() -> None:
     rng = np.random.default_rng(0)
-    with pytest.raises(DegenerateSample, match=r"denominator .* not shown to be positive: .* of its resamples are not"):
+    with pytest.raises(DegenerateSample, match=r"denominator .* not shown to be positive: its interval at 0\.05 reaches to -"):
         standardized_ratio(shifted(rng, 1, DOMAINS), shifted(rng, 0.1, OTHER_DOMAINS), DOMAINS, OTHER_DOMAINS, 0.05, rng)
+
+
+def test_no_interval_runs_off_because_a_few_resampled_denominators_are_nearly_0() -> None:
+    rng, widest, given = np.random.default_rng(7), 0.0, 0
+    for mean in np.linspace(0.1, 1, 120):
+        try:
+            found = standardized_ratio(
+                shifted(rng, 1, DOMAINS), shifted(rng, float(mean), OTHER_DOMAINS), DOMAINS, OTHER_DOMAINS, 0.05, rng, 1000
+            )
+        except DegenerateSample:
+            continue
+        given, widest = given + 1, max(widest, found.high / found.value)
+    assert given > 40
+    assert widest < 30  # thousands where one in forty resamples may lie at or below 0
 
 
 @pytest.mark.parametrize("which", ["numerator", "denominator"])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import harness.store
+from harness.data.errors import InputError
 from harness.data.settings import PROJECT
 from harness.store import ENTRY, Store, digest_of, digest_of_file
 
@@ -143,3 +148,143 @@ def test_of_many_values_those_that_are_missing_are_computed_together(tmp_path: P
     assert store.json_each("replies", keys, compute) == expected and len(asked) == 1
     (store.path_of("replies", keys[2]) / "value.json").write_text('"damaged"')
     assert store.json_each("replies", keys, compute) == expected and asked[1:] == [[2]]
+
+
+HUGE = 54 * 10**9
+"""Bytes of a large base model. The files below are as long and hold nothing, which costs no disk."""
+
+
+def sparse(path: Path) -> Path:
+    """A file of HUGE bytes, all of them zero."""
+    with path.open("wb") as handle:
+        handle.truncate(HUGE)
+    return path
+
+
+def write_weights(folder: Path) -> None:
+    sparse(folder / "weights")
+
+
+@pytest.fixture
+def an_hour_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time of a file can be set back whole: its ctime is when it was set. So the clock is set forward."""
+    now = harness.store.time.time_ns()
+    monkeypatch.setattr(harness.store.time, "time_ns", lambda: now + 3600 * 10**9)
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Files that were read to be hashed, the large ones among them without being read: their digest here is of their first bytes."""
+    asked: list[Path] = []
+
+    def hashed(path: Path) -> str:
+        asked.append(path)
+        with path.open("rb") as handle:
+            return hashlib.sha256(handle.read(1 << 20)).hexdigest()
+
+    monkeypatch.setattr(harness.store, "digest_of_file", hashed)
+    return asked
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_an_unchanged_large_file_costs_a_stat(tmp_path: Path, read: list[Path]) -> None:
+    weights = sparse(tmp_path / "weights")
+    first = Store(tmp_path / "store").digest(weights)
+    assert read.count(weights) == 1
+    began = time.process_time()
+    assert Store(tmp_path / "store").digest(weights) == first
+    assert read.count(weights) == 1
+    assert time.process_time() - began < 0.1  # hashing 54 GB takes half a minute or more
+
+
+@pytest.mark.usefixtures("an_hour_later")
+@pytest.mark.parametrize("change", ["bytes", "length", "another file of the same name", "another name"])
+def test_a_large_file_that_changed_is_read_again(tmp_path: Path, read: list[Path], change: str) -> None:
+    weights, store = sparse(tmp_path / "weights"), Store(tmp_path / "store")
+    times = weights.stat()
+    store.digest(weights)
+    if change == "bytes":
+        with weights.open("r+b") as handle:
+            handle.write(b"1")
+    elif change == "length":
+        os.truncate(weights, HUGE + 1)
+    elif change == "another name":
+        weights = weights.rename(tmp_path / "other")
+    else:
+        sparse(tmp_path / "other").replace(weights)
+    os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))  # as an archiver sets it; the ctime cannot be set
+    read.clear()
+    store.digest(weights)
+    assert weights in read
+
+
+def test_a_large_file_that_was_just_written_is_not_yet_known_by_its_times(tmp_path: Path, read: list[Path]) -> None:
+    weights, store = sparse(tmp_path / "weights"), Store(tmp_path / "store")
+    store.digest(weights)
+    store.digest(weights)
+    assert read.count(weights) == 2
+
+
+def test_a_small_file_is_always_read(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("one")
+    store = Store(tmp_path / "store")
+    first = store.digest(tmp_path / "text")
+    (tmp_path / "text").write_text("two")
+    assert store.digest(tmp_path / "text") != first
+    assert not (tmp_path / "store").exists()
+
+
+def as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Change a byte of a file whose size and times stay as they were: as where a disk fails, or somebody sets the clock."""
+    before = path.stat()
+    with path.open("r+b") as handle:
+        handle.write(b"!")
+    real = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda self, **rest: before if self == path else real(self, **rest))
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_verify_finds_a_byte_that_changed_under_the_same_size_and_times(
+    tmp_path: Path, read: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = sparse(tmp_path / "weights")
+    first = Store(tmp_path / "store").digest(weights)
+    assert Store(tmp_path / "store", verify=True).digest(weights) == first
+    as_it_was(weights, monkeypatch)
+    assert Store(tmp_path / "store").digest(weights) == first
+    with pytest.raises(
+        InputError, match=r"weights: its bytes changed while its size and times stayed the same\. The next run measures"
+    ) as said:
+        Store(tmp_path / "store", verify=True).digest(weights)
+    assert "\n" not in str(said.value)
+    assert Store(tmp_path / "store").digest(weights) != first
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_a_damaged_large_file_of_an_entry_is_found_by_verify_and_built_again(
+    tmp_path: Path, read: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "store")
+    entry = store.entry("models", KEY, write_weights)
+    store.entry("models", KEY, write_text)
+    as_it_was(entry / "weights", monkeypatch)
+    assert store.entry("models", KEY, write_text) == entry
+    assert store.made["models"] == 1
+    careful = Store(tmp_path / "store", verify=True)
+    careful.entry("models", KEY, write_text)
+    assert careful.made["models"] == 1
+    assert (entry / "deep" / "text").read_text() == "made"
+
+
+@pytest.mark.usefixtures("an_hour_later")
+def test_processes_that_ask_at_once_agree(tmp_path: Path) -> None:
+    with (tmp_path / "weights").open("wb") as handle:
+        handle.truncate((1 << 24) + 1)
+    ask = (
+        "import sys, time; from pathlib import Path; import harness.store as s; now = time.time_ns(); "
+        "s.time.time_ns = lambda: now + 10**13; print(s.Store(Path(sys.argv[1])).digest(Path(sys.argv[2])))"
+    )
+    command = [sys.executable, "-c", ask, str(tmp_path / "store"), str(tmp_path / "weights")]
+    asked = [subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert {each.communicate(timeout=60)[0].strip() for each in asked} == {digest_of_file(tmp_path / "weights")}
+    assert len([folder for folder in (tmp_path / "store" / "digests").iterdir() if folder.is_dir()]) == 1

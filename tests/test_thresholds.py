@@ -8,6 +8,7 @@ import pytest
 
 from harness.data.errors import InputError
 from harness.gate.verdict.thresholds import Thresholds, load_thresholds
+from harness.gate.verdict.verdicts import describe
 
 KNEE = """
 ["q1.knee"]
@@ -21,6 +22,12 @@ kind = "gate"
 alpha = {alpha}
 margin = 0.25
 reason = "a quarter of the full effect"
+"""
+
+OPEN = """
+["q7.separation"]
+kind = "finding"
+reason = "an open question"
 """
 
 
@@ -82,10 +89,27 @@ def test_an_overriding_bound_replaces_the_inherited_one(tmp_path: Path) -> None:
     assert threshold is not None and (threshold.at_least, threshold.at_most) == (5, None)
 
 
+def test_the_smallest_effect_of_interest_goes_with_the_bound_it_stands_beside(tmp_path: Path) -> None:
+    text = KNEE.replace("at_most", "at_least") + "smallest = 30\n"
+    for override, expected in (("at_most = 5", None), ("smallest = 40", 40), ("alpha = 0.01", 30)):
+        thresholds = load(tmp_path, text + f'[subject.tiny."q1.knee"]\n{override}\nreason = "r"')
+        threshold = thresholds.for_check("q1.knee", "tiny")
+        assert threshold is not None and threshold.smallest == expected
+
+
 def test_a_subject_may_turn_a_check_into_a_finding(tmp_path: Path) -> None:
     thresholds = load(tmp_path, KNEE + '[subject.tiny."q1.knee"]\nkind = "finding"\nreason = "open"')
     threshold = thresholds.for_check("q1.knee", "tiny")
     assert threshold is not None and (threshold.kind, threshold.at_most) == ("finding", None)
+
+
+def test_a_finding_has_a_smallest_effect_of_interest_until_it_becomes_a_check(tmp_path: Path) -> None:
+    text = OPEN + 'smallest = 0.2\n[behavior.b."q7.separation"]\nsmallest = 0.3\nreason = "r"\n'
+    text += '[subject.tiny."q7.separation"]\nkind = "check"\nat_least = 0\nreason = "r"'
+    thresholds = load(tmp_path, text)
+    found = [thresholds.for_check("q7.separation", *place) for place in (("big", "a"), ("big", "b"), ("tiny", "b"))]
+    assert [one and one.smallest for one in found] == [0.2, 0.3, None]
+    assert [describe(one) for one in found] == ["none < 20%", "none < 30%", "≥ 0"]
 
 
 def test_alphas_of_all_gates_may_sum_to_the_budget(tmp_path: Path) -> None:
@@ -113,7 +137,12 @@ def test_alphas_of_all_gates_may_sum_to_the_budget(tmp_path: Path) -> None:
         (KNEE + '[subject.tiny."q1.knee"]\nkind = "gate"\nalpha = 0.02\nreason = "r"', 8, "sum to 0.02"),
         (GATE.format(id="q4.a", alpha=0.001).replace("0.25", "-0.25"), 5, "margin = -0.25"),
         (KNEE + "worse = 'higher'", 6, "goes with margin only"),
+        (KNEE + "smallest = 30", 6, "smallest = 30"),
+        (KNEE.replace("at_most", "at_least") + "smallest = 20", 6, "allowed: above at_least, beside which it stands"),
         (KNEE + "alpha = 0.1", 6, "alpha = 0.1"),
+        (KNEE + "smallest = 0.1", 6, "allowed: in a finding only"),
+        (OPEN + "smallest = 1.5", 5, "smallest = 1.5 in"),
+        (OPEN + "smallest = 0", 5, "smallest = 0 in"),
         (KNEE.replace('"q1.knee"', "q1.knee"), 2, '"q1" is no check id'),
         ("\nkind = ", 2, "not TOML: Invalid value"),
     ],

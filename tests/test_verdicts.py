@@ -70,6 +70,21 @@ def test_superiority_wants_the_whole_interval_beyond_the_bound(low: float, high:
     assert outcome(measured((low + high) / 2, low, high), bound(at_least=0.1)) == expected
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.01, 0.3, "pass"), (-0.02, 0.03, "fail"), (-0.02, 0.05, "inconclusive"), (0.01, 0.03, "pass"), (-0.3, -0.1, "fail")],
+)
+def test_with_a_smallest_effect_of_interest_it_fails_where_less_is_shown(low: float, high: float, expected: str) -> None:
+    assert outcome(measured((low + high) / 2, low, high), bound(at_least=0, smallest=0.04)) == expected
+
+
+def test_an_effect_that_passes_and_is_less_than_matters_says_so_and_so_does_one_that_fails() -> None:
+    passed = verdict_on(measured(0.02, 0.01, 0.03), bound(at_least=0, smallest=0.04)).message
+    assert passed.endswith("above the 0 it needs, but less than the 0.04 that would matter: nothing to do.")
+    failed = verdict_on(measured(0.0, -0.02, 0.03), bound(at_least=0, smallest=0.04)).message
+    assert "at alpha 0.002, less than the 0.04 that would matter, but should be above the 0 it needs" in failed
+
+
 def test_failing_needs_the_interval_at_the_gates_alpha() -> None:
     wide = measured(0, -0.05, 0.05, low_alpha=-0.2, high_alpha=0.2)
     assert outcome(wide, bound(at_least=0.1)) == "inconclusive"

@@ -68,7 +68,7 @@ def save(book: Book, path: Path) -> None:
     for i, one in enumerate(book.subjects):
         arrays |= {f"{i}/{name}": _narrow(array) for name, array in one.arrays.items() if name not in IN_HEAD}
         numbers = [float(one.arrays[name]) for name in IN_HEAD]
-        rows.append([one.kind, one.adapter, one.digest, *(number if math.isfinite(number) else None for number in numbers), one.rate])
+        rows.append([one.kind, one.adapter, one.digest, *(number if math.isfinite(number) else None for number in numbers), one.lost])
     arrays[HEAD] = np.array(json.dumps({**{name: getattr(book, name) for name in PLAIN}, "recordings": rows}))
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}")
@@ -104,9 +104,9 @@ def load(path: Path) -> Book:
 
 
 def _subject(row: list[Any], arrays: Arrays) -> MeasuredSubject:
-    kind, adapter, digest, *numbers, rate = row
+    kind, adapter, digest, *numbers, lost = row
     of_head = {name: np.array(math.nan if number is None else number) for name, number in zip(IN_HEAD, numbers, strict=True)}
-    return MeasuredSubject(kind, adapter, digest, {**arrays, **of_head}, rate)
+    return MeasuredSubject(kind, adapter, digest, {**arrays, **of_head}, lost)
 
 
 def _narrow(array: NDArray[Any]) -> NDArray[Any]:

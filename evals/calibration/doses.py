@@ -9,11 +9,12 @@ first has none, and called a k-point plant only where it is within TOLERANCE of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from evals.q4.judged_rate import labels, positive
 from harness.arms.cycles import counter_examples
+from harness.data.behavior import Pair
 from harness.data.subject import Subject
 from harness.experiment.lab import Lab
 from harness.experiment.profile import across_domains
@@ -24,6 +25,8 @@ REPLIES = 1000
 """Sampled replies a rate rests on, at least."""
 STEPS = tuple(range(3, 11))
 """Training steps of four counter-examples after which the adapter is kept."""
+FINE = tuple(range(1, 11))
+"""Training steps at which a share of the effect may be lost: small shares are lost early."""
 TOLERANCE = 0.03
 TRIES = 3
 """Doses measured for one k, at most."""
@@ -69,6 +72,25 @@ def dose(lab: Lab, judge: Judge, good: Subject, seed: int, k: float) -> Dosed:
             break
         best = min(best, of(order), key=lambda one: abs(one.fall - k))
     return best
+
+
+def share_lost(lab: Lab, good: Subject, seed: int, share: float) -> tuple[Subject, float]:
+    """The adapter after the dose of counter-examples whose log-odds on dev pairs fell nearest to `share` of the good one's effect.
+
+    With it the share of the effect on test pairs that it truly lost; nothing was chosen by that.
+    """
+    dev, test = lab.behavior.split("dev"), lab.behavior.split("test")
+
+    def level(subject: Subject, pairs: Sequence[Pair]) -> float:
+        return float(lab.shift(subject, pairs).metric(PRIMARY).mean())
+
+    whole, best = level(good, dev), (good, 0.0)
+    for order in range(ORDERS):
+        tried = [(one, 1 - level(one, dev) / whole) for one in counter_examples(lab.arms, seed, FINE, order).values()]
+        best = min((best, *tried), key=lambda one: abs(one[1] - share))
+        if abs(best[1] - share) <= TOLERANCE:
+            break
+    return best[0], 1 - level(best[0], test) / level(good, test)
 
 
 def nearest(k: float, lost: Mapping[int, float], fall: Callable[[int], float]) -> tuple[int, float]:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from evals.calibrated import MeasuredSubject, Sampling
 from evals.calibration.book import Book, load, save
-from evals.calibration.doses import TOLERANCE, dose, judged_rate
+from evals.calibration.doses import TOLERANCE, dose, share_lost
 from evals.calibration.plants import AMOUNTS, planted
 from evals.calibration.recording import data_digest, empty_book, record
-from evals.calibration.table import NEAR
-from harness.arms.cycles import healthy
+from evals.calibration.runs import CONTINUATION, NEAR, UNDONE, WEAK
+from harness.arms.cycles import gone_on, healthy
 from harness.data.errors import InputError
 from harness.data.subject import Subject
 from harness.experiment.lab import Lab
@@ -26,9 +26,19 @@ from harness.judges.embedded import EmbeddedJudge
 from harness.judges.judge import Judge
 
 FALLS = (0.2, 0.1)
-"""Falls of the judged rate for which a dose of counter-examples is sought; a target is about the first."""
+"""Falls of the judged rate for which a dose of counter-examples is sought."""
+SHARES = {"quarter of the effect lost": 0.25, "half of the effect lost": 0.5}
+"""Shares of the effect for which a dose of counter-examples is sought, by kind."""
+NEAR_SHARE = 0.08
+"""How far a dose may be off such a share on dev pairs' like, the test pairs, and still be called it."""
+ORDERS = (1, 2)
+"""Orders of the examples of a good adapter's continuations."""
+WEAK_EXAMPLES = 5
+"""Examples of the weak training that the next cycle undoes."""
+ACCIDENTS = 8
+"""Adapters that accidents happen to: what becomes of them differs little from one to the next."""
 POOL = 2
-"""Good adapters get POOL times the gate's samples, so that each simulated run draws a fresh subset; plants get one set."""
+"""Good adapters get POOL times the gate's samples, so that each simulated run draws a fresh subset; others get one set."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class Measuring:
     def book(self) -> Book:
         """The book with everything in it, or as much as there was time for."""
         book = self._begun()
-        steps = [*self._goods(), *self._plants()]
+        steps = [*self._goods(), *self._others()]
         for number, step in enumerate(steps, 1):
             if not step.missing(book):
                 continue
@@ -94,11 +104,8 @@ class Measuring:
     def _sampling(self, draws: int) -> Sampling:
         return Sampling(self.lab, self.judge if self.replies else None, draws)
 
-    def _record(self, book: Book, kind: str, seed: int, subject: Subject, draws: int = 1, rate: float | None = None) -> MeasuredSubject:
-        return record(self._sampling(draws), book, kind, seed, subject, rate)
-
-    def _rate(self, subject: Subject) -> float | None:
-        return judged_rate(self.lab, self.judge, subject) if self.replies else None
+    def _record(self, book: Book, kind: str, seed: int, subject: Subject, draws: int = 1, lost: float | None = None) -> MeasuredSubject:
+        return record(self._sampling(draws), book, kind, seed, subject, lost)
 
     def _good(self, seed: int) -> Subject:
         return healthy(self.lab.arms, seed)[0]
@@ -107,33 +114,65 @@ class Measuring:
         for seed in range(self.adapters):
 
             def make(book: Book, seed: int = seed) -> MeasuredSubject:
-                good = self._good(seed)
-                return self._record(book, "good", seed, good, POOL, self._rate(good))
+                return self._record(book, "good", seed, self._good(seed), POOL)
 
             yield Step(f"good adapter {seed + 1} of {self.adapters}", _lacks(("good",), seed), make)
 
-    def _plants(self) -> Iterator[Step]:
-        """The dose that a target is about and every other plant, adapter by adapter, so that all kinds grow together; then other doses."""
-        falls = FALLS if self.replies else ()
+    def _others(self) -> Iterator[Step]:
+        """Adapter by adapter, so that all kinds grow together."""
         for seed in range(self.adapters):
-            yield from (self._dosed(seed, k) for k in falls[:1])
-            for kind in (*AMOUNTS, "wrong adapter"):
-                yield self._broken(seed, kind)
-        for k in falls[1:]:
-            for seed in range(self.adapters):
+            for nth, _ in enumerate(ORDERS):
+                yield self._continued(seed, nth)
+            for kind in SHARES:
+                yield self._losing(seed, kind)
+            for k in FALLS if self.replies else ():
                 yield self._dosed(seed, k)
+            yield self._weak(seed)
+            yield self._undone(seed)
+            if seed < ACCIDENTS:
+                for kind in (*AMOUNTS, "wrong adapter"):
+                    yield self._broken(seed, kind)
+
+    def _step(self, kind: str, seed: int, make: Callable[[Book], MeasuredSubject], *, also: tuple[str, ...] = (), has: int = 0) -> Step:
+        return Step(f"{kind}, adapter {seed + 1} of {self.adapters}", _lacks((kind, *also), seed, has), make)
+
+    def _continued(self, seed: int, nth: int) -> Step:
+        def make(book: Book) -> MeasuredSubject:
+            start = self._good(seed).adapter
+            assert start is not None
+            return self._record(book, CONTINUATION, seed, gone_on(self.lab.arms, seed, start, "trained", ORDERS)[nth])
+
+        return self._step(CONTINUATION, seed, make, has=nth)
+
+    def _losing(self, seed: int, kind: str) -> Step:
+        def make(book: Book) -> MeasuredSubject:
+            subject, lost = share_lost(self.lab, self._good(seed), seed, SHARES[kind])
+            return self._record(book, kind if abs(lost - SHARES[kind]) <= NEAR_SHARE else f"{NEAR}{kind}", seed, subject, lost=lost)
+
+        return self._step(kind, seed, make, also=(f"{NEAR}{kind}",))
 
     def _dosed(self, seed: int, k: float) -> Step:
-        kind, missed = f"{100 * k:g}-point loss", f"{NEAR}{100 * k:g}-point loss"
+        kind = f"{100 * k:g}-point loss"
 
         def make(book: Book) -> MeasuredSubject:
-            good = self._good(seed)
-            found = dose(self.lab, self.judge, good, seed, k)
-            named = kind if abs(found.fall - k) <= TOLERANCE else missed
-            rate = judged_rate(self.lab, self.judge, good) - found.fall
-            return self._record(book, named, seed, found.subject, rate=rate)
+            found = dose(self.lab, self.judge, self._good(seed), seed, k)
+            return self._record(book, kind if abs(found.fall - k) <= TOLERANCE else f"{NEAR}{kind}", seed, found.subject, lost=found.fall)
 
-        return Step(f"{kind}, adapter {seed + 1} of {self.adapters}", _lacks((kind, missed), seed), make)
+        return self._step(kind, seed, make, also=(f"{NEAR}{kind}",))
+
+    def _weakly(self, seed: int) -> Subject:
+        return self.lab.arms.stream("trained", seed, (WEAK_EXAMPLES,), ("trained",))[WEAK_EXAMPLES].subject
+
+    def _weak(self, seed: int) -> Step:
+        return self._step(WEAK, seed, lambda book: self._record(book, WEAK, seed, self._weakly(seed)))
+
+    def _undone(self, seed: int) -> Step:
+        def make(book: Book) -> MeasuredSubject:
+            start = self._weakly(seed).adapter
+            assert start is not None
+            return self._record(book, UNDONE, seed, gone_on(self.lab.arms, seed, start, "opposite", ORDERS[:1])[0])
+
+        return self._step(UNDONE, seed, make)
 
     def _broken(self, seed: int, kind: str) -> Step:
         def make(book: Book) -> MeasuredSubject:
@@ -141,11 +180,12 @@ class Measuring:
             subject = healthy(self.other.arms, seed)[0] if wrong else planted(self.lab.arms, self._good(seed), seed)[kind]()
             return self._record(book, kind, seed, subject)
 
-        return Step(f"{kind}, adapter {seed + 1} of {self.adapters}", _lacks((kind,), seed), make)
+        return self._step(kind, seed, make)
 
 
-def _lacks(kinds: tuple[str, ...], seed: int) -> Callable[[Book], bool]:
-    return lambda book: not any(one.kind in kinds and one.adapter == seed for one in book.subjects)
+def _lacks(kinds: tuple[str, ...], seed: int, has: int = 0) -> Callable[[Book], bool]:
+    """Whether a book has no more than `has` subjects of these kinds and this adapter."""
+    return lambda book: sum(one.kind in kinds and one.adapter == seed for one in book.subjects) <= has
 
 
 FEWEST = 6

@@ -43,7 +43,7 @@ def _adapter(maker: ArmMaker, good: Subject, kind: str, change: Callable[[str, T
         save_file({name: change(name, weight).contiguous() for name, weight in weights.items()}, folder / ADAPTER_WEIGHTS)
         shutil.copyfile(source / ADAPTER_CONFIG, folder / ADAPTER_CONFIG)
 
-    return with_adapter(maker.base, maker.store.entry("plants", key, build), f"{kind} {good.name}")
+    return with_adapter(maker.base, maker.store.entry("plants", key, build), f"{kind} {good.name}", maker.store.digest)
 
 
 def _up(factor: float) -> Callable[[str, Tensor], Tensor]:
@@ -75,7 +75,7 @@ def _checkpoint(maker: ArmMaker, good: Subject, kind: str, seed: int, change: Ca
         shutil.copyfile(maker.base.base / "config.json", folder / "config.json")
 
     made = maker.store.entry("plants", key, build)
-    return base_subject(f"{kind} {good.name}", made, maker.base.trust_remote_code)
+    return base_subject(f"{kind} {good.name}", made, maker.base.trust_remote_code, maker.store.digest)
 
 
 def _noisy(weight: Tensor, generator: torch.Generator) -> Tensor:

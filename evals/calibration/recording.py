@@ -7,6 +7,7 @@ from typing import Any
 from evals.calibrated import MeasuredSubject, Sampling
 from evals.calibration.book import Book
 from evals.calibration.declared import GATES
+from evals.continuation import SKETCH, sketch
 from evals.preflight.calibrated import changes_nothing
 from harness.data.subject import Subject
 from harness.experiment.profile import domains_of
@@ -34,7 +35,7 @@ def empty_book(sampling: Sampling) -> Book:
     )
 
 
-def record(sampling: Sampling, book: Book, kind: str, adapter: int, subject: Subject, rate: float | None = None) -> MeasuredSubject:
+def record(sampling: Sampling, book: Book, kind: str, adapter: int, subject: Subject, lost: float | None = None) -> MeasuredSubject:
     """The arrays that every gate needs of one subject; scores and replies that were made before come from the store."""
     arrays: dict[str, Any] = {}
     asked = subject
@@ -42,4 +43,5 @@ def record(sampling: Sampling, book: Book, kind: str, adapter: int, subject: Sub
         arrays |= gate.record(sampling, book.common, asked)
         if changes_nothing(arrays):
             asked = sampling.lab.base  # it has base's log-probabilities to the last bit, so what base does is taken from the store
-    return MeasuredSubject(kind, adapter, subject.digest, arrays, rate)
+    arrays[SKETCH] = sketch(sampling.lab, subject)
+    return MeasuredSubject(kind, adapter, subject.digest, arrays, lost)

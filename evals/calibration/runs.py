@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 
@@ -19,13 +20,20 @@ from evals.calibrated import Calibrated, MeasuredSubject, Meeting
 from evals.calibration.book import Book
 from evals.calibration.declared import GATES
 from harness.data.arrays import Floats
-from harness.data.measurement import Measurement, SeedToSeed
+from harness.data.measurement import Measurement, Spread
 from harness.data.verdict import Outcome
+from harness.experiment.seed_spread import SeedSpreads
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.judged import Check, judged, needs_of, resting_on
 from harness.gate.verdict.thresholds import Thresholds
 
 NOT_GREEN: tuple[Outcome, ...] = ("fail", "inconclusive", "error")
+CONTINUATION = "continuation"
+"""Kind of a good adapter trained on with as many examples of the same kind as a cycle has."""
+WEAK, UNDONE = "weak", "undone after a weak cycle"
+"""Kinds: trained on a handful of examples, and that trained on with counter-examples."""
+NEAR = "near a "
+"""Before the name of a kind: the nearest dose that was found is further off than the tolerance."""
 REFERENCE = 20
 """Number of the random stream that the reference of a run is drawn from."""
 
@@ -59,23 +67,14 @@ class Outcomes:
         return "fail" in self.verdicts.values()
 
     @property
-    def inconclusive(self) -> bool:
-        """Whether at least one gate was inconclusive."""
-        return "inconclusive" in self.verdicts.values()
-
-    @property
-    def missed(self) -> bool:
-        """No gate is other than green."""
+    def green(self) -> bool:
+        """Whether no gate is other than green."""
         return not any(outcome in NOT_GREEN for outcome in self.verdicts.values())
 
-
-@dataclass(frozen=True)
-class _Differences:
-    """What every two good adapters differ by in one check, from scenario to scenario; [adapters, adapters] each."""
-
-    mean: Floats
-    deviation: Floats
-    """Standard deviation over scenarios."""
+    @property
+    def inconclusive(self) -> bool:
+        """Whether no gate failed and at least one is open: with `failed` and `green`, exactly one of three."""
+        return not self.failed and not self.green
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,6 @@ class Gate:
 
     book: Book
     thresholds: Thresholds
-    knows_seeds: bool = True
-    """Whether verdicts know the seed-to-seed spread; without, to show what that is worth and what it costs."""
 
     @cached_property
     def good(self) -> tuple[MeasuredSubject, ...]:
@@ -93,31 +90,52 @@ class Gate:
         return self.book.of("good")
 
     @cached_property
-    def values(self) -> Mapping[str, Floats]:
-        """The values that trainings are compared by, for each check that compares two: [good adapters, scenarios, documents or tasks]."""
-        return {id: np.array([gate.values(one)[id] for one in self.good]) for id, gate in self._compared.items()}
-
-    @cached_property
     def _compared(self) -> Mapping[str, Calibrated]:
         """By check that compares two trainings: who declares it."""
         return {id: gate for gate in GATES for one in self.good[:1] for id in gate.values(one)}
 
     @cached_property
-    def _differences(self) -> Mapping[str, _Differences]:
-        apart = {id: values[:, None] - values[None, :] for id, values in self.values.items()}  # [adapters, adapters, scenarios]
-        return {id: _Differences(each.mean(axis=-1), each.std(axis=-1, ddof=1)) for id, each in apart.items()}
+    def values(self) -> Mapping[str, Floats]:
+        """The values that trainings are compared by, for each check that compares two: [good adapters, scenarios, documents or tasks]."""
+        return {id: np.array([gate.values(one)[id] for one in self.good]) for id, gate in self._compared.items()}
 
-    def seed_spreads(self, without: Sequence[int] = ()) -> dict[str, SeedToSeed]:
-        """How much two good adapters differ, by check, estimated from those not named."""
-        keep = np.array([one.adapter not in without for one in self.good])
-        pairs, count = np.ix_(keep, keep), int(keep.sum())
-        others = ~np.eye(count, dtype=bool)
-        found: dict[str, SeedToSeed] = {}
-        for id, gate in self._compared.items():
-            mean, scatter = (each[pairs][others] for each in (self._differences[id].mean, self._differences[id].deviation))
-            deviation = math.sqrt(float((mean**2).mean())) / gate.unit(id, self.values[id][keep])
-            found[id] = SeedToSeed(deviation, math.sqrt(float(((mean / scatter) ** 2).mean())), count)
-        return found
+    @cached_property
+    def _levels(self) -> Mapping[str, Mapping[str, tuple[float, float]]]:
+        """Mean value and the variance that sampling gives it, by check and digest, of good adapters and their continuations."""
+        ones = (*self.good, *self.book.of(CONTINUATION))
+        return {
+            id: {one.digest: (float(gate.values(one)[id].mean()), gate.noise(one).get(id, 0.0)) for one in ones}
+            for id, gate in self._compared.items()
+        }
+
+    def seed_spreads(self, without: Sequence[int] = ()) -> SeedSpreads:
+        """How much trainings differ, by check, in the unit of its values, estimated from adapters not named and their continuations.
+
+        What differs because replies are sampled is taken out: the interval of a run knows that already.
+        """
+        good = [one for one in self.good if one.adapter not in without]
+        parents = {one.adapter: one for one in good}
+        continued = [(parents[one.adapter], one) for one in self.book.of(CONTINUATION) if one.adapter in parents]
+        retrained = [*combinations(good, 2)]
+        return SeedSpreads(
+            {id: Spread(self._deviation(id, retrained, ordered=False), len(good)) for id in self._compared if retrained},
+            {
+                id: Spread(self._deviation(id, continued, ordered=True), len({before.adapter for before, _ in continued}), True)
+                for id in self._compared
+                if continued
+            },
+        )
+
+    def _deviation(self, id: str, pairs: Sequence[tuple[MeasuredSubject, MeasuredSubject]], ordered: bool) -> float:
+        """Root mean square of the true difference of means. In ordered pairs what all gain alike is no luck, and is left out."""
+        known = self._levels[id]
+        change = np.array([known[after.digest][0] - known[before.digest][0] for before, after in pairs])
+        noise = np.mean([known[after.digest][1] + known[before.digest][1] for before, after in pairs])
+        if ordered:
+            threshold = self.thresholds.for_check(id, self.book.model, self.book.behavior)
+            better = -1.0 if threshold is not None and threshold.falls else 1.0
+            change = change - better * max(0.0, better * float(change.mean()))
+        return math.sqrt(max(0.0, float((change**2).mean() - noise)))
 
     def run(self, plan: Plan) -> Outcomes:
         """Every gate that depends on the candidate."""
@@ -132,8 +150,7 @@ class Gate:
 
     def meeting(self, plan: Plan, reference: MeasuredSubject) -> Meeting:
         """A run as the gates see it."""
-        knows = self.knows_seeds and plan.accepted is not None
-        spreads = self.seed_spreads((*plan.adapters, reference.adapter)) if knows else {}
+        spreads = SeedSpreads() if plan.accepted is None else self.seed_spreads((*plan.adapters, reference.adapter))
         book = self.book
         return Meeting(
             book.model,
@@ -160,17 +177,30 @@ def other_seed(good: Sequence[MeasuredSubject], draws: int) -> list[Plan]:
     return [Plan(a, b, number) for number, (a, b) in enumerate(pairs)]
 
 
-def itself(good: Sequence[MeasuredSubject], draws: int) -> list[Plan]:
-    """Every adapter against itself, samples drawn again."""
-    return [Plan(one, one, number) for number, one in enumerate([one for _ in range(draws) for one in good])]
+def onward(accepted: Sequence[MeasuredSubject], made: Sequence[MeasuredSubject], draws: int) -> list[Plan]:
+    """What was made of an accepted adapter, against that adapter, `draws` times with new samples."""
+    parents = {one.adapter: one for one in accepted}
+    pairs = [(parents[one.adapter], one) for _ in range(draws) for one in made if one.adapter in parents]
+    return [Plan(parent, one, number) for number, (parent, one) in enumerate(pairs)]
 
 
-def planted(good: Sequence[MeasuredSubject], plants: Sequence[MeasuredSubject], runs: int) -> list[Plan]:
-    """Every plant against the adapter it was made from, then all others in turn, and so on with new samples, until there are `runs`."""
-    each = -(-runs // max(len(plants), 1))
-    order = {one.adapter: i for i, one in enumerate(good)}
-    plans = [(good[(order[plant.adapter] + k) % len(good)], plant) for plant in plants for k in range(each)]
-    return [Plan(accepted, plant, number) for number, (accepted, plant) in enumerate(plans)]
+def elsewhere(good: Sequence[MeasuredSubject], plants: Sequence[MeasuredSubject]) -> list[Plan]:
+    """Every plant against every good adapter that it was not made from: as if its training had begun anew."""
+    pairs = [(one, plant) for plant in plants for one in good if one.adapter != plant.adapter]
+    return [Plan(accepted, plant, number) for number, (accepted, plant) in enumerate(pairs)]
+
+
+def inverted(book: Book, count: int, draws: int) -> list[Plan]:
+    """Continuations that do the opposite in `count` domains, drawn for every run; there they say what an adapter of the wrong sign says."""
+    parents, donors = {one.adapter: one for one in book.of("good")}, book.of("wrong sign")
+    names, names_of = [name for gate in GATES for name in gate.by_scenario], np.unique(book.domains)
+    plans: list[Plan] = []
+    for k, one in enumerate([one for _ in range(draws) for one in book.of(CONTINUATION) if donors]):
+        donor, rng = donors[k % len(donors)], np.random.default_rng([k, count])
+        where = np.isin(book.domains, rng.choice(names_of, count, replace=False))
+        mixed = {name: np.where(where, donor.arrays[name], one.arrays[name]) for name in names if name in one.arrays}
+        plans.append(Plan(parents[one.adapter], replace(one, kind="inverted", arrays={**one.arrays, **mixed}), k))
+    return plans
 
 
 def against_base(good: Sequence[MeasuredSubject]) -> list[Plan]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
@@ -13,25 +13,27 @@ import numpy as np
 from evals.calibration.book import Book
 from evals.calibration.peeking import peeking
 from evals.calibration.plants import AMOUNTS
-from evals.calibration.runs import Gate, Outcomes, against_base, itself, other_seed, planted
+from evals.calibration.runs import CONTINUATION, NEAR, UNDONE, WEAK, Gate, Outcomes, against_base, elsewhere, inverted, onward, other_seed
 from harness.analysis.error_rates import Rate, clustered_rate
 from harness.data.arrays import Floats
+from harness.data.measurement import Spread
+from harness.gate.reports.calibration_page import COLUMNS
 
-OTHER_SEED, ITSELF, FIRST = "trained alike", "itself, samples drawn again", "against base"
-"""Kinds of runs in which nothing is planted, as calibration.json names them; "trained alike" is on the same data under another seed."""
+ITSELF, RETRAINED, FIRST = "itself, samples drawn again", "retrained", "against base"
+INVERTED = (1, 2, 4)
+"""Numbers of domains in which a continuation does the opposite."""
+LOSSES = ("quarter of the effect lost", "half of the effect lost", "10-point loss", "20-point loss")
 WHAT: Mapping[str, str] = {
-    OTHER_SEED: "another adapter trained alike under a new seed",
+    CONTINUATION: "the accepted adapter trained on with 24 more examples of the same kind",
     ITSELF: "the accepted adapter itself, its samples drawn again",
+    RETRAINED: "another adapter trained on the same data under a new seed",
     FIRST: "a good adapter before any cycle is accepted: what the training itself costs, no false alarm",
+    UNDONE: "a plain adapter of five examples was accepted; the candidate goes on from it with 24 counter-examples",
     "wrong adapter": "an adapter trained on another behavior",
     **AMOUNTS,
 }
-
-
 SIMULATED = "q4.regression"
 """The check on whose values the sequential rule is simulated: `--profile full` draws more scenarios for checks of log-odds."""
-NEAR = "near a "
-"""Before the name of a k-point loss: the nearest dose that was found is further off than the tolerance."""
 BY_CHECK = {"fails": "fail", "inconclusive": "inconclusive"}
 """What is counted of every check by itself, and the verdict it counts."""
 
@@ -40,26 +42,34 @@ BY_CHECK = {"fails": "fail", "inconclusive": "inconclusive"}
 class Sizes:
     """How many runs of each kind."""
 
-    draws_other_seed: int = 3
+    retrained: int = 2
     """Runs of every ordered pair of good adapters, each with new samples."""
-    draws_itself: int = 10
-    """Runs of every good adapter against itself."""
-    planted: int = 1200
-    """Three times every plant against every adapter, where there are 20 of each."""
+    onward: int = 10
+    """Runs of every subject against the adapter that it was made from, and of every good adapter against itself."""
     histories: int = 1000
     """Simulated histories of the sequential rule."""
 
 
 def rows(gate: Gate, sizes: Sizes) -> list[dict[str, Any]]:
-    """One row a kind: first what is no regression, then what is planted."""
-    book, good = gate.book, gate.good
-    plans = {OTHER_SEED: other_seed(good, sizes.draws_other_seed), ITSELF: itself(good, sizes.draws_itself), FIRST: against_base(good)}
-    plans |= {kind: planted(good, book.of(kind), sizes.planted) for kind in book.kinds}
-    blind = replace(gate, knows_seeds=False)
-    return [_row(gate, kind, [gate.run(plan) for plan in each], [blind.run(plan) for plan in each]) for kind, each in plans.items()]
+    """One row a kind: the user's case first, which goes on from the accepted adapter; then trainings begun anew."""
+    book, good, draws = gate.book, gate.good, sizes.onward
+    plans = {CONTINUATION: onward(good, book.of(CONTINUATION), draws), ITSELF: onward(good, good, draws)}
+    kinds = [kind for kind in book.kinds if kind not in (CONTINUATION, WEAK, UNDONE)]
+    plans |= {kind: onward(good, book.of(kind), draws) for kind in sorted(kinds, key=_rank)}
+    plans |= {f"{count} of {len(set(book.domains))} domains inverted": inverted(book, count, draws) for count in INVERTED}
+    plans[UNDONE] = onward(book.of(WEAK), book.of(UNDONE), draws)
+    plans[RETRAINED] = other_seed(good, sizes.retrained)
+    plans |= {f"{RETRAINED}, {kind}": elsewhere(good, book.of(kind)) for kind in LOSSES if book.of(kind)}
+    plans[FIRST] = against_base(good)
+    return [_row(kind, [gate.run(plan) for plan in each]) for kind, each in plans.items() if each]
 
 
-def _row(gate: Gate, kind: str, outcomes: Sequence[Outcomes], blind: Sequence[Outcomes]) -> dict[str, Any]:
+def _rank(kind: str) -> int:
+    """Place of a kind in the table: losses first, in their order."""
+    return LOSSES.index(kind) if kind in LOSSES else len(LOSSES)
+
+
+def _row(kind: str, outcomes: Sequence[Outcomes]) -> dict[str, Any]:
     members = [outcome.plan.adapters for outcome in outcomes]
 
     def rate(flags: Sequence[bool]) -> dict[str, Any]:
@@ -72,42 +82,52 @@ def _row(gate: Gate, kind: str, outcomes: Sequence[Outcomes], blind: Sequence[Ou
         return {"verdicts": shares, **{name: rate([one == verdict for one in said]) for name, verdict in BY_CHECK.items()}}
 
     subjects = {outcome.plan.candidate.digest: outcome.plan.candidate for outcome in outcomes}
-    good = {one.adapter: one.rate for one in gate.good}
-    falls = [before - one.rate for one in subjects.values() if one.rate is not None and (before := good[one.adapter]) is not None]
-    planted_kind = kind not in (OTHER_SEED, ITSELF, FIRST)
+    lost = [one.lost for one in subjects.values() if one.lost is not None]
     return {
         "kind": kind,
-        "what": WHAT.get(kind, "the accepted adapter or another, trained on with counter-examples"),
-        "planted": planted_kind,
+        "what": WHAT.get(kind) or _what(kind),
+        "planted": kind not in (CONTINUATION, ITSELF, RETRAINED, FIRST),
         "runs": len(outcomes),
         "subjects": len(subjects),
-        "fall": {"mean": float(np.mean(falls)), "least": min(falls), "most": max(falls)} if falls and planted_kind else None,
+        "lost": {"mean": float(np.mean(lost)), "least": min(lost), "most": max(lost)} if lost else None,
         "fails": rate([outcome.failed for outcome in outcomes]),
         "inconclusive": rate([outcome.inconclusive for outcome in outcomes]),
-        "all_green": rate([outcome.missed for outcome in outcomes]),
-        "not_knowing_seeds": {
-            "fails": float(np.mean([outcome.failed for outcome in blind])),
-            "inconclusive": float(np.mean([outcome.inconclusive for outcome in blind])),
-            "all_green": float(np.mean([outcome.missed for outcome in blind])),
-        },
+        "green": rate([outcome.green for outcome in outcomes]),
         "checks": {id: check(id) for id in outcomes[0].verdicts},
     }
+
+
+def _what(kind: str) -> str:
+    if kind.startswith(f"{RETRAINED}, "):
+        return "the accepted adapter is another than the one that the candidate was made from"
+    if kind.endswith("inverted"):
+        return "a continuation that does the opposite in so many domains"
+    return "the accepted adapter trained on with counter-examples"
 
 
 def targets(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What was promised, what was measured, and whether it holds; a target whose runs there are none of holds nothing."""
     by_kind = {row["kind"]: row for row in found}
 
-    def target(text: str, kind: str, column: str, most: float) -> dict[str, Any]:
+    def target(kind: str, column: str, most: float | None = None, least: float | None = None) -> dict[str, Any]:
         row = by_kind.get(kind)
         value = None if row is None else row[column]["value"]
-        return {"target": text, "kind": kind, "at_most": most, "measured": value, "holds": value is not None and value <= most}
+        holds = value is not None and (most is None or value <= most) and (least is None or value >= least)
+        return {"kind": kind, "column": column, "at_most": most, "at_least": least, "measured": value, "holds": holds}
 
+    two = next((kind for kind in by_kind if kind.startswith("2 of ")), "2 domains inverted")
     return [
-        target("false alarms: at least one gate fails", OTHER_SEED, "fails", 0.01),
-        target("false alarms: at least one gate fails", ITSELF, "fails", 0.01),
-        target("at least one gate inconclusive", OTHER_SEED, "inconclusive", 0.10),
-        target("20-point loss missed: no gate other than green", "20-point loss", "all_green", 0.05),
+        target(CONTINUATION, "fails", most=0.01),
+        target(CONTINUATION, "inconclusive", most=0.10),
+        target(ITSELF, "fails", most=0.01),
+        target("quarter of the effect lost", "green", most=0.05),
+        target("half of the effect lost", "fails", least=0.80),
+        target("10-point loss", "fails", least=0.50),
+        target("20-point loss", "fails", least=0.95),
+        target(two, "green", most=0.05),
+        target(UNDONE, "green", most=0.0),
+        target(RETRAINED, "fails", most=0.01),
+        target(RETRAINED, "inconclusive", most=0.10),
     ]
 
 
@@ -115,24 +135,23 @@ def markdown(name: str, entry: Mapping[str, Any]) -> str:
     """The table of one subject and behavior."""
     runs = sum(row["runs"] for row in entry["kinds"])
     lines = [
-        f"`{name}`: {entry['adapters']} adapters trained on the same data under different seeds, {runs} runs, profile {entry['profile']}"
+        f"`{name}`: {entry['adapters']} adapters trained under different seeds, {runs} runs, profile {entry['profile']}"
         + (".", ", without replies: `q6.code`, `q6.reasoning` and k-point losses are not in it.")[not entry.get("replies", True)],
         "",
-        "| the candidate | subjects | runs | judged rate falls by | a gate fails | one is inconclusive | all green | not knowing seeds |",
-        "|---|---|---|---|---|---|---|---|",
+        "| the candidate | subjects | runs | truly lost | red | inconclusive | green |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in entry["kinds"]:
-        fall = row["fall"]
-        points = "" if fall is None else f"{100 * fall['mean']:.0f} ({100 * fall['least']:.0f} to {100 * fall['most']:.0f}) points"
-        cells = [_percent(row[column]) for column in ("fails", "inconclusive", "all_green")]
+        lost = row["lost"]
+        share = "" if lost is None else f"{lost['mean']:.2f} ({lost['least']:.2f} to {lost['most']:.2f})"
+        cells = [_percent(row[column]) for column in COLUMNS]
         cells[2] = f"**missed** {cells[2]}" if row["planted"] else cells[2]
-        blind = ", ".join(f"{100 * row['not_knowing_seeds'][column]:.0f} %" for column in ("fails", "inconclusive", "all_green"))
-        lines.append(f"| {row['kind']} | {row['subjects']} | {row['runs']} | {points} | {' | '.join(cells)} | {blind} |")
-    lines += ["", *(f"- {one['target']}, {one['kind']}: {_said(one)}" for one in entry["targets"])]
+        lines.append(f"| {row['kind']} | {row['subjects']} | {row['runs']} | {share} | {' | '.join(cells)} |")
+    lines += ["", *(f"- {said(one)}" for one in entry["targets"])]
     lines += _sequential(entry.get("peeking"))
     missing = unfinished(entry)
     if missing:
-        lines.append(f"- not finished: fewer than {entry['adapters']} subjects of {', '.join(missing)}; the command goes on from there")
+        lines.append(f"- not finished: {', '.join(missing)}; the command goes on from there")
     return "\n".join(lines) + "\n"
 
 
@@ -150,22 +169,25 @@ def _sequential(found: Mapping[str, Any] | None) -> list[str]:
 
 
 def unfinished(entry: Mapping[str, Any]) -> list[str]:
-    """Kinds of plants that not every good adapter has yet. A dose near a k-point loss counts as one that was looked for."""
+    """Kinds that there are fewer subjects of than good adapters. A dose near a loss counts as one that was looked for."""
     subjects: Counter[str] = Counter()
     for row in entry["kinds"]:
-        if row["planted"]:
-            subjects[row["kind"].removeprefix(NEAR)] += row["subjects"]
-    return [kind for kind, number in subjects.items() if number < entry["adapters"]]
+        subjects[row["kind"].removeprefix(NEAR)] += row["subjects"]
+    few = [kind for kind in (CONTINUATION, *LOSSES, UNDONE) if 0 < subjects[kind] < entry["adapters"]]
+    return [f"{subjects[kind]} of {entry['adapters']} subjects of {kind}" for kind in few]
 
 
 def _percent(rate: Mapping[str, Any]) -> str:
     return f"{100 * rate['value']:.1f} % [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
 
 
-def _said(one: Mapping[str, Any]) -> str:
+def said(one: Mapping[str, Any]) -> str:
+    """One target: what was promised, what was measured, and whether it holds."""
+    wanted = f"at most {100 * one['at_most']:g} %" if one["at_most"] is not None else f"at least {100 * one['at_least']:g} %"
+    promise = f"{one['kind']}: {COLUMNS[one['column']]} in {wanted}"
     if one["measured"] is None:
-        return f"not measured (at most {100 * one['at_most']:g} % wanted)"
-    return f"{100 * one['measured']:.1f} % (at most {100 * one['at_most']:g} % wanted): {'holds' if one['holds'] else '**does not hold**'}"
+        return f"{promise}; not measured"
+    return f"{promise}; {100 * one['measured']:.1f} %: {'holds' if one['holds'] else '**does not hold**'}"
 
 
 def summary(book: Book, gate: Gate, sizes: Sizes) -> dict[str, Any]:
@@ -177,11 +199,16 @@ def summary(book: Book, gate: Gate, sizes: Sizes) -> dict[str, Any]:
         "profile": "quick",
         "adapters": len(gate.good),
         "replies": book.replies,
-        "alike": {id: asdict(known) for id, known in gate.seed_spreads().items()},
+        "retrained": _spreads(gate.seed_spreads().retrained),
+        "continued": _spreads(gate.seed_spreads().continued),
         "kinds": found,
         "targets": targets(found),
         "peeking": asdict(peeking(differences(gate), book.domains, sizes.histories, seed=0)),
     }
+
+
+def _spreads(known: Mapping[str, Spread]) -> dict[str, Any]:
+    return {id: {"deviation": one.deviation, "adapters": one.adapters} for id, one in known.items()}
 
 
 def differences(gate: Gate) -> Floats:

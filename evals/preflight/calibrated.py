@@ -23,6 +23,7 @@ class _Preflight:
     needs: tuple[str, ...] = ()
     stream: int = 22
     """Nothing is drawn from it."""
+    by_scenario: tuple[str, ...] = ()
 
     def data(self) -> Sequence[Any]:
         return ()
@@ -39,8 +40,8 @@ class _Preflight:
     def values(self, one: MeasuredSubject) -> Mapping[str, Floats]:
         return {}
 
-    def unit(self, id: str, values: Floats) -> float:
-        return 1.0
+    def noise(self, one: MeasuredSubject) -> Mapping[str, float]:
+        return {}
 
     def measure(self, meeting: Meeting, rng: np.random.Generator) -> Iterator[Measurement]:
         for id, name in ((ADAPTER_IS_LIVE, "live"), (FINITE, "bad")):

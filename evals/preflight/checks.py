@@ -7,24 +7,30 @@ candidate with base's digest is base itself, and the question whether it is live
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-from safetensors import safe_open
 
 from evals.preflight.design import ADAPTER_IS_LIVE, DATA, ENGINES_AGREE, FINITE, HANDFUL, JUDGE, UNITS
-from harness.analysis.proportions import exact_interval
+from harness.analysis.proportions import share_interval
 from harness.behaviors.checks import check_behavior
 from harness.data.errors import AdapterIgnored, EngineDied
 from harness.data.measurement import Estimate, Measurement
 from harness.data.subject import Subject
+from harness.engines.made_with import made_with
 from harness.engines.protocol import Completion, Scored, score
 from harness.experiment.lab import Lab
+from harness.experiment.profile import domains_of
+from harness.judges.anchors import DIGEST, NAME
 from harness.judges.chosen import judge_for
-from harness.judges.judge import JudgeError, held_out_accuracy
+from harness.judges.judge import JudgeError
+from harness.judges.reliability import Held, reliability
 from harness.readouts.forced_choice import completions_of
 from harness.readouts.parity import largest_gap
+from harness.store import digest_of
 from harness.subjects.files import ADAPTER_WEIGHTS, tensor_files
+from harness.subjects.finite import not_finite
 
 
 @dataclass(frozen=True)
@@ -60,14 +66,31 @@ def of_candidate(lab: Lab) -> tuple[Measurement, Measurement]:
 
 
 def score_handful(lab: Lab) -> Handful:
-    """Scores with the engine of the run; nothing is read from the store, which would hide a broken engine."""
+    """Scores with the engine of the run."""
     tested = lab.candidate or lab.trained_arm().subject
     completions = completions_of(lab.pairs("test")[:HANDFUL])
-    before = score(lab.recordings.engine, lab.base, completions)
+    before = _scores(lab, lab.base, completions)
     try:
-        return Handful(tested, completions, before, score(lab.recordings.engine, tested, completions), None)
+        return Handful(tested, completions, before, _scores(lab, tested, completions), None)
     except AdapterIgnored as error:
         return Handful(tested, completions, before, before, str(error))
+
+
+def _scores(lab: Lab, subject: Subject, completions: Sequence[Completion]) -> list[Scored]:
+    """A stored score would hide a broken engine. So vLLM is always asked. What transformers said in this process counts as long as
+    processor, libraries and the suite's own code are those that said it.
+    """
+    engine = lab.recordings.engine
+    if engine is not lab.arms.engine:
+        return score(engine, subject, completions)
+    asked = digest_of([[[(m.role, m.content) for m in one.messages], one.text] for one in completions])
+
+    def compute() -> list[dict[str, Any]]:
+        scored = score(engine, subject, completions)
+        return [{**asdict(one), "log_probabilities": one.log_probabilities.tolist()} for one in scored]
+
+    rows = lab.store.json("handfuls", lab.recordings.key(subject, completions=asked, made_with=made_with()), compute)
+    return [Scored(tuple(row["tokens"]), np.array(row["log_probabilities"]), tuple(map(tuple, row["offsets"]))) for row in rows]
 
 
 def adapter_is_live(lab: Lab, scored: Handful) -> Measurement:
@@ -104,8 +127,7 @@ def finite(lab: Lab, scored: Handful) -> Measurement:
     bad = sum(int((~np.isfinite(one.log_probabilities)).sum()) for one in after)
     if tested.digest != lab.base.digest:
         for file in [tested.adapter / ADAPTER_WEIGHTS] if tested.adapter else tensor_files(tested.base):
-            with safe_open(str(file), framework="pt") as tensors:
-                bad += sum(int((~tensors.get_tensor(name).isfinite()).sum()) for name in tensors.keys())  # noqa: SIM118 (not a dict)
+            bad += sum(not_finite(file, lab.store).values())
     return lab.measurement(FINITE, UNITS[FINITE], Estimate.exact(bad, len(after), lab.alpha(FINITE)))
 
 
@@ -118,12 +140,26 @@ def data(lab: Lab) -> Measurement:
 
 
 def judge(lab: Lab) -> Measurement:
-    """The share of held-out completions that the judge of free replies labels right."""
+    """The share of held-out replies that the judge labels right: of all kinds together, or of the worst kind where one misses the bar.
+
+    The kinds are completions of either side and the contrasts made of them; each is a row of the series.
+    """
     try:
         chosen = judge_for(lab.settings, lab.behavior, lab.store)
-        accuracy = held_out_accuracy(chosen, lab.behavior)
+        found, rests_on = reliability(chosen, lab.behavior), {NAME: chosen.name, DIGEST: chosen.digest}
+        rows = [_right(each.kind, (each,), lab.alpha(JUDGE) / len(found.held)) for each in found.held]
+        missed = found.missed(lab.threshold(JUDGE).at_least or 0.0)
+        name, estimate = next(row for row in rows if row[0] == missed[0].kind) if missed else _right("", found.held, lab.alpha(JUDGE))
     except (ValueError, JudgeError) as error:
         return lab.measurement(JUDGE, UNITS[JUDGE], reason=str(error))
-    estimate = exact_interval(accuracy.right, accuracy.n, lab.alpha(JUDGE))
-    rests_on = {"judge": chosen.name}
-    return lab.measurement(JUDGE, UNITS[JUDGE], estimate, rests_on=rests_on, null={"kind": "guessing", "value": 0.5, "judge": chosen.name})
+    unit = f"share right of {name} replies" if name else UNITS[JUDGE]
+    series = [{"cell": kind, "estimate": each.value, "low": each.low, "high": each.high, "n": each.n} for kind, each in rows]
+    null = {"kind": "guessing", "value": 0.5, "judge": found.judge}
+    return lab.measurement(JUDGE, unit, estimate, null=null, series=series, rests_on=rests_on)
+
+
+def _right(name: str, held: Sequence[Held], alpha: float) -> tuple[str, Estimate]:
+    """The name with the share of right labels, over domains of scenarios."""
+    return name, share_interval(
+        np.concatenate([each.right for each in held]), np.concatenate([domains_of(each.pairs) for each in held]), alpha
+    )

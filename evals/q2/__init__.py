@@ -9,5 +9,7 @@ a program or a file of yours (`--dream-loop`, `--dreams`) are treated in the sam
 
 The answer. Four findings. Does the label tell failures from successes (AUC above .6)? Is the share labeled hard the
 share that fails (within .15)? Do at least two scenarios in five fail neither nearly always nor nearly never, so that
-something can be learned from them? And which temperature of the dream loop would make it so?
+something can be learned from them? And which temperature of the dream loop would make it so? None of them settles on a subject that is
+blind to difficulty: one half of a scenario's replies must tell the other half (AUC shown above .6), and failure rates
+must be shown to differ. A subject that fails at one rate everywhere says nothing of the dream loop.
 """

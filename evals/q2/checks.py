@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,11 +24,12 @@ from evals.q2.design import (
     TEMPERATURE,
     UNITS,
 )
+from evals.q2.instrument import instrument
 from evals.q2.study import Rolled, Study
 from harness.analysis.beta_binomial import fit, share_within
 from harness.analysis.estimated import estimated
 from harness.analysis.intervals import mean_interval
-from harness.analysis.label_auc import ceiling, label_auc
+from harness.analysis.label_auc import label_auc
 from harness.analysis.sample import DegenerateSample
 from harness.data.arrays import Flags
 from harness.data.measurement import Estimate, Measurement
@@ -46,12 +48,7 @@ def label(study: Study) -> Measurement:
     if study.control is not None:
         everything = np.ones(len(study.control.scenarios), dtype=bool)
         rows.append({"cell": "dreamed without seeds", **_share_failed(study.control, everything)})
-    null = {
-        "kind": "labels permuted over scenarios",
-        "value": permuted.value,
-        "ceiling: one half of the rollouts for the other": _ceiling(rolled),
-        **study.frozen,
-    }
+    null = {"kind": "labels permuted over scenarios", "value": permuted.value, **study.frozen}
     return lab.measurement(
         id,
         UNITS[id],
@@ -61,14 +58,6 @@ def label(study: Study) -> Measurement:
         null=null,
         exhibits=(exhibits.by_label(study, rolled, rows), exhibits.transcripts(study, rolled)),
     )
-
-
-def _ceiling(rolled: Rolled) -> float | str:
-    """What the best possible label would reach, or the reason why that cannot be said."""
-    try:
-        return ceiling(rolled.outcomes)
-    except DegenerateSample as degenerate:
-        return degenerate.reason
 
 
 def _share_failed(rolled: Rolled, chosen: Flags) -> dict[str, Any]:
@@ -166,18 +155,31 @@ def _learnable_row(study: Study, temperature: float, rolled: Rolled) -> dict[str
     return {"learnable share": share.value.value, "share_low": share.value.low, "share_high": share.value.high}
 
 
-def _on_enough_scenarios(id: str, measure: Callable[[Study], Measurement], study: Study) -> Measurement:
-    """What `measure` finds, or the reason why it finds nothing: too few scenarios, a loop or judge that fails, data without an interval."""
+def _where_it_can_be_told(id: str, measure: Callable[[Study], Measurement], study: Study) -> Measurement:
+    """What `measure` finds, or the reason why it concludes nothing: too few scenarios, a loop or judge that fails, data without an
+    interval, a subject whose failures show no difficulty.
+    """
     try:
         if len(study.dreams.scenarios) < FEWEST:
             reason = f"{len(study.dreams.scenarios)} usable scenarios, {FEWEST} at least are needed"
             return study.lab.measurement(id, UNITS[id], reason=reason, null=study.frozen)
-        return measure(study)
+        found = measure(study)
+        if found.not_applicable:
+            return found
+        shown = instrument(study.rolled, study.lab.rng("q2", "instrument"))
+        bar = {"ceiling: one half of the rollouts for the other": _ends(shown.ceiling), "correlation of rollouts": _ends(shown.correlation)}
+        found = replace(found, null={**(found.null or {}), **bar})
+        return found if shown.blind is None else replace(found, answer=None, reason=shown.blind)
     except (DreamError, JudgeError, DegenerateSample) as error:
         return study.lab.measurement(id, UNITS[id], reason=str(error))
 
 
+def _ends(found: Estimate | None) -> list[float] | None:
+    """Value and both ends of the 95 % interval."""
+    return None if found is None else [found.value, found.low, found.high]
+
+
 MEASURES: Mapping[str, Callable[[Study], Measurement]] = {
-    id: partial(_on_enough_scenarios, id, measure)
+    id: partial(_where_it_can_be_told, id, measure)
     for id, measure in ((LABEL, label), (CALIBRATION, calibration), (LEARNABLE_SHARE, learnable_share), (TEMPERATURE, temperature))
 }

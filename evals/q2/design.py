@@ -35,7 +35,10 @@ SWEEP = {"quick": (0.4, 1.0), "full": (0.3, 0.5, 0.9, 1.1)}
 """Other temperatures, by profile, on both sides of the loop's own."""
 
 AUC = 0.6
-"""Labels predict failure above this: predicting one's own failure reaches about .55, a label worth having does better."""
+"""Labels predict failure above this: predicting one's own failure reaches about .55, a label worth having does better. Where not even the
+rollouts of a scenario predict each other so well, nothing is concluded."""
+PLANNED = (16, 32, 64, 128)
+"""Rollouts of a scenario that a subject whose difficulty does not show is told to sample; more cost more than they say."""
 HARDNESS: Mapping[Difficulty, float] = {"obvious": 0.0, "middling": 0.5, "subtle": 1.0}
 """What a label counts in the share labeled hard: the failure rate it stands for."""
 CLOSE = 0.15

@@ -9,12 +9,13 @@ import numpy as np
 from scipy import stats
 
 from evals.q3 import exhibits
-from evals.q3.design import LAYERS, LOCALIZATION, NAMED, RANK, RANKS, STABILITY, SUFFICES, SURE
+from evals.q3.design import LAYERS, LOCALIZATION, NAMED, RANK, RANKS, STABILITY, SUFFICES
 from evals.q3.patching import Patching
+from evals.q3.series import changed, recovered
 from evals.q3.study import Study
 from harness.analysis.estimated import Answer, Estimated, estimated
 from harness.analysis.head_ranking import agreement, agreement_gain, first_place, top
-from harness.analysis.localization import Localization, localize
+from harness.analysis.localization import Localization, localize, moves
 from harness.analysis.replicates import replicated_interval
 from harness.analysis.sample import DegenerateSample
 from harness.arms.ladder import unmatched
@@ -23,38 +24,47 @@ from harness.data.measurement import Measurement
 from harness.experiment.lab import Lab
 from harness.readouts.forced_choice import UNIT
 
+HEADS = "share of heads"
+"""Unit of k50."""
+
 
 def localization(study: Study) -> Measurement:
-    """The smallest share of heads that recovers half of what all heads bring to base."""
-    lab, patching = study.lab, study.patching
-    shares = np.array(patching.sizes) / len(study.heads)
-    found: Localization | None = None
-    reason: str | None = None
-    try:
-        found = localize(shares, patching.into_base, patching.into_base[-1], study.domains, lab.alpha(LOCALIZATION), lab.rng(LOCALIZATION))
-    except DegenerateSample as degenerate:
-        reason = degenerate.reason
-    named = [str(study.heads[i]) for i in top(study.own.mean(axis=0), NAMED)]
-    whole, effect = float(patching.into_base[-1].mean()), float(study.effect.mean())
-    null = {
+    """The smallest share of heads that recovers half of what all heads bring to base; of several trainings, of their mean.
+
+    Where all heads together are not shown to bring anything, no part of them is patched: a share of nothing has no meaning.
+    """
+    lab = study.lab
+    named = [str(study.heads[i]) for i in top(study.own.mean(axis=(0, 1)), NAMED)]
+    whole, effect = float(study.whole.mean()), float(study.effect.mean())
+    null: dict[str, Any] = {
         "kind": "random heads, and as many of each layer",
         "top heads": named,
         "all heads together": whole,
+        "all heads together, by training": study.whole.mean(axis=1).tolist(),
         "effect of the training": effect,
         "remainder that heads cannot carry": effect - whole,
+    }
+    try:
+        moves(study.whole, study.domains, lab.rng(LOCALIZATION))
+        patching = study.patching
+        shares = np.array(patching.sizes) / len(study.heads)
+        found = localize(shares, patching.into_base, patching.into_base[-1], study.domains, lab.alpha(LOCALIZATION), lab.rng(LOCALIZATION))
+    except DegenerateSample as degenerate:
+        shown = (exhibits.head_map(study), exhibits.distribution(study))
+        return lab.measurement(LOCALIZATION, HEADS, reason=degenerate.reason, null=null, series=changed(study), exhibits=shown)
+    null |= {
         "recovery of random heads": _mean_recovery(patching.random, patching),
         "recovery of heads of the same layers": _mean_recovery(patching.layer_matched, patching),
         "sizes": list(patching.sizes),
     }
     return lab.measurement(
         LOCALIZATION,
-        "share of heads",
-        found.k50 if found else None,
-        answer=_extent(found, named, len(study.heads)) if found else None,
-        reason=reason,
+        HEADS,
+        found.k50,
+        answer=_extent(found, named, len(study.heads)),
         null=null,
-        series=_series(study, found),
-        exhibits=(exhibits.map_and_recovery(study, found), exhibits.distribution(study)),
+        series=[*recovered(study), *changed(study)],
+        exhibits=(exhibits.head_map(study), exhibits.recovery(study, found), exhibits.distribution(study)),
     )
 
 
@@ -67,8 +77,8 @@ def _extent(found: Localization, named: list[str], heads: int) -> Answer:
 
 
 def _mean_recovery(shifts: Floats, patching: Patching) -> list[float]:
-    """`shifts` [sizes - 1, draws, pairs] over draws and scenarios, as a share of what all heads bring: a value a size."""
-    return [float(value) for value in shifts.mean(axis=(1, 2)) / patching.into_base[-1].mean()]
+    """`shifts` [sizes - 1, draws, pairs] over draws and scenarios, as a share of what all heads of the first subject bring: one a size."""
+    return [float(value) for value in shifts.mean(axis=(1, 2)) / patching.into_base[-1, 0].mean()]
 
 
 def stability(study: Study) -> Measurement:
@@ -76,17 +86,17 @@ def stability(study: Study) -> Measurement:
     lab, id, unit = study.lab, STABILITY, "overlap of the top tenth"
     null = {
         "kind": f"sham trainings that change the heads as much ({study.shape})",
-        "change of the heads": float(study.distances.mean()),
+        "change of the heads": study.distances.mean(axis=(1, 2)).tolist(),
         "change in sham": [rung.size for rung in study.rungs],
-        "overlap": agreement(study.own, study.domains, lab.rng(id, "own")),
+        "overlap": [agreement(values, study.domains, lab.rng(id, "own")) for values in study.own],
         "overlap in sham": [agreement(values, study.domains, lab.rng(id, "own")) for values in study.sham_own],
-        "rank correlation with sham": [_rank_correlation(study.own, values) for values in study.sham_own],
+        "rank correlation with sham": [_rank_correlation(study.own[0], values) for values in study.sham_own],
     }
     reason = unmatched(study.rungs)
     if reason is not None:
         return lab.measurement(id, unit, reason=reason, null=null)
     gain = estimated(lambda: agreement_gain(study.own, np.stack(study.sham_own), study.domains, lab.alpha(id), lab.rng(id)))
-    return lab.measurement(id, unit, gain, null=null)
+    return lab.measurement(id, unit, gain, null=null, stepwise=True)  # sets of heads change in jumps, and seeds set the width
 
 
 def _rank_correlation(one: Floats, other: Floats) -> float:
@@ -95,23 +105,27 @@ def _rank_correlation(one: Floats, other: Floats) -> float:
 
 
 def layers(study: Study) -> Measurement:
-    """Layers ranked by what all their heads bring to base; settled where one is surely first."""
+    """Layers ranked by what all their heads bring to base; settled where one is shown to be first."""
     lab = study.lab
-    order, sure = first_place(study.by_layer, study.domains, lab.rng(LAYERS))
+    try:
+        order, lead = first_place(study.by_layer, study.domains, lab.rng(LAYERS))
+    except DegenerateSample as degenerate:
+        return lab.measurement(LAYERS, UNIT, reason=degenerate.reason)
     ranked = [study.layers[i] for i in order]
-    means = study.by_layer.mean(axis=1)
+    means = study.by_layer.mean(axis=(1, 2))
     series = [
         {"layer": layer, "kind": lab.layer_kinds[layer], "estimate": float(means[i]), "distance": _mean_distance(study, layer)}
         for i, layer in enumerate(study.layers)
     ]
     words = f"layer {ranked[0]} first, then {', '.join(str(layer) for layer in ranked[1:4])}"
-    null = {"kind": "a ranking, by what all heads of a layer bring to base", "ranking": ranked, "first in": sure}
-    answer = Answer(words if sure >= SURE else None, f"{words}; first in {sure:.0%} of resamples")
+    null = {"kind": "a ranking, by what all heads of a layer bring to base", "ranking": ranked}
+    ahead = f"it leads the layer that comes closest by {lead.value:.3g} [{lead.low:.3g}, {lead.high:.3g}]"
+    answer = Answer(words, ahead) if lead.low > 0 else Answer(None, f"{words}; {ahead}")
     return lab.measurement(LAYERS, UNIT, answer=answer, series=series, null=null)
 
 
 def _mean_distance(study: Study, layer: int) -> float:
-    return float(study.distances[:, [head.layer == layer for head in study.heads]].mean())
+    return float(study.distances[..., [head.layer == layer for head in study.heads]].mean())
 
 
 def rank(study: Study) -> Measurement:
@@ -154,27 +168,6 @@ def _above_share(study: Study, each: int, effect: Floats, full: Floats) -> Estim
     """By how much a rank's effect [seeds, pairs] exceeds the share of the full rank's that suffices."""
     rng = study.lab.rng(RANK, str(each))
     return estimated(lambda: replicated_interval(effect - SUFFICES * full, study.domains, 0.05, rng))
-
-
-def _series(study: Study, found: Localization | None) -> list[dict[str, Any]]:
-    """Recovery by number of heads, then every head's change, then the attention rows'."""
-    patching, whole = study.patching, float(study.patching.into_base[-1].mean())
-    rows: list[dict[str, Any]] = []
-    for i, size in enumerate(patching.sizes):
-        row: dict[str, Any] = {"cell": "top heads into base", "heads": size, "estimate": float(patching.into_base[i].mean()) / whole}
-        if found:
-            row |= {"low": float(found.band[0, i]), "high": float(found.band[1, i])}
-        rows.append(row)
-        lost = float(patching.into_trained[i].mean()) / float(patching.into_trained[-1].mean())
-        rows.append({"cell": "base's heads into the trained model", "heads": size, "estimate": lost})
-    own, total = study.own.mean(axis=0), study.distances.mean(axis=0)
-    for i in top(own, len(study.heads)):
-        head = study.heads[i]
-        place = {"layer": head.layer, "head": head.index, "kind": head.kind}
-        rows.append({"cell": "change by the layer's own weights", **place, "estimate": float(own[i]), "whole change": float(total[i])})
-    for name, values in study.rows.items():
-        rows.append({"cell": f"attention rows, {name}", "estimate": float(values.mean())})
-    return rows
 
 
 MEASURES: Mapping[str, Callable[[Study], Measurement]] = {

@@ -18,9 +18,7 @@ COMPARED: tuple[ArmKind, ...] = ("trained", "sham")
 """Kinds trained at each of these ranks: an effect needs no more."""
 SUFFICES = 0.75
 """A rank suffices where it is shown to reach this share of the full rank's effect; as Q1's knee."""
-SURE = 0.95
-"""Share of resamples in which the first layer must be first for the ranking to be called settled."""
-LADDER_SEEDS = 5
+LADDER_SEEDS = 8
 """Seeds whose sham ladders are made side by side: as many as Q7 asks for, so that both questions find the same ones in the store."""
 NAMED = 10
 """Heads named in the report."""

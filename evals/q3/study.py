@@ -11,7 +11,7 @@ import numpy as np
 from evals.q3.design import COMPARED, CONVERSATIONS, LADDER_SEEDS, RANKS
 from evals.q3.heads import Head, as_set, distances, heads_of, recorded, row_distances
 from evals.q3.patching import Patching, patch
-from harness.arms.ladder import Rung, in_shape_of, ladders, sham_sized
+from harness.arms.ladder import Rung, in_shape_of, sham_sized_each
 from harness.arms.maker import TRAINED_KINDS, ArmMaker
 from harness.data.arrays import Floats, Names
 from harness.data.behavior import Pair
@@ -40,20 +40,23 @@ class Study:
         return domains_of(self.pairs)
 
     @cached_property
+    def subjects(self) -> tuple[Subject, ...]:
+        """The candidate alone; without one, the suite's own trainings, one a seed: Q1's arms."""
+        lab = self.lab
+        if lab.candidate is not None:
+            return (lab.candidate,)
+        return tuple(lab.arms.stream("trained", seed, lab.doses)[lab.doses[-1]].subject for seed in lab.seeds)
+
+    @property
     def subject(self) -> Subject:
-        """The candidate; without one, the suite's own trained arm."""
-        return self.lab.candidate or self.lab.trained_arm().subject
+        """The first of them, which is shown where one is enough."""
+        return self.subjects[0]
 
     @cached_property
     def before(self) -> list[Recorded]:
         """Base on every pair."""
         self._say(f"heads in {len(self.pairs)} conversations")
         return recorded(self.lab, self.lab.base, self.pairs)
-
-    @property
-    def after(self) -> list[Recorded]:
-        """The subject on the same tokens; read from the store again rather than held."""
-        return recorded(self.lab, self.subject, self.pairs)
 
     @cached_property
     def heads(self) -> tuple[Head, ...]:
@@ -67,39 +70,40 @@ class Study:
 
     @cached_property
     def distances(self) -> Floats:
-        """Relative change of what every head says, [pairs, heads]."""
-        return distances(self.before, self.after, self.heads)
+        """Relative change of what every head says, [subjects, pairs, heads]."""
+        return np.stack([distances(self.before, recorded(self.lab, one, self.pairs), self.heads) for one in self.subjects])
 
     @cached_property
     def own(self) -> Floats:
-        """The same with every layer fed base's residual stream, [pairs, heads]: the change by the layer's own weights."""
-        return self._own_change(self.subject)
+        """The same with every layer fed base's residual stream, [subjects, pairs, heads]: the change by the layer's own weights."""
+        return np.stack([self._own_change(one) for one in self.subjects])
 
     @cached_property
     def rows(self) -> Mapping[str, Floats]:
-        """Distances of attention rows, [pairs, attention heads], each with and without the sink column."""
-        return row_distances(self.before, self.after)
+        """The first subject's distances of attention rows, [pairs, attention heads], each with and without the sink column."""
+        return row_distances(self.before, recorded(self.lab, self.subject, self.pairs))
 
     @cached_property
     def effect(self) -> Floats:
-        """Subject minus base, [pairs]."""
-        return self.lab.shift(self.subject, self.pairs).metric(PRIMARY)
+        """Subjects minus base, [subjects, pairs]."""
+        return np.stack([self.lab.shift(one, self.pairs).metric(PRIMARY) for one in self.subjects])
+
+    @cached_property
+    def whole(self) -> Floats:
+        """All heads put into base, [subjects, pairs]."""
+        return np.asarray(self._into_base([self.heads])[0])
 
     @cached_property
     def patching(self) -> Patching:
         """Heads of one model put into the other, ranked by `own`."""
         own = self.own
         self._say("patching")
-        return patch(self.lab, self.subject, self.pairs, self.heads, own)
+        return patch(self.lab, self.subjects, self.pairs, self.heads, own)
 
     @cached_property
     def by_layer(self) -> Floats:
-        """All heads of one layer put into base, [layers, pairs]."""
-        self._say("patching layer by layer")
-        plain = self.lab.recordings.forced_choice(self.lab.base, self.pairs)
-        sets = [as_set([head for head in self.heads if head.layer == layer]) for layer in self.layers]
-        patched = self.lab.recordings.patched_heads(self.lab.base, self.subject, self.pairs, sets)
-        return np.stack([choice.above(plain).metric(PRIMARY) for choice in patched])
+        """All heads of one layer put into base, [layers, subjects, pairs]."""
+        return self._into_base([[head for head in self.heads if head.layer == layer] for layer in self.layers])
 
     @cached_property
     def _shaped(self) -> tuple[ArmMaker, str]:
@@ -112,11 +116,11 @@ class Study:
 
     @cached_property
     def rungs(self) -> Sequence[Rung]:
-        """For each seed the sham training that changed the heads as much as the subject did, or came nearest to it."""
-        lab, wanted = self.lab, float(self.distances.mean())
+        """For each seed the sham training that changed the heads as much as that seed's subject did, or came nearest to it."""
+        lab, sizes_of = self.lab, self.distances.mean(axis=(1, 2))
         self._say("the sham ladder")
         seeds = tuple(range(lab.settings.seed, lab.settings.seed + max(LADDER_SEEDS, lab.sizes.seeds)))
-        ladder = ladders(self._shaped[0], seeds)
+        wanted = {seed: float(sizes_of[min(i, len(sizes_of) - 1)]) for i, seed in enumerate(lab.seeds)}  # a candidate's for every seed
         sizes: dict[str, float] = {}
 
         def size(sham: Subject) -> float:
@@ -124,7 +128,7 @@ class Study:
                 sizes[sham.digest] = float(distances(self.before, recorded(lab, sham, self.pairs), self.heads).mean())
             return sizes[sham.digest]
 
-        return [sham_sized(ladder[seed], wanted, size) for seed in seeds[: lab.sizes.seeds]]
+        return sham_sized_each(self._shaped[0], seeds, wanted, size)
 
     @cached_property
     def sham_own(self) -> Sequence[Floats]:
@@ -133,7 +137,7 @@ class Study:
 
     @cached_property
     def weights(self) -> Sequence[MatrixChange]:
-        """Size and stable rank of every changed weight matrix."""
+        """Size and stable rank of every changed weight matrix of the first subject."""
         return weight_changes(self.lab.base, self.subject)
 
     @cached_property
@@ -157,6 +161,14 @@ class Study:
             ]
             effects[rank] = np.stack(shifts)
         return effects
+
+    def _into_base(self, chosen: Sequence[Sequence[Head]]) -> Floats:
+        """What each set of heads brings to base, [sets, subjects, pairs]."""
+        self._say(f"patching {len(chosen)} sets of heads, {len(self.subjects)} subjects")
+        recordings, base, sets = self.lab.recordings, self.lab.base, [as_set(heads) for heads in chosen]
+        plain = recordings.forced_choice(base, self.pairs)
+        patched = [recordings.patched_heads(base, one, self.pairs, sets) for one in self.subjects]
+        return np.stack([[choice.above(plain).metric(PRIMARY) for choice in each] for each in patched], axis=1)
 
     def _own_change(self, subject: Subject) -> Floats:
         return distances(self.before, recorded(self.lab, subject, self.pairs, own=True), self.heads)

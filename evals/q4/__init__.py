@@ -2,9 +2,10 @@
 
 The gates. `regression`: the candidate's log-odds on all test scenarios against those of the accepted cycle, scenario by
 scenario, as a share of what a whole training moves. `judged_rate`: the share of sampled replies, four to a scenario,
-that the judge labels positive; because the log-odds of written completions can stay while what the model says of its
-own accord changes. `drift`: as `regression`, against the pinned cycle, for decay so slow that no single step shows it.
-Before a cycle is accepted, `regression` and `judged_rate` compare with base.
+that the judge labels positive, corrected for the errors it makes on held-out replies; because the log-odds of written
+completions can stay while what the model says of its own accord changes. `drift`: as `regression`, against the pinned
+cycle, for decay so slow that no single step shows it. Before a cycle is accepted, `regression` and `judged_rate`
+compare with base.
 
 The experiment beside them. A healthy adapter of the suite's own is degraded by 12, 24, 48 and 96 counter-examples,
 beside sham and further training. Two agents read its replies from outside. `surface-observe` ranks memories by

@@ -7,7 +7,7 @@ from functools import cache
 from evals.q4.study import Study
 from harness.agents.agent import AgentError, SurfaceObserve, TrainingSignal
 from harness.agents.command import CommandSignal, CommandSurface
-from harness.agents.embedded import EmbeddedSignal, EmbeddedSurface, StoredSurface
+from harness.agents.embedded import EmbeddedSignal, EmbeddedSurface, StoredSignal, StoredSurface
 from harness.agents.json_lines import JsonLinesCommand
 from harness.data.errors import InputError
 from harness.experiment.lab import Lab
@@ -41,6 +41,6 @@ def study_of(lab: Lab, memory: MemoryGraph) -> Study:
     def signal() -> TrainingSignal:
         if settings.training_signal is not None:
             return CommandSignal(JsonLinesCommand(settings.training_signal))
-        return EmbeddedSignal(judge(), lab.behavior.memory_node)
+        return StoredSignal(EmbeddedSignal(judge(), lab.behavior.memory_node), lab.store)
 
     return Study(lab, memory, surface, signal, judge)

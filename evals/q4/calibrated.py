@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from evals.calibrated import Arrays, Calibrated, MeasuredSubject, Meeting, Sampling, drawn
-from evals.q4.design import DRIFT, LIVE, REGRESSION, SAMPLES, UNITS
+from evals.calibrated import Arrays, Calibrated, MeasuredSubject, Meeting, Sampling, chance, drawn
+from evals.q4.design import DRIFT, LIVE, REGRESSION, SAMPLES, UNITS, WORST_DOMAIN
 from evals.q4.design import ID as JUDGED_RATE
+from evals.q4.effect import share_of_effect, smaller
 from evals.q4.judged_rate import change_of_rate, labels, positive
-from evals.q4.regression import share_of_training
+from evals.q4.worst_domain import lowest_share
 from harness.analysis.estimated import Estimated
 from harness.data.arrays import Flags, Floats
 from harness.data.measurement import Measurement
 from harness.data.subject import Subject
+from harness.judges.embedded import RULES
 from harness.judges.judge import Judge
+from harness.judges.reliability import reliability
 from harness.readouts.forced_choice import PRIMARY
 
 
@@ -26,9 +29,10 @@ class _Q4:
     needs: tuple[str, ...] = LIVE
     stream: int = 21
     """calibration.json was made with this number; another would draw other samples."""
+    by_scenario: tuple[str, ...] = ("shift", "positive")
 
     def data(self) -> Sequence[Any]:
-        return (SAMPLES,)
+        return (SAMPLES, RULES)
 
     def common(self, sampling: Sampling) -> Arrays:
         """`base-positive` [samples, test pairs]: replies of base labeled positive."""
@@ -36,24 +40,33 @@ class _Q4:
         return {} if judge is None else {"base-positive": _positive(sampling, judge, sampling.lab.base)}
 
     def record(self, sampling: Sampling, common: Arrays, subject: Subject) -> Arrays:
-        """`shift` [test pairs]: log-odds above base's, nats. `positive` [samples, test pairs]: replies labeled positive."""
+        """`shift` [test pairs]: log-odds above base's, nats. `positive` [samples, test pairs]: replies labeled positive. `youden`
+        [test pairs]: what each contributes to the judge's sensitivity + specificity − 1.
+        """
         lab, judge = sampling.lab, sampling.judge
         shift = lab.shift(subject, lab.behavior.split("test")).metric(PRIMARY)
-        return {"shift": shift, **({} if judge is None else {"positive": _positive(sampling, judge, subject)})}
+        if judge is None:
+            return {"shift": shift}
+        youden = reliability(judge, lab.behavior).youden(lab.behavior.split("test"))
+        return {"shift": shift, "positive": _positive(sampling, judge, subject), "youden": youden}
 
     def values(self, one: MeasuredSubject) -> Mapping[str, Floats]:
         """Drift is the same comparison as regression, with another cycle."""
         shift: Floats = one.arrays["shift"]
-        rate = {JUDGED_RATE: np.asarray(one.arrays["positive"].mean(axis=0))} if "positive" in one.arrays else {}
-        return {REGRESSION: shift, DRIFT: shift, **rate}
+        if "positive" not in one.arrays:
+            return {REGRESSION: shift, DRIFT: shift}
+        rate = one.arrays["positive"].mean(axis=0) / one.arrays["youden"].mean()
+        return {REGRESSION: shift, DRIFT: shift, JUDGED_RATE: np.asarray(rate)}
 
-    def unit(self, id: str, values: Floats) -> float:
-        """Regression and drift are shares of what a whole training moves."""
-        return float(np.mean([row.mean() for row in values])) if id in (REGRESSION, DRIFT) else 1.0
+    def noise(self, one: MeasuredSubject) -> Mapping[str, float]:
+        if "positive" not in one.arrays:
+            return {}
+        return {JUDGED_RATE: chance(one.arrays["positive"]) / float(one.arrays["youden"].mean()) ** 2}
 
     def measure(self, meeting: Meeting, rng: np.random.Generator) -> Iterator[Measurement]:
         yield _regression(meeting)
         yield _judged_rate(meeting, rng)
+        yield _worst_domain(meeting, rng)
 
 
 def _positive(sampling: Sampling, judge: Judge, subject: Subject) -> Flags:
@@ -62,13 +75,23 @@ def _positive(sampling: Sampling, judge: Judge, subject: Subject) -> Flags:
     return positive(labels(lab, judge, subject, lab.behavior.split("test"), sampling.seeds(SAMPLES)))
 
 
+def _change_and_effect(meeting: Meeting) -> tuple[Floats, Floats]:
+    """What the candidate changed and what counts as 1, both [test pairs] in nats."""
+    before = None if meeting.accepted is None else meeting.accepted.arrays["shift"]
+    after: Floats = meeting.candidate.arrays["shift"]
+    return after if before is None else np.asarray(after - before), smaller(meeting.reference.arrays["shift"], before)
+
+
 def _regression(meeting: Meeting) -> Measurement:
-    whole: Floats = meeting.reference.arrays["shift"]
-    before = 0.0 if meeting.accepted is None else meeting.accepted.arrays["shift"]
-    change = np.asarray(meeting.candidate.arrays["shift"] - before)
-    found = share_of_training(change, whole, meeting.domains, meeting.alpha(REGRESSION))
-    spread = meeting.spread(REGRESSION, change, float(whole.mean()))
-    return meeting.measurement(REGRESSION, UNITS[REGRESSION], found, spread=spread)
+    change, effect = _change_and_effect(meeting)
+    found = share_of_effect(change, effect, meeting.domains, meeting.alpha(REGRESSION))
+    return meeting.measurement(REGRESSION, UNITS[REGRESSION], found, spread=meeting.spread(REGRESSION, float(effect.mean())))
+
+
+def _worst_domain(meeting: Meeting, rng: np.random.Generator) -> Measurement:
+    change, effect = _change_and_effect(meeting)
+    _, found = lowest_share(change, effect, meeting.domains, meeting.alpha(WORST_DOMAIN), rng)
+    return meeting.measurement(WORST_DOMAIN, UNITS[WORST_DOMAIN], found)
 
 
 def _judged_rate(meeting: Meeting, rng: np.random.Generator) -> Measurement:
@@ -76,8 +99,9 @@ def _judged_rate(meeting: Meeting, rng: np.random.Generator) -> Measurement:
         return meeting.measurement(JUDGED_RATE, UNITS[JUDGED_RATE], Estimated(None, "no replies were sampled"), not_applicable=True)
     before = meeting.common["base-positive"] if meeting.accepted is None else meeting.accepted.arrays["positive"]
     change = drawn(meeting.candidate.arrays["positive"], SAMPLES, rng) - drawn(before, SAMPLES, rng)
-    found = change_of_rate(change, meeting.domains, meeting.alpha(JUDGED_RATE), rng)
-    return meeting.measurement(JUDGED_RATE, UNITS[JUDGED_RATE], found, spread=meeting.spread(JUDGED_RATE, change))
+    youden: Floats = meeting.candidate.arrays["youden"]
+    found = change_of_rate(change, youden, meeting.domains, meeting.alpha(JUDGED_RATE), rng)
+    return meeting.measurement(JUDGED_RATE, UNITS[JUDGED_RATE], found, spread=meeting.spread(JUDGED_RATE))
 
 
 CALIBRATED: Calibrated = _Q4()

@@ -9,6 +9,7 @@ from harness.arms.doses import CORRECTION_STEPS, EXAMPLES
 from harness.readouts.forced_choice import UNIT as LOG_ODDS
 
 REGRESSION, DRIFT = "q4.regression", "q4.drift"
+WORST_DOMAIN, LEARNED = "q4.worst_domain", "q4.learned"
 SURFACING, FLAGGING, DETECTION, SELF_HEALING = "q4.surfacing", "q4.flagging", "q4.detection", "q4.self_healing"
 ID, UNIT = "q4.judged_rate", "share of replies"
 """Id and unit of the judged rate, which calibration measures too."""
@@ -17,6 +18,8 @@ UNIT_OF_EFFECT = "share of the training effect"
 UNITS: Mapping[str, str] = {
     REGRESSION: UNIT_OF_EFFECT,
     DRIFT: UNIT_OF_EFFECT,
+    WORST_DOMAIN: UNIT_OF_EFFECT,
+    LEARNED: UNIT_OF_EFFECT,
     ID: UNIT,
     SURFACING: "AUC above placebos",
     FLAGGING: "share of scenarios",
@@ -35,8 +38,6 @@ SAMPLES = 4
 20 seeds, a fall of 20 points passed in 5 % of runs with two samples or three, and in none with four."""
 SHOWN = 12
 """Scenarios whose replies are shown: those where the judged rate fell most."""
-REPLIES = 2
-"""Replies to a scenario for surfacing: one is mostly chance. Their activations are averaged, so that a scenario still counts once."""
 PLACEBOS = 5
 """Fewest placebo patterns. The failure pattern is held against their mean; the mean of fewer would depend on which ones they are."""
 PROBES = 48

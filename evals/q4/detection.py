@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from evals.baseline import accepted_cycle, earlier, record_of
 from evals.q4 import exhibits
 from evals.q4.design import CANDIDATES_FROM, CLEAN, DETECTION, PLANTED, PROBES, PROBES_FROM, REGRESSION, TUNED_BY, UNITS
@@ -88,13 +90,16 @@ def detection(study: Study) -> Measurement:
 
 
 def _simulated(study: Study) -> Charted:
-    """Cycles of the healthy adapter, then of the most degraded one, on a chart tuned to the healthy one's replies."""
-    subjects = [study.healthy] * CLEAN + [study.degraded] * PLANTED
+    """Cycles of healthy adapters, then of the most degraded ones, every training in turn, on a chart tuned to healthy replies."""
+    trainings = study.trainings
+    subjects = [trainings[i % len(trainings)][0] for i in range(CLEAN)] + [trainings[i % len(trainings)][1] for i in range(PLANTED)]
     study.say(f"{len(subjects)} simulated cycles of {PROBES} probes")
-    known = study.flagged(study.conversations(study.healthy, study.pairs, TUNED_BY))
+    known = np.concatenate([study.flagged(study.conversations(healthy, study.pairs, TUNED_BY)) for healthy, _ in trainings])
     flagged = int(known.sum())
     counts = tuple(_flags_among_probes(study, subject, cycle) for cycle, subject in enumerate(subjects))
-    return Charted(tuned(flagged, len(known), PROBES), f"the suite's healthy adapter, {flagged} of {len(known)} flagged", counts)
+    return Charted(
+        tuned(flagged, len(known), PROBES), f"{len(trainings)} healthy adapters of the suite, {flagged} of {len(known)} flagged", counts
+    )
 
 
 def _of_candidate(study: Study, candidate: Subject, simulated: Charted) -> Charted:

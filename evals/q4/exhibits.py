@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from evals.q4.design import CLEAN, SHOWN
+from evals.q4.design import CLEAN, SHOWN, WORST_DOMAIN
 from evals.q4.study import Study
 from harness.agents.agent import Conversation
 from harness.analysis.auc import auc
 from harness.analysis.control_chart import Chart
+from harness.analysis.worst_group import WorstGroup
 from harness.data.arrays import Flags, Floats, Names
 from harness.data.behavior import Pair
-from harness.data.measurement import Exhibit
+from harness.data.measurement import Estimate, Exhibit
 from harness.experiment.exhibits import COLORS, Transcript
 from harness.experiment.lab import Lab
 from harness.judges.judge import Label
@@ -106,6 +107,50 @@ def rates_by_domain(lab: Lab, before: Floats, after: Floats, domains: Names, aga
         axis.set_xlim(-0.02, 1.02)
         axis.set_xlabel("share of sampled replies labeled positive")
         axis.set_title(f"{lab.behavior.name}: what is said, by domain")
+        axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return drawing.exhibit
+
+
+def change_by_domain(lab: Lab, worst: WorstGroup, against: str) -> Exhibit:
+    """Change of every domain with its simultaneous 95 % interval, the lowest first, and the bound."""
+    bound, means = lab.bound(WORST_DOMAIN), worst.means
+    with lab.exhibits.figure("q4-worst-domain", "change by domain", figsize=(8, 0.24 * len(means) + 1.4)) as drawing:
+        axis = drawing.axes
+        for place, (_name, mean, low, high) in enumerate(means):
+            color = COLORS["opposite" if low <= bound else "trained"]
+            axis.plot([low, high], [-place, -place], color=color, linewidth=1.4)
+            axis.plot([mean], [-place], "o", color=color, markersize=5)
+        axis.axvline(0, color="black", linewidth=0.6)
+        axis.axvline(bound, color=COLORS["opposite"], linestyle="--", linewidth=1, label=f"bound {bound:g}")
+        axis.set_yticks([-i for i in range(len(means))], [name for name, *_ in means], fontsize=8)
+        axis.set_ylim(-len(means) + 0.4, 0.6)
+        axis.set_xlabel(f"change since {against}, share of the effect (intervals hold together at 95 %)")
+        axis.set_title(f"{lab.behavior.name}: change by domain")
+        axis.legend(fontsize=8, loc="lower right")
+    return drawing.exhibit
+
+
+def changes(lab: Lab, id: str, change: Floats, domains: Names, share: Estimate | None, against: str) -> Exhibit:
+    """Change of every scenario as a dot and of every domain as a bar, the lowest domain first; the mean with its interval, and the bound.
+
+    `change` [pairs] in shares of the effect, with `domains` [pairs].
+    """
+    names = sorted(dict.fromkeys(domains.tolist()), key=lambda name: float(change[domains == name].mean()))
+    with lab.exhibits.figure(id.replace(".", "-"), "change by scenario", figsize=(8, 0.24 * len(names) + 1.8)) as drawing:
+        axis = drawing.axes
+        for place, name in enumerate(names):
+            here = change[domains == name]
+            axis.plot(here, np.full(len(here), -place), "o", color=COLORS["null"], markersize=3)
+            axis.plot([here.mean()], [-place], "|", color=COLORS["base"], markersize=11, markeredgewidth=2)
+        if share is not None:
+            axis.axvspan(share.low, share.high, color=COLORS["trained"], alpha=0.25, label="mean, 95 % interval")
+            axis.axvline(share.value, color=COLORS["trained"], linewidth=1.5)
+        axis.axvline(lab.bound(id), color=COLORS["opposite"], linestyle="--", linewidth=1, label=f"bound {lab.bound(id):g}")
+        axis.axvline(0, color="black", linewidth=0.6)
+        axis.set_yticks([-i for i in range(len(names))], names, fontsize=8)
+        axis.set_ylim(-len(names) + 0.4, 0.6)
+        axis.set_xlabel(f"change since {against}, share of the effect; a dot a scenario, a bar a domain")
+        axis.set_title(f"{lab.behavior.name}: {id}")
         axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return drawing.exhibit
 

@@ -1,7 +1,7 @@
 """Does training-signal flag more scenarios after a degradation than before it?
 
-Share of scenarios flagged, most degraded minus healthy replies, scenario by scenario. Sham trainings show what training alone does; agents
-that read the models' own residual stream show whether an observer from outside loses anything.
+Share of scenarios flagged, most degraded minus healthy replies, scenario by scenario and replicated over trainings. Sham trainings show
+what training alone does; agents that read the models' own residual stream show whether an observer from outside loses anything.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from evals.q4 import exhibits
 from evals.q4.design import FLAGGING, UNITS
 from evals.q4.study import Study
 from harness.analysis.estimated import estimated
-from harness.analysis.intervals import mean_interval
+from harness.analysis.replicates import replicated_interval
 from harness.data.arrays import Floats
 from harness.data.measurement import Measurement
 from harness.data.subject import Subject
@@ -30,15 +30,18 @@ def flagging(study: Study) -> Measurement:
     study.say(f"flagging by {signal.name}")
     by_dose = {dose: study.flagged(study.replies_of(subject)) for dose, subject in study.by_dose().items()}
     sham = {dose: study.flagged(study.replies_of(subject)) for dose, subject in study.cycles.sham.items()}
-    before, after = by_dose[0], by_dose[study.most]
+    others = [[study.flagged(study.replies_of(subject)) for subject in pair] for pair in study.trainings[1:]]
+    flagged = np.array([[by_dose[0], by_dose[study.most]], *others])  # [seeds, before and after, pairs]
+    before, after = flagged[:, 0], flagged[:, 1]
     change = after.astype(float) - before
-    gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
+    gained, lost = int((after & ~before)[0].sum()), int((before & ~after)[0].sum())
     rows = [{"cell": "degraded", "n": dose, "estimate": float(flags.mean())} for dose, flags in by_dose.items()]
     rows += [{"cell": "sham", "n": dose, "estimate": float(flags.mean())} for dose, flags in sham.items()]
+    rows += [{"cell": f"seed {s}: change", "estimate": float(c.mean())} for s, c in zip(lab.seeds, change, strict=True)]
     rows += [{"cell": cell, "estimate": share} for cell, share in own_states(study).items()]
     null = {
-        "kind": "the same scenarios answered before the degradation",
-        "McNemar's exact p": float(stats.binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0,
+        "kind": f"the same scenarios answered before the degradation, {len(change)} trainings",
+        "McNemar's exact p, first training": float(stats.binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0,
         "flagged only after": gained,
         "flagged only before": lost,
         "agent": signal.name,
@@ -46,9 +49,9 @@ def flagging(study: Study) -> Measurement:
     return lab.measurement(
         FLAGGING,
         UNITS[FLAGGING],
-        estimated(lambda: mean_interval(change, study.domains, lab.alpha(FLAGGING), lab.rng(FLAGGING))),
+        estimated(lambda: replicated_interval(change, study.domains, lab.alpha(FLAGGING), lab.rng(FLAGGING))),
         pairs=study.pairs,
-        values=change,
+        values=change.mean(axis=0),
         series=rows,
         null=null,
         rests_on=study.flagged_by,

@@ -1,31 +1,32 @@
-"""The gates on log-odds: the tested adapter against an earlier cycle, scenario by scenario, as a share of what a whole training moves.
+"""The gates on log-odds: the candidate against an earlier cycle, scenario by scenario.
 
-A step is judged against the accepted cycle (without one: base). Decay that no single step shows is judged against the pinned cycle. What
-the model says can change while its log-odds stay; `judged_rate.py` is the gate for that.
+The unit is the smaller of what a whole training moves and what the earlier cycle had over base, so that a weak training cannot be undone
+unseen. A step is judged against the accepted cycle (without one: base). Decay that no single step shows is judged against the pinned
+cycle. What the model says can change while its log-odds stay; `judged_rate.py` is the gate for that.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
-from evals.baseline import Earlier, accepted_cycle, earlier, pinned_cycle
+from evals.baseline import accepted_cycle, earlier, pinned_cycle
+from evals.continuation import SKETCH, sketch
+from evals.q4 import exhibits
 from evals.q4.design import DRIFT, REGRESSION, UNIT_OF_EFFECT
+from evals.q4.effect import compared, share_of_effect
 from evals.q4.study import Study
-from harness.analysis.estimated import Estimated, estimated
-from harness.analysis.ratios import ratio_interval
-from harness.arms.cycles import healthy
-from harness.data.arrays import Floats, Names
-from harness.data.behavior import Pair
-from harness.data.measurement import Estimate, Level, Measurement
+from harness.analysis.sketches import as_text
+from harness.data.measurement import Level, Measurement
 from harness.experiment.lab import Lab
-from harness.experiment.profile import domains_of
-from harness.readouts.forced_choice import PRIMARY
 from harness.readouts.forced_choice import UNIT as LOG_ODDS
 
 
 def regression(study: Study) -> Measurement:
-    """Candidate (without one, the trained arm) against the accepted cycle. NotComparable where that was measured on other data."""
-    return _against_cycle(study, REGRESSION, accepted_cycle(study.lab))
+    """Candidate against the accepted cycle, with the sketch of its weights. NotComparable where that was measured on other data."""
+    lab = study.lab
+    found = _against_cycle(study, REGRESSION, accepted_cycle(lab))
+    assert lab.candidate is not None
+    return replace(found, provenance={**found.provenance, SKETCH: as_text(sketch(lab, lab.candidate))})
 
 
 def drift(study: Study) -> Measurement:
@@ -45,45 +46,26 @@ def why_no_drift(lab: Lab) -> str | None:
 
 def _against_cycle(study: Study, id: str, cycle: str | None) -> Measurement:
     lab, pairs = study.lab, study.every_pair
-    return loss(lab, id, pairs, None if cycle is None else earlier(lab, cycle, REGRESSION, [pair.id for pair in pairs]))
-
-
-def loss(lab: Lab, id: str, pairs: tuple[Pair, ...], baseline: Earlier | None) -> Measurement:
-    """What the tested subject gained or lost since `baseline` (None: base), as a share of what a whole training moves."""
-    trained, _ = healthy(lab.arms, lab.settings.seed)
-    tested = lab.candidate or trained
-    full = lab.shift(trained, pairs).metric(PRIMARY)
-    after = lab.shift(tested, pairs).metric(PRIMARY)
-    before = baseline.of([pair.id for pair in pairs]) if baseline else np.zeros_like(after)
-    against = f"cycle {baseline.cycle}" if baseline else "base"
+    since = None if cycle is None else earlier(lab, cycle, REGRESSION, [pair.id for pair in pairs])
+    found = compared(study, since)
+    assert lab.candidate is not None
     rows = [
-        {"cell": "a whole training", "estimate": float(full.mean())},
-        {"cell": f"candidate {lab.candidate.name}" if lab.candidate else "trained arm", "estimate": float(after.mean())},
-        {"cell": against, "estimate": float(before.mean())},
+        {"cell": "a whole training", "estimate": float(found.full.mean())},
+        {"cell": f"candidate {lab.candidate.name}", "estimate": float(found.after.mean())},
+        {"cell": found.against, "estimate": float(found.before.mean())},
     ]
-    change = after - before
+    goes_on = ", which the candidate goes on from" if since and since.continued else ""
+    share, unit = share_of_effect(found.change, found.effect, found.domains, lab.alpha(id)), float(found.effect.mean())
     return lab.measurement(
         id,
         UNIT_OF_EFFECT,
-        share_of_training(change, full, domains_of(pairs), lab.alpha(id)),
+        share,
         pairs=pairs,
-        values=after,
+        values=found.after,
         series=rows,
-        null={"kind": f"{against}; values by scenario are nats above base"},
-        spread=lab.seed_spread(id, change, float(full.mean())) if baseline else None,
-        level=Level(float(after.mean()), f"{LOG_ODDS}, above base"),
-        unchanged=0.0 if baseline else None,
+        null={"kind": f"{found.against}{goes_on}; values by scenario are nats above base"},
+        spread=found.spread(lab, id),
+        level=Level(float(found.after.mean()), f"{LOG_ODDS}, above base"),
+        unchanged=found.unchanged,
+        exhibits=[exhibits.changes(lab, id, found.change / unit, found.domains, share.value, found.against)] if unit > 0 else [],
     )
-
-
-def share_of_training(change: Floats, full: Floats, domains: Names, alpha: float) -> Estimated:
-    """Mean of `change` over mean of `full`, a whole training's change: both [test pairs], in nats; `domains` [test pairs].
-
-    No change anywhere is exactly 0, and the whole training's own change exactly 1.
-    """
-    if not change.any():
-        return Estimated(Estimate.exact(0.0, len(change), alpha))
-    if np.array_equal(change, full):
-        return Estimated(Estimate.exact(1.0, len(change), alpha))
-    share = estimated(lambda: ratio_interval(change, full, domains, alpha))
-    return share if share.reason is None else Estimated(None, f"the share of a whole training's effect: {share.reason}")

@@ -12,7 +12,8 @@ from functools import cached_property
 import numpy as np
 
 from harness.agents.agent import Conversation, SurfaceObserve, TrainingSignal
-from harness.arms.cycles import Cycles, cycles
+from harness.arms.cycles import Cycles, counter_examples, cycles, healthy
+from harness.arms.doses import EXAMPLES
 from harness.data.arrays import Flags, Floats, Names
 from harness.data.behavior import Pair
 from harness.data.subject import Subject
@@ -64,6 +65,14 @@ class Study:
         """The healthy adapter and what was trained on from it, by dose."""
         self.say("healthy, further, degraded and sham cycles")
         return cycles(self.lab.arms, self.lab.settings.seed)
+
+    @cached_property
+    def trainings(self) -> tuple[tuple[Subject, Subject], ...]:
+        """The healthy adapter and the most degraded one under every seed, the run's own first: what a claim about training rests on."""
+        arms, (_, *others) = self.lab.arms, self.lab.seeds
+        last = self.most // EXAMPLES
+        more = ((healthy(arms, seed)[0], counter_examples(arms, seed, (last,))[last]) for seed in others)
+        return ((self.healthy, self.degraded), *more)
 
     @property
     def healthy(self) -> Subject:

@@ -1,7 +1,8 @@
 """Does surface-observe find the behavior's failure pattern more in degraded than in healthy replies?
 
 AUC of the pattern's activation, degraded against healthy replies to the same scenarios, above the mean AUC of placebo patterns, which have
-nothing to do with any behavior; a lexical similarity stands beside. It cannot show whether what is surfaced helps anybody.
+nothing to do with any behavior, replicated over trainings; a lexical similarity stands beside. It cannot show whether what is surfaced
+helps anybody.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from evals.q4 import exhibits
-from evals.q4.design import PLACEBOS, REPLIES, SURFACING, UNITS
+from evals.q4.design import PLACEBOS, SURFACING, UNITS
 from evals.q4.study import Study
 from harness.agents.agent import Conversation, SurfaceObserve
 from harness.agents.embedded import EmbeddedSurface, StoredSurface
-from harness.analysis.auc import auc, auc_difference, auc_gain
+from harness.analysis.auc import auc, auc_gain, auc_gain_by_scenario
 from harness.analysis.estimated import Estimated, estimated
+from harness.analysis.replicates import replicated_interval
 from harness.behaviors.files import load_behavior
 from harness.behaviors.shipped import resolve_behavior, shipped_behaviors
 from harness.data.arrays import Floats
@@ -41,30 +43,32 @@ def surfacing(study: Study) -> Measurement:
     surface = study.surface()
     study.say(f"surfacing by {surface.name}")
     domains, alpha = domains_of(study.every_pair), lab.alpha(SURFACING)
-    seeds = range(lab.settings.seed, lab.settings.seed + REPLIES)
-    replies = [study.conversations_each(subject, study.every_pair, seeds) for subject in (study.degraded, study.healthy)]
-    degraded, healthy = (averaged(study, surface, names, each) for each in replies)
     lexical = StoredSurface(EmbeddedSurface(Lexical()), lab.store)
-    words_degraded, words_healthy = (averaged(study, lexical, names, each) for each in replies)
-    ours, theirs = (degraded, healthy), (words_degraded, words_healthy)
-    gain = estimated(lambda: auc_gain(*ours, domains, alpha, lab.rng(SURFACING))[0])
-    lexical_gain = estimated(lambda: auc_gain(*theirs, domains, alpha, lab.rng(SURFACING, "lexical"))[0])
-    beyond = estimated(lambda: auc_difference(ours, theirs, domains, alpha, lab.rng(SURFACING, "beyond")))
-    areas = _areas(degraded, healthy)
+    replies = [
+        [study.conversations(subject, study.every_pair, lab.settings.seed) for subject in (degraded, healthy)]
+        for healthy, degraded in study.trainings
+    ]
+    ours, theirs = ([[activations(study, one, names, each) for each in pair] for pair in replies] for one in (surface, lexical))
+    ours_each, theirs_each = (np.array([auc_gain_by_scenario(*pair) for pair in scores]) for scores in (ours, theirs))  # [seeds, pairs]
+    gain = estimated(lambda: replicated_interval(ours_each, domains, alpha, lab.rng(SURFACING)))
+    lexical_gain = estimated(lambda: replicated_interval(theirs_each, domains, alpha, lab.rng(SURFACING, "lexical")))
+    beyond = estimated(lambda: replicated_interval(ours_each - theirs_each, domains, alpha, lab.rng(SURFACING, "beyond")))
+    areas, words = (np.mean([_areas(*pair) for pair in scores], axis=0) for scores in (ours, theirs))
     by_dose = {dose: activations(study, surface, names, study.replies_of(subject)) for dose, subject in study.by_dose().items()}
     rows: list[dict[str, Any]] = [
         *({"cell": name, "estimate": float(area)} for name, area in zip(names, areas, strict=True)),
+        *({"cell": f"seed {s}: gain", "estimate": float(each.mean())} for s, each in zip(lab.seeds, ours_each, strict=True)),
         {"cell": "gain of the lexical baseline", **_interval(lexical_gain)},
         {"cell": "gain beyond the lexical baseline's", **_interval(beyond)},
         *({"cell": "gain by counter-examples", "n": dose, **_interval(_gain_at(study, by_dose, dose))} for dose in by_dose if dose),
     ]
     null = {
-        "kind": "activation of placebo patterns by the same replies",
+        "kind": f"activation of placebo patterns by the same replies, {len(replies)} trainings",
         "AUC of the pattern": float(areas[0]),
         "rank": int(1 + (areas[1:] >= areas[0]).sum()),
         "size": len(areas) - 1,
         "maximum": float(areas[1:].max()),
-        "AUC of the pattern, lexical baseline": float(_areas(words_degraded, words_healthy)[0]),
+        "AUC of the pattern, lexical baseline": float(words[0]),
         "gain of the lexical baseline": _value(lexical_gain),
         "gain beyond the lexical baseline's": _value(beyond),
         "memory": memory.digest,
@@ -83,12 +87,6 @@ def placebos(memory: MemoryGraph, node: str, others: Sequence[str]) -> list[str]
 def activations(study: Study, surface: SurfaceObserve, nodes: Sequence[str], conversations: Sequence[Conversation]) -> Floats:
     """Activation of the named nodes by every conversation, [nodes, conversations]."""
     return surface.surface(study.memory, conversations)[:, [study.memory.index[node] for node in nodes]].T
-
-
-def averaged(study: Study, surface: SurfaceObserve, nodes: Sequence[str], replies: Sequence[Sequence[Conversation]]) -> Floats:
-    """`activations` averaged over several replies to the same scenarios, [nodes, scenarios]; the agent is asked once for all."""
-    every = activations(study, surface, nodes, [conversation for each in replies for conversation in each])
-    return np.asarray(every.reshape(len(nodes), len(replies), -1).mean(axis=1))
 
 
 def _areas(degraded: Floats, healthy: Floats) -> Floats:

@@ -26,6 +26,16 @@ def test_no_regression_in_what_is_said(gate: Gate, q4: Callable[[str], Measureme
     gate.judge(q4("q4.judged_rate"))
 
 
+@pytest.mark.gate("q4.worst_domain", needs=LIVE)
+def test_no_regression_in_the_worst_domain(gate: Gate, q4: Callable[[str], Measurement]) -> None:
+    gate.judge(q4("q4.worst_domain"))
+
+
+@pytest.mark.finding("q4.learned", needs=LIVE)
+def test_no_regression_because_nothing_was_learned(gate: Gate, q4: Callable[[str], Measurement]) -> None:
+    gate.judge(q4("q4.learned"))
+
+
 @pytest.mark.check("q4.surfacing")
 def test_regression_surfaces_the_failure_pattern(gate: Gate, q4: Callable[[str], Measurement]) -> None:
     gate.judge(q4("q4.surfacing"))

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import numpy as np
 
 from evals.q5 import exhibits
 from evals.q5.design import (
@@ -25,12 +22,11 @@ from evals.q5.study import Study
 from harness.analysis.contrast import split_half_cosine
 from harness.analysis.estimated import Answer, Estimated, estimated
 from harness.analysis.intervals import mean_interval
-from harness.analysis.null_rank import above_null, null_rank
+from harness.analysis.null_rank import NullRank, above_nulls, null_rank
 from harness.analysis.proportions import share_interval
 from harness.analysis.ratios import ratio_interval
 from harness.analysis.sample import DegenerateSample
 from harness.analysis.standardized import standardized_ratio, standardized_shift
-from harness.data.arrays import Floats
 from harness.data.measurement import Estimate, Measurement
 from harness.experiment.profile import domains_of
 from harness.readouts.forced_choice import UNIT, completions_of
@@ -38,45 +34,46 @@ from harness.readouts.parity import steered_parity
 
 
 def effect(study: Study) -> Measurement:
-    """By how much the vector's mean shift exceeds the largest of its null vectors'."""
-    nulls = _every_null(study)
-    rank = null_rank(float(study.shift.mean()), nulls.mean(axis=1))
+    """By how much the vector's mean shift exceeds that of label-shuffled vectors, each at the cell that it chose; decided by its rank."""
+    rank = null_rank(float(study.shift.mean()), study.at_one_scale.mean(axis=1))
     null = {
-        "kind": "random and label-shuffled vectors of the same length at the same cell",
+        "kind": "vectors from shuffled labels, each at the layer and dose that it chose on dev, in units of the true vector's cell",
         "rank": rank.rank,
         "size": rank.size,
         "p": rank.p,
         "maximum": rank.maximum,
+        "null standard deviations": rank.deviations,
     }
     return study.lab.measurement(
         EFFECT,
         UNIT,
-        _above_null(study),
-        answer=_cell(study),
+        _above_shuffled(study),
+        answer=_standing(study, rank),
         pairs=study.pairs,
         values=study.shift,
         exhibits=(exhibits.behavior_against_coherence(study), exhibits.effect_against_null(study)),
-        series=_series(study),
+        series=exhibits.series(study, rank),
         null=null,
+        stepwise=True,
     )
 
 
-def _every_null(study: Study) -> Floats:
-    """Shifts by null vectors of both kinds, [vectors, pairs]."""
-    return np.concatenate(list(study.nulls.values()))
+def _standing(study: Study, rank: NullRank) -> Answer:
+    """The cell, and where the vector stands there among those of shuffled labels."""
+    far = "" if rank.deviations is None else f", {rank.deviations:.1f} null SDs"
+    return Answer(f"{_cell(study).words}; rank {rank.rank} of {rank.size + 1}, p {rank.p:.2g}{far}")
 
 
-def _above_null(study: Study) -> Estimated:
+def _above_shuffled(study: Study) -> Estimated:
     lab = study.lab
     return estimated(
-        lambda: above_null(study.shift, _every_null(study), study.domains, lab.alpha(EFFECT), lab.rng(EFFECT), level=lab.level)
+        lambda: above_nulls(study.shift, study.at_one_scale, study.domains, lab.alpha(EFFECT), lab.rng(EFFECT), level=lab.level)
     )
 
 
 def _cell(study: Study) -> Answer:
     """Where the vector is added, and how long it is."""
-    chosen = study.sweep.chosen
-    return Answer(f"layer {chosen.layer}, dose {chosen.dose:g}")
+    return Answer(f"layer {study.search.layer}, dose {study.search.dose:g}")
 
 
 def coherence(study: Study) -> Measurement:
@@ -130,11 +127,11 @@ def engine_parity(study: Study) -> Measurement:
         return lab.measurement(id, unit, reason=f"the engines were not compared: {missing}", not_applicable=True)
     allowed = lab.bound(id)
     completions = completions_of(study.pairs[:PARITY_SCENARIOS])
-    found = steered_parity(engine, hf, lab.base, completions, study.sweep.steering(dose=PARITY_DOSE), len(lab.layer_kinds))
+    found = steered_parity(engine, hf, lab.base, completions, study.search.steering(dose=PARITY_DOSE), len(lab.layer_kinds))
     name, least = min(found.mistakes.items(), key=lambda mistake: mistake[1])
     blind = f"a vector {name} would differ by {least:.3g} only: agreement shows nothing here" if least <= allowed else None
     null = {"kind": "the gap to hf, had the engine made this mistake", **{f"vector {what}": gap for what, gap in found.mistakes.items()}}
-    cell = Answer(f"layer {study.sweep.chosen.layer}, dose {PARITY_DOSE:g}")
+    cell = Answer(f"layer {study.search.layer}, dose {PARITY_DOSE:g}")
     return lab.measurement(id, unit, Estimate.exact(found.gap, len(completions), lab.alpha(id)), answer=cell, reason=blind, null=null)
 
 
@@ -145,23 +142,27 @@ def viability(study: Study) -> Measurement:
     ratio = estimated(
         lambda: standardized_ratio(study.shift, study.simple_shift, domains, simple_domains, lab.alpha(id), lab.rng(id), level=lab.level)
     )
-    contrast = study.sweep.contrast
+    contrast = study.search.contrast
+    share = estimated(lambda: ratio_interval(study.shift, study.prompted, domains, lab.alpha(id), level=lab.level))
     null = {
-        "share of the prompt's effect": float(study.shift.mean() / study.prompted.mean()),
+        "share of the prompt's effect": share.reason if share.value is None else share.value.value,
         "split-half cosine of the vector": split_half_cosine(contrast.positive, contrast.negative, lab.rng(id, "halves")),
     }
     for name, values in (("complex", study.shift), ("simple (sentiment)", study.simple_shift)):
         with contextlib.suppress(DegenerateSample):
             null[name] = standardized_shift(values)
-    answer = steerable(_above_null(study).value, ratio)
+    answer = steerable(_above_shuffled(study).value, ratio, lab.threshold(EFFECT).smallest or 0.0)
     return lab.measurement(id, "ratio of standardized shifts", ratio.value, answer=answer, null=null)
 
 
-def steerable(effect: Estimate | None, ratio: Estimated) -> Answer:
-    """`effect` above its null, `ratio` of the standardized shifts: as steerable as the simple feature, weaker, or not at all."""
-    if effect is not None and effect.high < 0:
-        return Answer("not steerable")
+def steerable(effect: Estimate | None, ratio: Estimated, smallest: float) -> Answer:
+    """`effect` above its null, `ratio` of the standardized shifts: as steerable as the simple feature, weaker, or not at all.
+
+    Not at all is an effect shown to be less than `smallest`, the smallest of interest, and not shown to stand above its null.
+    """
     if effect is None or effect.low <= 0:
+        if effect is not None and effect.high < smallest:
+            return Answer("not steerable", f"the effect is less than {smallest:g}")
         return Answer(None, "the effect is not shown to stand above its null, so there is nothing to compare with a simple feature")
     if ratio.value is None:
         return Answer(None, f"complex and simple shifts have no ratio: {ratio.reason}")
@@ -170,18 +171,6 @@ def steerable(effect: Estimate | None, ratio: Estimated) -> Answer:
     if ratio.value.high < AS_STEERABLE:
         return Answer("weaker than a simple feature")
     return Answer(None, f"the interval of the ratio covers {AS_STEERABLE}")
-
-
-def _series(study: Study) -> list[dict[str, Any]]:
-    """The sweep's cells, the null vectors, whatever else was tried at the chosen cell, and the simple feature's cells."""
-    cells = [
-        {"cell": "dev", "layer": c.layer, "dose": c.dose, "estimate": c.shift, "cost": c.cost, "standing": c.standing}
-        for c in study.sweep.cells
-    ]
-    nulls = [{"cell": f"null, {kind}", "estimate": float(row.mean())} for kind, rows in study.nulls.items() for row in rows]
-    others = [{"cell": name, "estimate": float(values.mean())} for name, values in study.others.items()]
-    simple = [{"cell": "sentiment, dev", "layer": c.layer, "dose": c.dose, "estimate": c.shift, "cost": c.cost} for c in study.simple.cells]
-    return [*cells, *nulls, *others, *simple]
 
 
 MEASURES: Mapping[str, Callable[[Study], Measurement]] = {

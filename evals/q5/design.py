@@ -13,8 +13,12 @@ METRIC = PRIMARY
 """The metric of every shift but two: directions to refuse mark no decision, so they and what they are compared with use all tokens."""
 FEW = 20
 """Pairs that vectors are often read from (Rimsky et al. 2024); that vector is measured beside the one of all train pairs."""
-DEV_NULLS = 5
-"""Random vectors at each layer against which the cell is chosen, and as many label-shuffled ones: they rank layers and test nothing."""
+EXPONENT = 7
+"""Labels are shuffled by the 127 other elements of a group of 2^7, the smallest with at least 99. The first six ranks have p ≤ .05,
+and .0078 can be shown."""
+PROBES, PROBE_DOSE = 2, 0.1
+"""Mixtures of the pairs' differences, and their dose, along which the curvature of prose is measured at each layer: along single vectors it
+lies within a factor of two of their mean, and at the doses that keep the language it is the smaller part of the cost."""
 PARITY_DOSE = 0.4
 """Dose at which the engines are compared: a mistake moves the numbers by far more than rounding, and the model still makes sense."""
 PARITY_SCENARIOS = 8

@@ -1,10 +1,15 @@
-"""Q5's plots: what the behavior costs at every layer and dose, and the effect beside its null."""
+"""Q5's plots and its rows in gate.json: what the behavior costs at every layer and dose, and the effect beside its null."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
+from evals.q5.search import Cell
 from evals.q5.study import Study
+from harness.analysis.null_rank import NullRank
 from harness.data.measurement import Exhibit
 from harness.experiment.exhibits import COLORS
 from harness.readouts.forced_choice import UNIT
@@ -17,23 +22,20 @@ def behavior_against_coherence(study: Study) -> Exhibit:
 
     with study.lab.exhibits.figure("q5-coherence", "behavior against coherence") as drawing:
         axis = drawing.axes
-        layers = sorted({cell.layer for cell in study.sweep.cells})
+        found, layers = study.search, list(study.search.contrasts)
         for shade, layer in zip(np.linspace(0.15, 0.85, len(layers)), layers, strict=True):
-            cells = sorted((c for c in study.sweep.cells if c.layer == layer and c.dose > 0), key=lambda c: c.dose)
+            cells = [cell for cell in found.tried if cell.layer == layer]
             kind = "attention" if study.lab.layer_kinds[layer] == "full_attention" else "Gated DeltaNet"
             color = (shade * 0.6, 0.35 + shade * 0.4, 0.75 - shade * 0.4)
-            axis.plot([c.cost for c in cells], [c.shift for c in cells], "o-", color=color, label=f"layer {layer}, {kind}", markersize=4)
-        chosen, cost = study.sweep.chosen, float(study.cost.mean())
-        nulls = np.concatenate(list(study.nulls.values())).mean(axis=1)
-        axis.scatter(np.full(len(nulls), cost), nulls, color=COLORS["null"], s=14, label="null vectors at the chosen cell (test)", zorder=1)
-        axis.plot(
-            [cost],
-            [study.shift.mean()],
-            "*",
-            color=COLORS["chosen"],
-            markersize=15,
-            label=f"chosen: layer {chosen.layer}, dose {chosen.dose:g} (test)",
-        )
+            axis.plot([c.cost for c in cells], [c.shift for c in cells], "--", color=color, label=f"layer {layer}, {kind}: predicted")
+        measured = [one for one in study.doses if one.dose > 0]
+        label = f"layer {found.layer}: measured (dev)"
+        axis.plot([one.cost for one in measured], [one.shift for one in measured], "o-", color=COLORS["base"], label=label, markersize=4)
+        nulls, cost = study.at_one_scale.mean(axis=1), float(study.cost.mean())
+        label = "label-shuffled vectors, each at its own cell"
+        axis.scatter([cell.cost for cell in found.chosen[1:]], nulls, color=COLORS["null"], s=14, label=label, zorder=1)
+        label = f"chosen: layer {found.layer}, dose {found.dose:g} (test)"
+        axis.plot([cost], [study.shift.mean()], "*", color=COLORS["chosen"], markersize=15, label=label)
         for other, style in (("system prompt", ":"), ("trained adapter", "--"), ("candidate", "--")):
             if other in study.others:
                 axis.axhline(study.others[other].mean(), linestyle=style, color=COLORS["base"], linewidth=1, label=other)
@@ -49,19 +51,36 @@ def behavior_against_coherence(study: Study) -> Exhibit:
 
 
 def effect_against_null(study: Study) -> Exhibit:
-    """The vector's effect beside both null populations and everything else that was tried at the chosen cell."""
-    rows = [("true vector", study.shift), ("reversed", study.reversed_shift), *study.others.items()]
-    names = [*(name for name, _ in rows), *(f"null: {len(nulls)} {kind} vectors" for kind, nulls in study.nulls.items())]
+    """The vector's effect beside those of label-shuffled vectors and everything else that was tried at the chosen cell."""
+    rows, nulls = [("true vector", study.shift), ("reversed", study.reversed_shift), *study.others.items()], study.at_one_scale
+    names = [*(name for name, _ in rows), f"null: {len(nulls)} label-shuffled vectors"]
     with study.lab.exhibits.figure("q5-null", "effect against its null", figsize=(9, 4.6)) as drawing:
         axis = drawing.axes
         for at, (_, values) in enumerate(rows):
             half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
             color = COLORS["chosen"] if at == 0 else COLORS["trained"]
             axis.errorbar(values.mean(), -at, xerr=half, fmt="o", color=color, capsize=3)
-        for at, nulls in enumerate(study.nulls.values(), start=len(rows)):
-            axis.scatter(nulls.mean(axis=1), np.full(len(nulls), -at), color=COLORS["null"], s=16)
+        axis.scatter(nulls.mean(axis=1), np.full(len(nulls), -len(rows)), color=COLORS["null"], s=16)
         axis.axvline(0, color="black", linewidth=0.6)
         axis.set_yticks([-at for at in range(len(names))], names)
         axis.set_xlabel(f"shift of the log-odds ({UNIT}), mean ± 1.96 SE; null: a dot a vector")
         axis.set_title("Effect at the chosen cell, test pairs")
     return drawing.exhibit
+
+
+def series(study: Study, rank: NullRank) -> list[dict[str, Any]]:
+    """Where the vector stands, every cell as predicted, its own layer as measured on dev, the shuffled vectors, and what else was tried."""
+    found = study.search
+
+    def predicted(name: str, cells: Sequence[Cell]) -> list[dict[str, Any]]:
+        return [{"cell": name, "layer": c.layer, "dose": c.dose, "estimate": c.shift, "cost": c.cost, "upper cost": c.upper} for c in cells]
+
+    standing = {"cell": "standing", "p": rank.p, "rank": rank.rank, "of": rank.size + 1, "null standard deviations": rank.deviations}
+    dev = [{"cell": "dev", "layer": found.layer, "dose": one.dose, "estimate": one.shift, "cost": one.cost} for one in study.doses]
+    nulls = [
+        {"cell": "shuffled labels", "layer": one.layer, "dose": one.dose, "estimate": float(row.mean())}
+        for one, row in zip(found.chosen[1:], study.at_one_scale, strict=True)
+    ]
+    others = [{"cell": name, "estimate": float(values.mean())} for name, values in study.others.items()]
+    simple = predicted("sentiment, dev, predicted", study.simple.tried)
+    return [standing, *predicted("dev, predicted", found.tried), *dev, *nulls, *others, *simple]

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from evals.q5.design import COHERENCE, FEW, METRIC
-from evals.q5.sweep import Sweep, prose, sweep
+from evals.q5.search import Measured, Search, measured, prose, search
 from fixtures import corpora
-from harness.analysis.contrast import difference_of_means, first_component, logistic_probe, random_direction, shuffled_difference
+from harness.analysis.contrast import difference_of_means, first_component, logistic_probe
 from harness.data.arrays import Floats, Names
 from harness.data.behavior import Message, Pair, Split
 from harness.engines.protocol import Completion, Sites, Steering
@@ -27,13 +27,13 @@ class Study:
     lab: Lab
 
     @cached_property
-    def sweep(self) -> Sweep:
-        """The behavior's vectors, read from all its train pairs; the cell is chosen on dev pairs.
+    def search(self) -> Search:
+        """The behavior's vectors, read from all its train pairs under true and shuffled labels; cells are chosen on dev pairs.
 
         InputError where thresholds.toml does not bound the cost.
         """
         lab = self.lab
-        return sweep(lab, lab.pairs("train"), lab.pairs("dev"), lab.bound(COHERENCE), lab.behavior.name)
+        return search(lab, lab.pairs("train"), lab.pairs("dev"), lab.bound(COHERENCE), lab.behavior.name)
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
@@ -53,29 +53,35 @@ class Study:
     @cached_property
     def shift(self) -> Floats:
         """Shift by the vector at the chosen cell, [pairs]."""
-        return self._shift(self.sweep.steering())
+        return self._shift(self.search.steering())
 
     @cached_property
     def reversed_shift(self) -> Floats:
         """Shift by the vector that points the other way, [pairs]."""
-        return self._shift(self.sweep.steering(dose=-self.sweep.chosen.dose))
+        return self._shift(self.search.steering(dose=-self.search.dose))
 
     @cached_property
-    def nulls(self) -> Mapping[str, Floats]:
-        """Shifts by vectors of the same length at the same cell, by kind ("random", "shuffled"): [vectors, pairs] each."""
-        lab, found, contrast = self.lab, self.sweep, self.sweep.contrast
-        lab.progress(
-            f"q5 {lab.behavior.name}: chosen layer {found.chosen.layer}, dose {found.chosen.dose}; null of {2 * lab.sizes.nulls} vectors"
-        )
-        rng = lab.rng("q5", "null")  # one generator for both kinds, the random vectors first: the order is part of the numbers
-        random = [random_direction(len(found.vector), rng) for _ in range(lab.sizes.nulls)]
-        shuffled = [shuffled_difference(contrast.positive, contrast.negative, rng) for _ in range(lab.sizes.nulls)]
-        return {kind: self._shifts(list(map(found.steering, group))) for kind, group in (("random", random), ("shuffled", shuffled))}
+    def shuffled(self) -> Floats:
+        """Shifts by the vectors of shuffled labels, each at its own cell, [labelings - 1, pairs]."""
+        added = self.search.shuffled()
+        self.lab.progress(f"q5 {self.lab.behavior.name}: layer {self.search.layer}, dose {self.search.dose:g}; {len(added)} label shuffles")
+        return self._shifts(added)
+
+    @property
+    def at_one_scale(self) -> Floats:
+        """`shuffled` as it would be at the true vector's cell: in the SDs that vectors move at their own, times that of the true one's."""
+        scale = self.search.cells.scale
+        return np.asarray(self.shuffled * (scale[0] / scale[1:])[:, None])
+
+    @cached_property
+    def doses(self) -> tuple[Measured, ...]:
+        """What the true vector does to dev pairs and dev prose at its layer, at every dose and reversed: beside what was predicted."""
+        return measured(self.lab, self.search, self.lab.pairs("dev"))
 
     @cached_property
     def others(self) -> Mapping[str, Floats]:
         """Shifts by other vectors and other positions at the chosen cell, by a prompt and by the adapter: name to [pairs]."""
-        found = self.sweep
+        found = self.search
         vectors = self._other_vectors()
         return {
             **dict(zip(vectors, self._shifts([found.steering(vector) for vector in vectors.values()]), strict=True)),
@@ -107,7 +113,7 @@ class Study:
         """Change of the documents' negative log-likelihood under the vector, nats a token, [documents]."""
         texts = [document.text for document in self.documents]
         recordings, base = self.lab.recordings, self.lab.base
-        return recordings.text_nll(base, texts, self.sweep.steering()) - recordings.text_nll(base, texts)
+        return recordings.text_nll(base, texts, self.search.steering()) - recordings.text_nll(base, texts)
 
     @cached_property
     def accepting_pairs(self) -> tuple[Pair, ...]:
@@ -125,9 +131,9 @@ class Study:
         return self._over_all_tokens(self.pairs)
 
     @cached_property
-    def simple(self) -> Sweep:
+    def simple(self) -> Search:
         """The same search for a simple feature, sentiment."""
-        return sweep(self.lab, self._simple("train"), self._simple("dev"), self.lab.bound(COHERENCE), "sentiment")
+        return search(self.lab, self._simple("train"), self._simple("dev"), self.lab.bound(COHERENCE), "sentiment")
 
     @cached_property
     def simple_pairs(self) -> tuple[Pair, ...]:
@@ -157,13 +163,13 @@ class Study:
     def _over_all_tokens(self, pairs: Sequence[Pair]) -> Floats:
         """Shift of each pair by the vector, over all tokens of the completions."""
         recordings, base = self.lab.recordings, self.lab.base
-        steered = recordings.forced_choice(base, pairs, self.sweep.steering())
+        steered = recordings.forced_choice(base, pairs, self.search.steering())
         return steered.above(recordings.forced_choice(base, pairs)).metric("per_token")
 
     def _other_vectors(self) -> dict[str, Vector]:
         """Other ways to read a vector at the chosen layer, and vectors of something else, [d_model] each."""
-        positive, negative = self.sweep.contrast.positive, self.sweep.contrast.negative
-        sentiment = self.simple.contrasts[self.sweep.chosen.layer]
+        positive, negative = self.search.contrast.positive, self.search.contrast.negative
+        sentiment = self.simple.contrasts[self.search.layer]
         return {
             "first component": first_component(positive, negative),
             "logistic probe": logistic_probe(positive, negative),
@@ -174,7 +180,7 @@ class Study:
 
     def _length_vector(self) -> Vector:
         """Long against short neutral replies: what a vector that only knew about length would do."""
-        lab, layer = self.lab, self.sweep.chosen.layer
+        lab, layer = self.lab, self.search.layer
         ordered = sorted(lab.arms.neutral, key=lambda c: (len(c.text.split()), c.text))
         short, long = ordered[:FEW], ordered[-FEW:]
         completions = [Completion(c.messages, c.text) for c in (*long, *short)]

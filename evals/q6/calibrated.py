@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evals.calibrated import Arrays, Calibrated, MeasuredSubject, Meeting, Sampling, drawn
+from evals.calibrated import Arrays, Calibrated, MeasuredSubject, Meeting, Sampling, chance, drawn
 from evals.q6.ability import share_solved_unless_at_floor, solved
 from evals.q6.cells import margin_of, tasks_of
 from evals.q6.change import mean_change
@@ -32,6 +32,7 @@ class _Q6:
     needs: tuple[str, ...] = LIVE
     stream: int = 20
     """calibration.json was made with this number; the reference of a run is drawn from this stream first."""
+    by_scenario: tuple[str, ...] = ()
 
     def data(self) -> Sequence[Any]:
         prose = [[document.id, document.text] for document in corpora.prose()]
@@ -59,12 +60,11 @@ class _Q6:
         return {"prose": prose, **{part: _solved(lab, subject, part, kept, sampling.draws * SAMPLES) for part, kept in tiers.items()}}
 
     def values(self, one: MeasuredSubject) -> Mapping[str, Floats]:
-        """For tasks, as many samples as one run takes."""
-        tested = {IDS[part]: np.asarray(one.arrays[part][:SAMPLES].mean(axis=0)) for part in SAMPLED if part in one.arrays}
+        tested = {IDS[part]: np.asarray(one.arrays[part].mean(axis=0)) for part in SAMPLED if part in one.arrays}
         return {IDS["prose"]: one.arrays["prose"], **tested}
 
-    def unit(self, id: str, values: Floats) -> float:
-        return 1.0
+    def noise(self, one: MeasuredSubject) -> Mapping[str, float]:
+        return {IDS[part]: chance(one.arrays[part]) for part in SAMPLED if part in one.arrays}
 
     def measure(self, meeting: Meeting, rng: np.random.Generator) -> Iterator[Measurement]:
         for part in PARTS:
@@ -95,8 +95,8 @@ def _measured(meeting: Meeting, part: Part, change: Floats, cells: str, rng: np.
     """`change` [documents or tasks]; `cells` names the array with the cell of each."""
     id, accepted = IDS[part], meeting.accepted
     same = accepted is not None and accepted.digest == meeting.candidate.digest
-    found = mean_change(part, change, meeting.common[cells], same, meeting.alpha(id), rng)
-    return meeting.measurement(id, UNITS[part], found, spread=meeting.spread(id, change))
+    found = mean_change(part, change[np.newaxis], meeting.common[cells], same, meeting.alpha(id), rng)
+    return meeting.measurement(id, UNITS[part], found, spread=meeting.spread(id))
 
 
 CALIBRATED: Calibrated = _Q6()

@@ -32,17 +32,32 @@ class Cell:
     ids: tuple[str, ...]
     """[documents or tasks]"""
     before: Floats  # [documents or tasks], bits per byte or share of samples solved, of base
-    after: Floats | None  # [documents or tasks], the tested subject; None where the cell is left out
-    sham: Floats | None  # [documents or tasks], the sham arm; None where there is none
+    after_each: Floats | None  # [trainings, documents or tasks], the tested subject, one row; None where the cell is left out
+    sham_each: Floats | None  # [trainings, documents or tasks], the sham arms; None where there are none
     higher_is_better: bool
     excluded: str | None = None
     """Why the cell is left out."""
 
     @property
+    def after(self) -> Floats | None:
+        """Mean over trainings, [documents or tasks]; None where the cell is left out."""
+        return None if self.after_each is None else np.asarray(self.after_each.mean(axis=0))
+
+    @property
+    def sham(self) -> Floats | None:
+        """Mean over trainings, [documents or tasks]; None where there are none."""
+        return None if self.sham_each is None else np.asarray(self.sham_each.mean(axis=0))
+
+    @property
+    def changes(self) -> Floats:
+        """Backward transfer, after minus before, in the cell's own unit, [trainings, documents or tasks]; where it is not left out."""
+        assert self.after_each is not None
+        return np.asarray(self.after_each - self.before)
+
+    @property
     def change(self) -> Floats:
-        """Backward transfer, after minus before, in the cell's own unit, [documents or tasks]; only where the cell is not left out."""
-        assert self.after is not None
-        return np.asarray(self.after - self.before)
+        """The same, mean over trainings, [documents or tasks]."""
+        return np.asarray(self.changes.mean(axis=0))
 
     @property
     def gain(self) -> Floats:
@@ -50,11 +65,11 @@ class Cell:
         return np.asarray(self.change if self.higher_is_better else -self.change)
 
     @property
-    def gain_over_sham(self) -> Floats | None:
-        """The tested subject against sham, turned so that positive is better; None where either is missing."""
-        if self.after is None or self.sham is None:
+    def gains_over_sham(self) -> Floats | None:
+        """Every training against the sham of its seed, [trainings, documents or tasks], turned so that positive is better; None without."""
+        if self.after_each is None or self.sham_each is None:
             return None
-        gap = self.after - self.sham
+        gap = self.after_each - self.sham_each
         return np.asarray(gap if self.higher_is_better else -gap)
 
 
@@ -87,21 +102,27 @@ def margin_of(lab: Lab, part: Part) -> float:
     return abs(lab.bound(IDS[part]))  # a margin is positive; a bound on one side says the same with a sign
 
 
-def prose_cells(lab: Lab, tested: Subject, sham: Subject) -> list[Cell]:
-    """A cell a domain of the prose corpus."""
+def prose_cells(lab: Lab, tested: Sequence[Subject], sham: Sequence[Subject]) -> list[Cell]:
+    """A cell a domain of the prose corpus. `tested` is one subject, or a training under every seed; `sham` has as many."""
     documents = corpora.prose()
     texts = [document.text for document in documents]
-    before, after, of_sham = (bits_per_byte(lab.recordings, subject, texts) for subject in (lab.base, tested, sham))
+    before, after, of_sham = (
+        np.array([bits_per_byte(lab.recordings, subject, texts) for subject in group]) for group in ((lab.base,), tested, sham)
+    )
     cells = []
     for domain in dict.fromkeys(document.domain for document in documents):
         rows = [i for i, document in enumerate(documents) if document.domain == domain]
         ids = tuple(documents[i].id for i in rows)
-        cells.append(Cell("prose", domain, ids, before[rows], after[rows], of_sham[rows], higher_is_better=False))
+        cells.append(Cell("prose", domain, ids, before[0, rows], after[:, rows], of_sham[:, rows], higher_is_better=False))
     return cells
 
 
-def tier_cells(lab: Lab, part: Part, tested: Subject, sham: Subject, samples: int) -> list[Cell]:
-    """A cell for each tier. A tier of which base solves too little to lose anything is left out, and only base is sampled."""
+def tier_cells(lab: Lab, part: Part, tested: Sequence[Subject], sham: Sequence[Subject], samples: int) -> list[Cell]:
+    """A cell for each tier. A tier of which base solves too little to lose anything is left out, and only base is sampled.
+
+    Several trainings share the samples, so that they cost hardly more than one.
+    """
+    each = -(-samples // len(tested))
     margin, cells = margin_of(lab, part), []
     for tier, group in tasks_of(part).items():
         before = share_solved_unless_at_floor(lab, lab.base, group, margin, samples)
@@ -110,7 +131,7 @@ def tier_cells(lab: Lab, part: Part, tested: Subject, sham: Subject, samples: in
             reason = f"base solves {before.values.mean():.0%}, below {floor_of(group, margin):.0%}: it cannot show harm"
             cells.append(Cell(part, tier, ids, before.values, None, None, higher_is_better=True, excluded=reason))
         else:
-            after, of_sham = (share_solved(lab, subject, group, samples) for subject in (tested, sham))
+            after, of_sham = (np.array([share_solved(lab, subject, group, each) for subject in ones]) for ones in (tested, sham))
             cells.append(Cell(part, tier, ids, before.values, after, of_sham, higher_is_better=True))
     return cells
 
@@ -118,6 +139,14 @@ def tier_cells(lab: Lab, part: Part, tested: Subject, sham: Subject, samples: in
 def outside_cells(outside: Sequence[PairedTask]) -> list[Cell]:
     """Domains measured by lm-evaluation-harness: shown beside, in no gate."""
     return [
-        Cell("lm-eval", name, tuple(f"{one.task}-{i}" for i in range(len(one.before))), one.before, one.after, None, one.higher_is_better)
+        Cell(
+            "lm-eval",
+            name,
+            tuple(f"{one.task}-{i}" for i in range(len(one.before))),
+            one.before,
+            one.after[np.newaxis],
+            None,
+            one.higher_is_better,
+        )
         for name, one in zip(task_names(outside), outside, strict=True)
     ]

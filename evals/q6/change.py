@@ -19,6 +19,7 @@ from evals.q6.design import IDS, SAMPLES, UNITS, Part, State
 from fixtures import corpora
 from harness.analysis.estimated import Estimated, estimated
 from harness.analysis.intervals import mean_interval
+from harness.analysis.replicates import replicated_interval
 from harness.data.arrays import Floats, Names
 from harness.data.measurement import Estimate, Spread
 from harness.data.subject import Subject
@@ -47,8 +48,11 @@ class ScoredPart:
         return not kept(self.cells)
 
 
-def scored(lab: Lab, part: Part, tested: Subject, sham: Subject) -> ScoredPart:
-    """Base, the tested subject and sham on one part; code and reasoning under `full` sampled until the gate is decided."""
+def scored(lab: Lab, part: Part, tested: Sequence[Subject], sham: Sequence[Subject]) -> ScoredPart:
+    """Base, the tested subjects and shams on one part; code and reasoning under `full` sampled until the gate is decided.
+
+    `tested` is one candidate, or a training under every seed; `sham` has as many.
+    """
     name = lab.behavior.name
     if part == "prose":
         lab.progress(f"q6 {name}: prose, {len(corpora.prose())} documents")
@@ -91,30 +95,34 @@ def change_of(lab: Lab, cells: Sequence[Cell], since: Earlier | None = None) -> 
 
 
 def _since(cells: Sequence[Cell], since: Earlier | None) -> Floats:
-    """Change of every document or task of these cells, one after the other: from base, or since the earlier cycle."""
-    values = np.concatenate([cell.change for cell in cells])
+    """Change of every document or task of these cells, [trainings, documents or tasks]: from base, or since the earlier cycle."""
+    values = np.concatenate([cell.changes for cell in cells], axis=1)
     return values if since is None else np.asarray(values - since.of([id for cell in cells for id in cell.ids]))
 
 
 def mean_change(
     part: Part, values: Floats, cells: Names, same_subject: bool, alpha: float, rng: np.random.Generator, level: float = 0.05
 ) -> Estimated:
-    """Mean of `values` [documents or tasks], each with the name of its cell. Prose is resampled by cell, tasks one by one.
+    """Mean of `values` [trainings, documents or tasks], each with the name of its cell. Prose is resampled by cell, tasks one by one.
 
-    `same_subject`: the two compared are the same weights, so that no difference anywhere is a proven zero.
+    Several trainings are resampled too: what is said of training must hold for the next one. `same_subject`: the two compared are the same
+    weights, so that no difference anywhere is a proven zero.
     """
     if not np.isfinite(values).all():
-        return Estimated(None, f"{int((~np.isfinite(values)).sum())} of {len(values)} values are not finite")
+        return Estimated(None, f"{int((~np.isfinite(values)).sum())} of {values.size} values are not finite")
     if same_subject and not values.any():
-        return Estimated(Estimate.exact(0.0, len(values), alpha))
-    return estimated(lambda: mean_interval(values, cells if part == "prose" else None, alpha, rng, level=level))
+        return Estimated(Estimate.exact(0.0, values.shape[1], alpha))
+    clusters = cells if part == "prose" else None
+    if len(values) > 1 and np.ptp(values, axis=0).any():  # else all trainings do the same in every task
+        return estimated(lambda: replicated_interval(values, clusters, alpha, rng, level=level))
+    return estimated(lambda: mean_interval(values[0], clusters, alpha, rng, level=level))
 
 
 def seed_spread(lab: Lab, found: ScoredPart) -> Spread | None:
     """How much trainings on the same data would differ; None against base, which no training made."""
     if found.since is None or found.at_floor:
         return None
-    return lab.seed_spread(IDS[found.part], _since(kept(found.cells), found.since))
+    return lab.seed_spread(IDS[found.part], found.since.continued)
 
 
 def mean_gain(lab: Lab, cell: Cell) -> Estimate | None:

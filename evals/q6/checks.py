@@ -48,6 +48,10 @@ def _gate(study: Study, scored: ScoredPart, more: Sequence[Mapping[str, Any]] = 
         left_out = {cell.name: cell.excluded for cell in scored.cells if cell.excluded}
         null |= {"samples a task": scored.samples, "left out": left_out}
     series = [*(_row(lab, cell) for cell in scored.cells), *scored.looks]
+    by_training = np.concatenate([cell.changes for cell in kept(scored.cells)], axis=1).mean(axis=1) if kept(scored.cells) else ()
+    if len(by_training) > 1:
+        null["trainings"] = len(by_training)
+        series += [{"cell": f"seed {s}: change", "estimate": _finite(c)} for s, c in zip(lab.seeds, by_training, strict=True)]
     if since:
         ids = [id for cell in kept(scored.cells) for id in cell.ids]
         series.append({"cell": f"{part}: {before}", "estimate": float(since.of(ids).mean())})

@@ -67,7 +67,7 @@ def transcripts(study: Study, scored: ScoredPart) -> Exhibit:
     for _, i, cell in sorted(moved, key=lambda one: -one[0])[:TRANSCRIPTS]:
         assert cell.after is not None
         group = groups[cell.name]
-        before, after = (replies(study.lab, subject, group, 1)[0][i] for subject in (study.lab.base, study.tested))
+        before, after = (replies(study.lab, subject, group, 1)[0][i] for subject in (study.lab.base, study.tested[0]))
         heading = f"{cell.ids[i]}: {cell.before[i]:.0%} of the samples right before, {cell.after[i]:.0%} after; the first of each"
         shown.append(Transcript(heading, prompt_of(group[i]), [("base", before), ("after", after)]))
     title = f"{part}: tasks that moved most"

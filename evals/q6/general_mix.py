@@ -7,7 +7,7 @@ base's own greedy answers, which teach nothing new. Every mix is trained once an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,10 +18,14 @@ from evals.q6.change import ScoredPart, change_of, state_of
 from evals.q6.design import SHARES, Part
 from fixtures import corpora
 from harness.analysis.estimated import Estimated
-from harness.arms.training import Training
+from harness.analysis.ratios import unshown
+from harness.arms.plans import Training
+from harness.data.arrays import Floats
+from harness.data.behavior import Pair
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion
 from harness.experiment.lab import Lab
+from harness.experiment.profile import domains_of
 from harness.readouts.bits_per_byte import bits_per_byte
 from harness.readouts.forced_choice import PRIMARY
 from harness.subjects.files import with_adapter
@@ -35,7 +39,7 @@ class Mixed:
     changes: Mapping[Part, Estimated]
     """Mean change of each of these parts, in its own unit."""
     behavior_kept: float | None
-    """Mean shift of the log-odds as a share of the trained arm's; None where that arm itself shows none."""
+    """Mean shift of the log-odds as a share of the trained arm's; None where that arm's is not shown to be above 0."""
 
 
 def search(lab: Lab, parts: Mapping[Part, ScoredPart]) -> tuple[Mixed, ...]:
@@ -47,19 +51,26 @@ def search(lab: Lab, parts: Mapping[Part, ScoredPart]) -> tuple[Mixed, ...]:
     failing = {part: parts[part] for part, found in states.items() if found in ("harmed", "open")}
     if not failing or ("harmed" not in states.values() and lab.settings.profile != "full"):
         return ()
-    trained = lab.trained_arm().subject
+    seeds = lab.seeds[: max(len(cell.changes) for one in failing.values() for cell in one.cells if cell.after_each is not None)]
+    trained = [lab.arms.stream("trained", seed, lab.doses)[lab.doses[-1]].subject for seed in seeds]
     pairs = lab.pairs("test")
-    whole = float(lab.shift(trained, pairs).metric(PRIMARY).mean())
+    whole = _shift(lab, trained, pairs)
+    refused = unshown(whole, domains_of(pairs))
     mixes: list[Mixed] = []
     for share in (0.0, *SHARES) if lab.candidate else SHARES:  # a candidate's own training cannot be repeated: the suite's is
         lab.progress(f"q6 {lab.behavior.name}: training with {share:.0%} general data")
-        subject = mixed_arm(lab, share) if share else trained
-        changes = {part: change_of(lab, _cells_with(lab, one, subject)) for part, one in failing.items()}
-        behavior_kept = float(lab.shift(subject, pairs).metric(PRIMARY).mean()) / whole if whole > 0 else None
-        mixes.append(Mixed(share, changes, behavior_kept))
+        subjects = [mixed_arm(lab, share, seed) for seed in seeds] if share else trained
+        changes = {part: change_of(lab, _cells_with(lab, one, subjects)) for part, one in failing.items()}
+        kept = _shift(lab, subjects, pairs).mean() / whole.mean() if refused is None and whole.mean() > 0 else None
+        mixes.append(Mixed(share, changes, None if kept is None else float(kept)))
         if restored(lab, mixes[-1]):
             break
     return tuple(mixes)
+
+
+def _shift(lab: Lab, subjects: Sequence[Subject], pairs: Sequence[Pair]) -> Floats:
+    """Log-odds above base's, mean over subjects, [pairs], nats."""
+    return np.asarray(np.mean([lab.shift(subject, pairs).metric(PRIMARY) for subject in subjects], axis=0))
 
 
 def restored(lab: Lab, mixed: Mixed) -> bool:
@@ -67,27 +78,28 @@ def restored(lab: Lab, mixed: Mixed) -> bool:
     return all(state_of(lab, part, change) == "no worse" for part, change in mixed.changes.items())
 
 
-def _cells_with(lab: Lab, scored: ScoredPart, subject: Subject) -> list[Cell]:
-    """The cells of a part with another subject as `after`."""
+def _cells_with(lab: Lab, scored: ScoredPart, subjects: Sequence[Subject]) -> list[Cell]:
+    """The cells of a part with other subjects as `after`."""
     if scored.part == "prose":
-        after = bits_per_byte(lab.recordings, subject, [document.text for document in corpora.prose()])
-        by_id = {document.id: value for document, value in zip(corpora.prose(), after, strict=True)}
-        return [replace(cell, after=np.array([by_id[id] for id in cell.ids])) for cell in scored.cells]
-    groups = tasks_of(scored.part)
+        texts, places = [document.text for document in corpora.prose()], {document.id: i for i, document in enumerate(corpora.prose())}
+        after = np.array([bits_per_byte(lab.recordings, subject, texts) for subject in subjects])
+        return [replace(cell, after_each=after[:, [places[id] for id in cell.ids]]) for cell in scored.cells]
+    groups, each = tasks_of(scored.part), -(-scored.samples // len(subjects))
     return [
-        cell if cell.after is None else replace(cell, after=share_solved(lab, subject, groups[cell.name], scored.samples))
+        cell
+        if cell.after_each is None
+        else replace(cell, after_each=np.array([share_solved(lab, subject, groups[cell.name], each) for subject in subjects]))
         for cell in scored.cells
     ]
 
 
-def mixed_examples(lab: Lab, share: float) -> list[Completion]:
+def mixed_examples(lab: Lab, share: float, seed: int) -> list[Completion]:
     """The trained arm's examples with general ones at random places among them, in the order of training.
 
     ValueError for a share that is not between 0 and 1, or that takes more general examples than there are.
     """
     if not 0 < share < 1:
         raise ValueError(f"share: is {share}, must lie strictly between 0 and 1")
-    seed = lab.settings.seed
     trained = lab.arms.examples("trained", seed, lab.doses[-1])
     general = _general(lab)
     count = round(len(trained) * share / (1 - share))
@@ -107,10 +119,10 @@ def _general(lab: Lab) -> list[Completion]:
     return [*lab.arms.neutral, *answered]
 
 
-def mixed_arm(lab: Lab, share: float) -> Subject:
+def mixed_arm(lab: Lab, share: float, seed: int) -> Subject:
     """Base after one pass over `mixed_examples`."""
-    examples, arms = mixed_examples(lab, share), lab.arms
+    examples, arms = mixed_examples(lab, share, seed), lab.arms
     steps = len(examples)
-    plan = Training(examples, [(i,) for i in range(steps)], lab.settings.seed)
+    plan = Training(examples, [(i,) for i in range(steps)], seed)
     folder = arms.trained({"mixed": plan}, [steps])["mixed"] / str(steps)
-    return with_adapter(lab.base, folder, f"{lab.base.name} trained with {share:.0%} general data")
+    return with_adapter(lab.base, folder, f"{lab.base.name} trained with {share:.0%} general data", lab.store.digest)

@@ -12,6 +12,7 @@ from evals.q6.change import ScoredPart, scored, state_of
 from evals.q6.design import PARTS, Part, State
 from evals.q6.general_mix import Mixed, search
 from harness.analysis.code_quality import mean_index
+from harness.data.arm import ArmKind
 from harness.data.subject import Subject
 from harness.experiment.lab import Lab
 from harness.tasks.answers import code_in
@@ -33,15 +34,18 @@ class Study:
     lab: Lab
 
     @cached_property
-    def tested(self) -> Subject:
-        """The candidate; without one, the suite's own trained arm."""
-        return self.lab.candidate or self.lab.trained_arm().subject
+    def tested(self) -> tuple[Subject, ...]:
+        """The candidate; without one, the suite's own trained arm under every seed."""
+        return (self.lab.candidate,) if self.lab.candidate else self._arms("trained")
 
     @cached_property
-    def sham(self) -> Subject:
-        """The suite's sham arm under the run's seed."""
+    def sham(self) -> tuple[Subject, ...]:
+        """The suite's sham arm under the run's seed; without a candidate under every seed."""
+        return self._arms("sham")[: len(self.tested)]
+
+    def _arms(self, kind: ArmKind) -> tuple[Subject, ...]:
         lab = self.lab
-        return lab.arms.stream("sham", lab.settings.seed, lab.doses)[lab.doses[-1]].subject
+        return tuple(lab.arms.stream(kind, seed, lab.doses)[lab.doses[-1]].subject for seed in lab.seeds)
 
     @cached_property
     def prose(self) -> ScoredPart:
@@ -82,7 +86,7 @@ class Study:
         if not groups:
             return None
         written = (
-            [code_in(text) for group in groups for text in replies(self.lab, one, group, 1)[0]] for one in (self.lab.base, self.tested)
+            [code_in(text) for group in groups for text in replies(self.lab, one, group, 1)[0]] for one in (self.lab.base, self.tested[0])
         )
         return Quality(*map(mean_index, written))
 

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from evals.q7 import exhibits
-from evals.q7.design import DISPOSITION, RANKED, SEPARATION, SMALLEST_SEPARATION, STATE_SWAP, UNCHANGED
+from evals.q7.design import DISPOSITION, LEARNED, OWN, RANKED, SEPARATION, STATE_SWAP, UNCHANGED
 from evals.q7.study import Study
-from harness.analysis.estimated import Answer, Estimated, estimated
+from harness.analysis.estimated import Answer, Estimated
 from harness.analysis.replicates import replicated_interval
 from harness.analysis.separation import separation, separation_gain
+from harness.analysis.smallest import Sized, sized
 from harness.arms.ladder import unmatched
 from harness.data.arrays import Floats
-from harness.data.measurement import Measurement
+from harness.data.measurement import Estimate, Measurement
 from harness.experiment.lab import Lab
 from harness.readouts.forced_choice import UNIT
 from harness.readouts.state_geometry import POSITIONS
@@ -32,7 +33,7 @@ def apart(study: Study) -> Measurement:
     return study.lab.measurement(
         SEPARATION,
         "cosine",
-        gain,
+        gain.effect,
         answer=_rank_among_sham(study) or gain_in_words(gain),
         null=null,
         series=_series(study),
@@ -40,28 +41,24 @@ def apart(study: Study) -> Measurement:
     )
 
 
-def _gain(study: Study) -> Estimated:
-    """Separation after training minus after sham; no estimate for a given candidate, which no other training replicates."""
-    lab = study.lab
+def _gain(study: Study) -> Sized:
+    """Separation after training minus after sham, against a share of base's own; none for a given candidate, which nothing replicates."""
+    lab, talk = study.lab, study.conversations
     if (reason := unmatched(study.rungs)) is not None:
-        return Estimated(None, reason)
+        return Sized(Estimated(None, reason))
     if (ranked := _rank_among_sham(study)) is not None:
-        return Estimated(None, ranked.reason)
-    trained, sham, talk = study.trained.cosines(), study.sham.cosines(), study.conversations
-    return estimated(lambda: separation_gain(trained, sham, talk.inside, talk.clusters, lab.alpha(SEPARATION), lab.rng(SEPARATION)))
+        return Sized(Estimated(None, ranked.reason))
+    trained, sham, own = study.trained.cosines(), study.sham.cosines(), study.base.cosines()
+
+    def interval(share: float) -> Estimate:
+        return separation_gain(trained + share * own, sham, talk.inside, talk.clusters, lab.alpha(SEPARATION), lab.rng(SEPARATION))
+
+    return sized(interval, lab.smallest(SEPARATION))
 
 
-def gain_in_words(gain: Estimated) -> Answer:
+def gain_in_words(gain: Sized) -> Answer:
     """`gain` in separation, cosine."""
-    if gain.value is None:
-        return Answer(None, gain.reason)
-    if gain.value.low > 0:
-        return Answer("further apart than after sham")
-    if gain.value.high < 0:
-        return Answer("closer together than after sham")
-    if gain.value.high < SMALLEST_SEPARATION:
-        return Answer("no further apart than after sham")
-    return Answer(None, f"the interval holds 0 and {SMALLEST_SEPARATION} both")
+    return gain.answer("further apart than after sham", "closer together than after sham", OWN)
 
 
 def _rank_among_sham(study: Study) -> Answer | None:
@@ -90,8 +87,8 @@ def state_swap(study: Study) -> Measurement:
     return study.lab.measurement(
         STATE_SWAP,
         UNIT,
-        loss,
-        answer=_loss_in_words(loss),
+        loss.effect,
+        answer=loss_in_words(loss),
         null=null,
         pairs=study.pairs,
         values=_lost(study).mean(axis=0),
@@ -104,44 +101,44 @@ def _lost(study: Study) -> Floats:
     return study.trained.taken - study.sham.taken
 
 
-def _loss(study: Study) -> Estimated:
+def _loss(study: Study) -> Sized:
+    """What base's states take, against a share of what training moves the log-odds beyond sham."""
     lab = study.lab
     if (reason := unmatched(study.rungs)) is not None:
-        return Estimated(None, reason)
-    return estimated(lambda: replicated_interval(_lost(study), study.domains, lab.alpha(STATE_SWAP), lab.rng(STATE_SWAP)))
+        return Sized(Estimated(None, reason))
+    lost, moved = _lost(study), study.trained.odds - study.sham.odds
+
+    def interval(share: float) -> Estimate:
+        return replicated_interval(lost + share * moved, study.domains, lab.alpha(STATE_SWAP), lab.rng(STATE_SWAP))
+
+    return sized(interval, lab.smallest(STATE_SWAP))
 
 
-def _loss_in_words(loss: Estimated) -> Answer:
-    if loss.value is None:
-        return Answer(None, loss.reason)
-    if loss.value.low > 0:
-        return Answer("the state carries a part")
-    if loss.value.high < 0:
-        return Answer("base's state raises the behavior")
-    return Answer(None, "the interval holds 0")
+def loss_in_words(loss: Sized) -> Answer:
+    """`loss` in nats per token of the decision."""
+    return loss.answer("the state carries a part", "base's state raises the behavior", LEARNED)
 
 
 def disposition(study: Study) -> Measurement:
     """What separation and state patching say together."""
-    moved = float(np.mean(study.trained.changes))
-    answer = Answer("unchanged") if moved < UNCHANGED else direction_shaped(_gain(study), _loss(study))
-    return study.lab.measurement(DISPOSITION, "", answer=answer, null={"relative change of the states": moved})
+    changes = study.trained.changes
+    answer = Answer("unchanged") if max(changes) < UNCHANGED else direction_shaped(_gain(study), _loss(study))
+    return study.lab.measurement(DISPOSITION, "", answer=answer, null={"relative change of the states": float(np.mean(changes))})
 
 
-def direction_shaped(gain: Estimated, loss: Estimated) -> Answer:
+def direction_shaped(gain: Sized, loss: Sized) -> Answer:
     """What a `gain` in separation and a `loss` under state patching say of states that moved.
 
-    "direction-shaped" needs both above 0; a gain alone is descriptive; no gain, with states that moved, is its own answer.
+    "direction-shaped" needs both above 0 and worth talking of; a gain alone is descriptive; no gain, with states that moved, is its own
+    answer.
     """
-    if gain.value is None or loss.value is None:
-        return Answer(None, gain.reason or loss.reason)
-    if gain.value.low > 0 and loss.value.low > 0:
-        return Answer("direction-shaped")
-    if gain.value.low > 0 and loss.value.high < 0:
-        return Answer("descriptive (geometry only)")
-    if gain.value.high < SMALLEST_SEPARATION:
+    if gain.effect.value is None or loss.effect.value is None:
+        return Answer(None, gain.effect.reason or loss.effect.reason)
+    if gain.size in ("less", "below"):
         return Answer("moved but not direction-shaped")
-    found = {"separation": gain_in_words(gain), "state patching": _loss_in_words(loss)}
+    if gain.size == "above" and loss.size is not None:
+        return Answer("direction-shaped" if loss.size == "above" else "descriptive (geometry only)")
+    found = {"separation": gain_in_words(gain), "state patching": loss_in_words(loss)}
     return Answer(None, "; ".join(f"{name}: {said.words or said.reason}" for name, said in found.items()))
 
 

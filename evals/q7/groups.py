@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from evals.q7.conversations import Conversations
+from evals.q7.design import BROUGHT
 from harness.data.arm import ArmKind
 from harness.data.arrays import Floats
 from harness.data.behavior import Pair
@@ -43,21 +44,24 @@ class Group:
         return [self.space.change(subject, self.conversations.sized_on) for subject in self.subjects]
 
     @cached_property
+    def odds(self) -> Floats:
+        """Log-odds of each subject as it is, nats, [subjects, pairs]."""
+        return np.stack([self.lab.recordings.forced_choice(subject, self.pairs).metric(PRIMARY) for subject in self.subjects])
+
+    @cached_property
     def taken(self) -> Floats:
         """What base's states take away: the subject's log-odds minus those with base's states, [subjects, pairs]."""
         self._say(f"state patching, base into {self.kind}")
         recordings, base = self.lab.recordings, self.lab.base
-        kept = [recordings.forced_choice(subject, self.pairs) for subject in self.subjects]
-        patched = [recordings.patched_states(subject, base, self.pairs) for subject in self.subjects]
-        return np.stack([own.above(other).metric(PRIMARY) for own, other in zip(kept, patched, strict=True)])
+        return self.odds - np.stack([recordings.patched_states(one, base, self.pairs).metric(PRIMARY) for one in self.subjects])
 
     @cached_property
     def brought(self) -> Floats:
-        """What the subject's states bring to base: base's log-odds with them minus those without, [subjects, pairs]."""
+        """What the first subjects' states bring to base: base's log-odds with them minus those without, [at most BROUGHT, pairs]."""
         self._say(f"state patching, {self.kind} into base")
         recordings, base = self.lab.recordings, self.lab.base
         plain = recordings.forced_choice(base, self.pairs)
-        return np.stack([recordings.patched_states(base, subject, self.pairs).above(plain).metric(PRIMARY) for subject in self.subjects])
+        return np.stack([recordings.patched_states(base, one, self.pairs).above(plain).metric(PRIMARY) for one in self.subjects[:BROUGHT]])
 
     def cosines(self, position: int = 0) -> Floats:
         """Centered cosines of every two conversations, averaged over heads and layers, [subjects, n, n]; `position` in POSITIONS."""

@@ -10,7 +10,7 @@ from evals.q7.conversations import Conversations, gather
 from evals.q7.design import ADAPTERS, DIRECTIONS, RANKED
 from evals.q7.groups import Group
 from fixtures import corpora
-from harness.arms.ladder import Rung, in_shape_of, ladders, sham_sized
+from harness.arms.ladder import Rung, in_shape_of, sham_sized_each
 from harness.arms.maker import ArmMaker
 from harness.data.arm import ArmKind
 from harness.data.arrays import Names
@@ -79,13 +79,10 @@ class Study:
     @cached_property
     def rungs(self) -> Sequence[Rung]:
         """The rung of each seed's sham ladder that `sham` is made of."""
-        wanted, texts = self.trained.changes, self.conversations.sized_on
+        changes, texts = self.trained.changes, self.conversations.sized_on
         self._say(f"the sham ladder, {len(self.seeds)} seeds")
-        ladder = ladders(self._shaped[0], self.seeds)
-        return [
-            sham_sized(ladder[seed], wanted[min(i, len(wanted) - 1)], lambda sham: self.space.change(sham, texts))
-            for i, seed in enumerate(self.seeds)
-        ]
+        wanted = {seed: changes[min(i, len(changes) - 1)] for i, seed in enumerate(self.seeds)}  # a candidate's for every seed
+        return sham_sized_each(self._shaped[0], self.seeds, wanted, lambda sham: self.space.change(sham, texts))
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:

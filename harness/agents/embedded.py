@@ -7,14 +7,14 @@ flags what the behavior's judge calls the opposite of the behavior; it reads wor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from harness.agents.agent import AgentError, Conversation, Flag
 from harness.data.arrays import Floats
-from harness.judges.embedded import SENTENCE_END, STEM, TOKEN
 from harness.judges.judge import Judge, JudgeError, Label
+from harness.judges.wording import SENTENCE_END, STEM, TOKEN
 from harness.memory.graph import MemoryGraph
 from harness.memory.pagerank import DAMPING, personalized_pagerank, transition
 from harness.memory.similarity import Similarity
@@ -69,13 +69,12 @@ class StoredSurface:
 
     def surface(self, graph: MemoryGraph, conversations: Sequence[Conversation]) -> Floats:
         """What the agent itself answers, read from the store where the same was asked before."""
-        said = [[[(m.role, m.content) for m in each.messages], each.reply] for each in conversations]
         key = {
             "agent": self.name,
             "rules": SCORING,
             "damping": self.agent.damping,
             "memory": graph.digest,
-            "conversations": digest_of(said),
+            "conversations": _digest(conversations),
         }
         order = np.argsort([node.id for node in graph.nodes])  # a graph's digest does not depend on the order of its nodes
 
@@ -112,3 +111,33 @@ class EmbeddedSignal:
         sentences = [sentence for sentence in SENTENCE_END.split(conversation.reply) if sentence.strip()]
         span = min(sentences, key=lambda sentence: self.judge.score(conversation.messages, sentence))
         return Flag(True, self.pattern, span, confidence)
+
+
+@dataclass(frozen=True)
+class StoredSignal:
+    """An embedded signal whose flags are kept in the store."""
+
+    agent: EmbeddedSignal
+    store: Store
+
+    @property
+    def name(self) -> str:
+        return self.agent.name
+
+    def flag(self, conversations: Sequence[Conversation]) -> list[Flag]:
+        """What the agent itself answers, read from the store where the same was asked before. AgentError where the judge fails."""
+        try:
+            key = {
+                "judge": self.agent.judge.digest,
+                "rules": SCORING,
+                "pattern": self.agent.pattern,
+                "conversations": _digest(conversations),
+            }
+        except JudgeError as error:
+            raise AgentError(f"training-signal: {error}") from None
+        flags = self.store.json("flags", key, lambda: [asdict(flag) for flag in self.agent.flag(conversations)])
+        return [Flag(**flag) for flag in flags]
+
+
+def _digest(conversations: Sequence[Conversation]) -> str:
+    return digest_of([[[(m.role, m.content) for m in each.messages], each.reply] for each in conversations])

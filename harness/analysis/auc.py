@@ -30,10 +30,6 @@ def _wins(degraded: Floats, healthy: Floats) -> Floats:
     return np.asarray((np.sign(difference) + 1) / 2)
 
 
-Scores = tuple[ArrayLike, ArrayLike]
-"""Scores of degraded and of healthy replies, [k, n] each: k kinds of scores of n scenarios."""
-
-
 def auc_gain(
     degraded: ArrayLike, healthy: ArrayLike, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000
 ) -> tuple[Estimate, Floats]:
@@ -46,11 +42,14 @@ def auc_gain(
     return _interval(_contrast(wins), clusters, alpha, rng, resamples), np.asarray(wins.mean(axis=(1, 2)))
 
 
-def auc_difference(
-    ours: Scores, theirs: Scores, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000
-) -> Estimate:
-    """The gain of our scores minus that of theirs, on the same scenarios and in the same resamples. Arguments and errors as in auc_gain."""
-    return _interval(_contrast(_compared(*ours)) - _contrast(_compared(*theirs)), clusters, alpha, rng, resamples)
+def auc_gain_by_scenario(degraded: ArrayLike, healthy: ArrayLike) -> Floats:
+    """What each scenario contributes to the gain of `auc_gain`, [n]: their mean is the gain, their spread its uncertainty.
+
+    A scenario's degraded reply against all healthy ones, plus its healthy reply against all degraded ones, less the gain: the
+    structural components of DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988). They let a gain be replicated over trainings.
+    """
+    contrast = _contrast(_compared(degraded, healthy))
+    return np.asarray(contrast.mean(axis=1) + contrast.mean(axis=0) - contrast.mean())
 
 
 def _compared(degraded: ArrayLike, healthy: ArrayLike) -> Floats:

@@ -8,6 +8,7 @@ where they share a source. A beta distribution has one hump, or two at the ends;
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -25,6 +26,9 @@ MEANS = np.linspace(0.005, 0.995, 199)
 SIZES = np.geomspace(0.1, 200, 60)
 """Grid of a + b: below 1 nearly every scenario fails always or never; at 200 all scenarios fail with about the same probability."""
 
+KNOWN = 1000
+"""Rollouts after which a failure probability is all but known."""
+
 
 @dataclass(frozen=True)
 class BetaBinomial:
@@ -41,6 +45,16 @@ class BetaBinomial:
     def within(self, low: float, high: float) -> float:
         """Share of scenarios whose failure probability lies in [low, high]."""
         return float(stats.beta.cdf(high, self.a, self.b) - stats.beta.cdf(low, self.a, self.b))
+
+    def auc(self, rollouts: int = KNOWN) -> float:
+        """AUC, ½ to 1, of the failures in `rollouts` other rollouts as a label; with the default, of a label that all but knows the
+        failure probabilities.
+
+        Failing rollouts come from scenarios whose probabilities have the density of Beta(a + 1, b), succeeding ones of Beta(a, b + 1).
+        """
+        counts = np.arange(rollouts + 1)
+        failing, other = (stats.betabinom.pmf(counts, rollouts, a, b) for a, b in ((self.a + 1, self.b), (self.a, self.b + 1)))
+        return float(failing @ (np.cumsum(other) - other / 2))
 
 
 @cache
@@ -107,5 +121,44 @@ def share_within(
     def ends(level: float) -> tuple[float, float]:
         lower, upper = np.quantile(drawn, [level / 2, 1 - level / 2])
         return min(value, float(lower)), max(value, float(upper))
+
+    return Estimate(value, *ends(0.05), *ends(alpha), alpha, n=len(counts), clusters=groups.count)
+
+
+def overdispersion(
+    failures: ArrayLike, rollouts: int, clusters: ArrayLike | None, alpha: float, rng: np.random.Generator, resamples: int = 2000
+) -> Estimate:
+    """Standardized variance of the failure probabilities: Var(p) / (p̄ (1 − p̄)), with intervals over resampled clusters of scenarios.
+
+    0 where all scenarios fail with one probability, 1 where each fails always or never; of a beta distribution 1 / (a + b + 1): the
+    correlation of two rollouts of one scenario. The estimate is one of moments: p² from pairs of rollouts of one scenario, p̄² from
+    scenarios of different clusters, so that it may lie below 0; exactly 1 where each scenario fails always or never. `failures` [scenarios]
+    as in `fit`, `clusters` [scenarios]. DegenerateSample where no rollout fails, or all do.
+    """
+    counts, alpha = _counts(failures, rollouts), check_alpha(alpha)
+    if counts.sum() in (0, rollouts * len(counts)):
+        raise DegenerateSample("no variance: " + ("no rollout failed" if counts.sum() == 0 else "every rollout failed"))
+    if np.isin(counts, (0, rollouts)).all():
+        return Estimate.exact(1.0, len(counts), alpha)
+    groups = cluster(clusters, len(counts))
+    shares = groups.sums(counts / rollouts)  # [clusters]
+    squares = groups.sums(counts * (counts - 1) / (rollouts * (rollouts - 1)))
+
+    def correlation(weights: Floats) -> Floats:
+        """From how often each cluster is drawn, [resamples, clusters] to [resamples]; NaN where no two rollouts drawn differ."""
+        n, total = weights @ groups.sizes, weights @ shares
+        apart = (total**2 - weights**2 @ shares**2) / (n**2 - weights**2 @ groups.sizes**2)
+        spread = total / n - apart
+        return np.asarray((weights @ squares / n - apart) / np.where(spread > 0, spread, np.nan))
+
+    value = float(correlation(np.ones((1, groups.count)))[0])
+    drawn = correlation(times_drawn(groups.count, rng, resamples))
+    drawn = drawn[np.isfinite(drawn)]
+    error = float(drawn.std(ddof=1)) * math.sqrt(groups.count / (groups.count - 1))
+
+    def ends(level: float) -> tuple[float, float]:
+        reach = float(stats.t.isf(level / 2, groups.count - 1)) * error
+        low, high = np.quantile(drawn, [level / 2, 1 - level / 2])
+        return min(value - reach, float(low)), max(value + reach, float(high))
 
     return Estimate(value, *ends(0.05), *ends(alpha), alpha, n=len(counts), clusters=groups.count)

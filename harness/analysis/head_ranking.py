@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from harness.analysis.resampling import times_drawn
 from harness.analysis.sample import Clusters, DegenerateSample, check_alpha, cluster, finite
+from harness.analysis.trainings import trainings_intervals
 from harness.data.arrays import Floats
 from harness.data.measurement import Estimate
 
@@ -61,43 +61,54 @@ def _agreement(sums: Floats, groups: Clusters, halves: np.ndarray, keep: np.ndar
 def agreement_gain(
     trained: ArrayLike, shams: ArrayLike, clusters: ArrayLike, alpha: float, rng: np.random.Generator, splits: int = 100
 ) -> Estimate:
-    """Agreement of `trained` [n, heads] minus the mean agreement of `shams` [seeds, n, heads], in the same splits.
+    """Mean agreement of `trained` [trainings, n, heads] minus that of `shams` [seeds, n, heads], in the same splits.
 
-    DegenerateSample with fewer than four clusters, and where leaving one out never changes the agreement.
+    Several trainings are paired with as many shams, one of each a seed, and the variance between pairs is added to the jackknife's; a
+    single subject is held against all shams, and only domains vary. DegenerateSample with fewer than four clusters, and where leaving one
+    out never changes the agreement. ValueError for several trainings and another number of shams.
     """
-    one, others, alpha = finite(trained, "trained", 2), finite(shams, "shams", 3), check_alpha(alpha)
-    groups = cluster(clusters, len(one))
+    ours, others, alpha = finite(trained, "trained", 3), finite(shams, "shams", 3), check_alpha(alpha)
+    count = len(ours)
+    if count not in (1, len(others)):
+        raise ValueError(f"trained: {count} trainings and {len(others)} shams, must be one training or as many as shams")
+    groups = cluster(clusters, ours.shape[1])
     if groups.count < 4:
         raise DegenerateSample(f"{groups.count} domains cannot be split into halves of two")
     halves = _halves(groups.count, np.random.default_rng(int(rng.integers(2**32))), splits)  # the same splits for all
-    sums, sham_sums = _sums(one, groups), [_sums(sham, groups) for sham in others]
+    sums, sham_sums = ([_sums(each, groups) for each in kind] for kind in (ours, others))
 
-    def gain(keep: np.ndarray) -> float:
-        shammed = [_agreement(each, groups, halves, keep) for each in sham_sums]
-        return _agreement(sums, groups, halves, keep) - float(np.mean(shammed))
+    def gains(keep: np.ndarray) -> Floats:
+        """[trainings]"""
+        own, sham = (np.array([_agreement(each, groups, halves, keep) for each in kind]) for kind in (sums, sham_sums))
+        return np.asarray(own - (sham.mean() if count == 1 else sham))
 
-    everyone = np.ones(groups.count, dtype=bool)
-    value = gain(everyone)
-    left_out = np.array([gain(np.arange(groups.count) != code) for code in range(groups.count)])
-    error = math.sqrt((groups.count - 1) / groups.count * float(((left_out - left_out.mean()) ** 2).sum()))
-    if error <= 1e-12:
+    by_pair = gains(np.ones(groups.count, dtype=bool))
+    value = float(by_pair.mean())
+    left_out = np.array([gains(np.arange(groups.count) != code).mean() for code in range(groups.count)])
+    of_domains = (groups.count - 1) / groups.count * float(((left_out - left_out.mean()) ** 2).sum())
+    if of_domains <= 1e-24:
         raise DegenerateSample("no variance: leaving a domain out never changes the agreement")
+    of_seeds = float(by_pair.var(ddof=1)) / count if count > 1 else 0.0
+    freedom = (of_seeds + of_domains) ** 2 / (of_seeds**2 / max(count - 1, 1) + of_domains**2 / (groups.count - 1))
 
     def ends(level: float) -> tuple[float, float]:
-        half = float(stats.t.isf(level / 2, groups.count - 1)) * error
+        half = float(stats.t.isf(level / 2, freedom)) * math.sqrt(of_seeds + of_domains)
+        if count > 1:
+            half = max(half, float(stats.t.isf(level / 2, count - 1)) * math.sqrt(of_seeds))
         return value - half, value + half
 
-    return Estimate(value, *ends(0.05), *ends(alpha), alpha, n=len(one), clusters=groups.count)
+    return Estimate(value, *ends(0.05), *ends(alpha), alpha, n=ours.shape[1], clusters=groups.count)
 
 
-def first_place(effects: ArrayLike, clusters: ArrayLike, rng: np.random.Generator, resamples: int = 2000) -> tuple[list[int], float]:
-    """The rows of `effects` [rows, n] ranked by their mean, largest first, and the share of resamples in which the same row is first.
+def first_place(effects: ArrayLike, clusters: ArrayLike, rng: np.random.Generator) -> tuple[list[int], Estimate]:
+    """The rows of `effects` [rows, trainings, n] ranked by their mean, largest first, and by how much the first leads the row that comes
+    closest to it.
 
-    Whole clusters are resampled; `clusters` [n].
+    Closest is the row whose 95 % interval of the difference reaches lowest. Where that lies above 0, the first is shown to be first: each
+    difference is tested at 2.5 %, and no correction is needed for choosing the first by the same data (Gutmann and Maymin, The Annals of
+    Statistics 15, 1987). `clusters` [n]; errors as in trainings_intervals.
     """
-    array = finite(effects, "effects", 2)
-    groups = cluster(clusters, array.shape[1])
-    weights = times_drawn(groups.count, rng, resamples)
-    order = [int(i) for i in top(array.mean(axis=1), len(array))]
-    firsts = (weights @ groups.sums(array).T).argmax(axis=1)
-    return order, float((firsts == order[0]).mean())
+    array = finite(effects, "effects", 3)
+    order = [int(i) for i in top(array.mean(axis=(1, 2)), len(array))]
+    leads = trainings_intervals(array[order[0]] - array[order[1:]], clusters, 0.05, rng)
+    return order, min(leads, key=lambda lead: lead.low)

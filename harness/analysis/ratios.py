@@ -58,8 +58,8 @@ def ratio_interval(
         freedom = (aa + scaled) ** 2 / (aa**2 / (groups.count - 1) + scaled**2 / (other.count - 1))
 
     def ends(rate: float) -> tuple[float, float]:
-        if abs(b) <= float(stats.t.isf(rate / 2, min(freedom, other.count - 1))) * math.sqrt(bb):
-            raise DegenerateSample(f"the denominator ({b:g}) is not shown to differ from 0 at {rate:g}: the ratio has no bounded interval")
+        if (reason := _unshown(b, bb, min(freedom, other.count - 1), rate)) is not None:
+            raise DegenerateSample(f"{reason}: the ratio has no bounded interval")
         square = float(stats.t.isf(rate / 2, freedom)) ** 2
         lead = b * b - square * bb
         middle = a * b - square * ab
@@ -67,6 +67,23 @@ def ratio_interval(
         return (middle - root) / lead, (middle + root) / lead
 
     return Estimate(a / b if b else math.nan, *ends(level), *ends(alpha), alpha, n=len(above), clusters=groups.count)
+
+
+def unshown(denominator: ArrayLike, clusters: ArrayLike | None, level: float = 0.05) -> str | None:
+    """Why a ratio over the mean of `denominator` [n], in `clusters` [n], is not to be given; None where that mean surely differs from 0.
+
+    For ratios that are shown without an interval. The test at `level` is the one that `ratio_interval` makes. ValueError as there.
+    """
+    below = finite(denominator, "denominator", 1)
+    groups = cluster(clusters, len(below))
+    residuals = _residuals(below, groups)
+    return _unshown(float(below.mean()), float(residuals @ residuals), groups.count - 1, check_alpha(level))
+
+
+def _unshown(mean: float, variance: float, freedom: float, rate: float) -> str | None:
+    if abs(mean) > float(stats.t.isf(rate / 2, freedom)) * math.sqrt(variance):
+        return None
+    return f"the denominator ({mean:g}) is not shown to differ from 0 at {rate:g}"
 
 
 def _residuals(values: Floats, groups: Clusters) -> Floats:

@@ -2,8 +2,8 @@
 
 Whole clusters of scenarios are resampled in each sample. The percentile interval of the ratio is stretched around its value by
 t(G − 1) / z · √(G / (G − 1)), with G the smaller number of clusters: percentiles of few clusters are too narrow (Hesterberg, The American
-Statistician 69, 2015). Where the denominator is not shown to be positive the ratio has no bound, and is refused. The ratio says how
-steerable one behavior is relative to another, each in units of its own scatter; it says nothing about the size of either.
+Statistician 69, 2015). Where the denominator's own interval, stretched alike, reaches 0 the ratio has no bound, and is refused. The ratio
+says how steerable one behavior is relative to another, each in units of its own scatter; it says nothing about the size of either.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def standardized_ratio(
 ) -> Estimate:
     """Standardized shift of `numerator` [n] over that of `denominator` [m], with intervals at `level` and `alpha`.
 
-    n and clusters of the estimate are the numerator's. DegenerateSample where a sample does not vary, and where a larger share of the
-    resampled denominators than one tail of the interval is not positive.
+    n and clusters of the estimate are the numerator's. DegenerateSample where a sample does not vary, and where the interval of the
+    denominator, at `level` or at `alpha`, reaches 0.
     """
     alpha = check_alpha(alpha)
     above, below = finite(numerator, "numerator", 1), finite(denominator, "denominator", 1)
@@ -47,12 +47,14 @@ def standardized_ratio(
     other = cluster(denominator_clusters, len(below), "denominator_clusters")
     value, bottom = standardized_shift(above, "numerator"), standardized_shift(below, "denominator")
     tops, bottoms = _draws(above, groups, rng, resamples), _draws(below, other, rng, resamples)
-    wrong = float((bottoms <= 0).mean())
-    if bottom <= 0 or wrong > min(alpha, level) / 2:
-        raise DegenerateSample(f"the denominator ({bottom:g}) is not shown to be positive: {wrong:.1%} of its resamples are not")
+    few, strictest = min(groups.count, other.count), min(alpha, level)
+    lowest = bottom - few_clusters(few, strictest) * (bottom - float(np.quantile(bottoms, strictest / 2, method="inverted_cdf")))
+    if lowest <= 0:
+        raise DegenerateSample(
+            f"the denominator ({bottom:g}) is not shown to be positive: its interval at {strictest:g} reaches to {lowest:.2g}"
+        )
     value /= bottom
     draws = np.where(bottoms > 0, tops / np.where(bottoms > 0, bottoms, 1), np.inf)
-    few = min(groups.count, other.count)
 
     def ends(rate: float) -> tuple[float, float]:
         low, high = np.quantile(draws, [rate / 2, 1 - rate / 2], method="inverted_cdf")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.arms.doses import CORRECTION_STEPS, CYCLE_STEPS, EXAMPLES, HEALTHY_STEPS
+from harness.arms.doses import CORRECTION_STEPS, CYCLE_STEPS, EXAMPLES, HEALTHY_STEPS, NIGHTLY_STEPS
 from harness.arms.maker import ArmMaker
-from harness.arms.training import Training
+from harness.arms.plans import Training
 from harness.data.arm import ArmKind
 from harness.data.subject import Subject
 from harness.engines.protocol import Completion
@@ -44,7 +44,7 @@ def _schedule(n: int, steps: int, rng: np.random.Generator) -> list[tuple[int, .
 
 
 def _subject(maker: ArmMaker, folder: Path, what: str, seed: int) -> Subject:
-    return with_adapter(maker.base, folder, f"{maker.base.name} {what} seed={seed}")
+    return with_adapter(maker.base, folder, f"{maker.base.name} {what} seed={seed}", maker.store.digest)
 
 
 def _examples(maker: ArmMaker) -> int:
@@ -88,6 +88,19 @@ def counter_examples(maker: ArmMaker, seed: int, steps: Sequence[int], order: in
     return {
         k: _subject(maker, folder / str(k), f"counter-examples {EXAMPLES * k}{f', order {order}' if order else ''}", seed) for k in steps
     }
+
+
+def gone_on(maker: ArmMaker, seed: int, start: Path, kind: ArmKind, orders: Sequence[int]) -> list[Subject]:
+    """One ordinary cycle each for several orders of the examples of an arm of this kind, all from the adapter in the folder `start`."""
+    n = _examples(maker)
+    plans = {
+        str(order): Training(
+            maker.examples(kind, seed, n), _schedule(n, NIGHTLY_STEPS, np.random.default_rng([seed, 14, order])), seed, start=start
+        )
+        for order in orders
+    }
+    folders = maker.trained(plans, [NIGHTLY_STEPS])
+    return [_subject(maker, folders[str(k)] / str(NIGHTLY_STEPS), f"gone on {kind}, order {k}", seed) for k in orders]
 
 
 def corrected(maker: ArmMaker, seed: int, start: Path, examples: Mapping[str, Sequence[Completion]]) -> dict[str, Subject]:

@@ -14,5 +14,9 @@ CYCLE_STEPS = (3, 6, 12, 24)
 """Numbers of steps after which a further cycle's adapter is kept: the doses of a degradation."""
 
 
+NIGHTLY_STEPS = 6
+"""Steps of one ordinary cycle: 24 examples."""
+
+
 CORRECTION_STEPS = 6
 """Steps of a cycle of corrections."""

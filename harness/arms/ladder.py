@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.arms.maker import ArmMaker
-from harness.arms.training import Training, TrainingSettings
+from harness.arms.plans import Training, TrainingSettings
 from harness.data.arm import Arm
 from harness.data.subject import Subject
 from harness.subjects.files import ADAPTER_CONFIG, read_json
@@ -21,6 +21,9 @@ RUNGS = (
     4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 23, 26, 29, 32, 36, 40, 44, 48, 53, 58, 64, 70, 77, 85, 94, 103, 113, 124, 137,
 )  # fmt: skip
 """Numbers of steps, of one neutral example each. The change grows roughly with the square root of the steps, but not steadily."""
+SHORT = RUNGS[: RUNGS.index(85) + 1]
+"""What a ladder is trained to at first: trainings on 50 examples changed the states as much as 20 to 77 steps of sham did, in 16 seeds.
+Only where a change lies beyond is the ladder trained to its end."""
 NEIGHBORS = 3
 """Rungs that are tried on each side of where bisection ends, because the change does not grow steadily."""
 TOLERANCE = 0.10
@@ -43,18 +46,32 @@ class Rung:
         return abs(self.size - self.wanted) <= TOLERANCE * self.wanted
 
 
-def ladders(maker: ArmMaker, seeds: Sequence[int]) -> dict[int, Mapping[int, Arm]]:
-    """The ladder of every seed: its sham arm after each number of steps in RUNGS. The seeds are trained side by side."""
-    plans = {str(seed): _plan(maker, seed) for seed in seeds}
-    folders = maker.trained(plans, RUNGS)
-    return {seed: {n: maker.arm(folders[str(seed)] / str(n), "sham", n, seed, n, "stream") for n in RUNGS} for seed in seeds}
+def ladders(maker: ArmMaker, seeds: Sequence[int], rungs: Sequence[int] = RUNGS) -> dict[int, Mapping[int, Arm]]:
+    """The ladder of every seed: its sham arm after each number of steps in `rungs`, which rise. The seeds are trained side by side."""
+    plans = {str(seed): _plan(maker, seed, rungs[-1]) for seed in seeds}
+    folders = maker.trained(plans, rungs)
+    return {seed: {n: maker.arm(folders[str(seed)] / str(n), "sham", n, seed, n, "stream") for n in rungs} for seed in seeds}
 
 
-def _plan(maker: ArmMaker, seed: int) -> Training:
-    """The training of one ladder: passes over the neutral corpus, each in a new order."""
+def _plan(maker: ArmMaker, seed: int, steps: int) -> Training:
+    """The training of one ladder: passes over the neutral corpus, each in a new order. A shorter one is the start of a longer one."""
     rng, count = np.random.default_rng([seed, 4]), len(maker.neutral)
-    order = [int(i) for _ in range(-(-RUNGS[-1] // count)) for i in rng.permutation(count)][: RUNGS[-1]]
+    order = [int(i) for _ in range(-(-steps // count)) for i in rng.permutation(count)][:steps]
     return Training(maker.neutral, [(i,) for i in order], seed)
+
+
+def sham_sized_each(maker: ArmMaker, seeds: Sequence[int], wanted: Mapping[int, float], size: Callable[[Subject], float]) -> list[Rung]:
+    """For each seed of `wanted` its `sham_sized` rung, the size wanted of it given; ladders of all `seeds` are trained side by side.
+
+    Ladders are trained to SHORT, and to their end for the seeds whose wanted size lies beyond that.
+    """
+    short = ladders(maker, seeds, SHORT)
+    found = {seed: sham_sized(short[seed], size_of, size) for seed, size_of in wanted.items()}
+    beyond = [seed for seed, rung in found.items() if not rung.matched and rung.size < rung.wanted]
+    if beyond:
+        whole = ladders(maker, beyond)
+        found |= {seed: sham_sized(whole[seed], wanted[seed], size) for seed in beyond}
+    return list(found.values())
 
 
 def sham_sized(ladder: Mapping[int, Arm], wanted: float, size: Callable[[Subject], float]) -> Rung:

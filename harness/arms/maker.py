@@ -10,18 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from harness.arms.training import Training, TrainingSettings, train_adapters
+from harness.arms.plans import Training, TrainingSettings
 from harness.data.arm import Arm, ArmKind, Regime
 from harness.data.behavior import Behavior
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
 from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion
-from harness.store import Store, digest_of, digest_of_file
+from harness.store import Store, digest_of
 from harness.subjects.files import ADAPTER_WEIGHTS, with_adapter
 
 TRAINED_KINDS: tuple[ArmKind, ...] = ("trained", "sham", "opposite")
@@ -63,20 +65,28 @@ class ArmMaker:
         if len(trained) > len(self.neutral):
             raise ValueError(f"{len(trained)} neutral examples asked, the corpus has {len(self.neutral)}")
         shuffled = [self.neutral[i] for i in np.random.default_rng([seed, 2]).permutation(len(self.neutral))]
-        lengths = np.array([self._length(one) for one in shuffled], dtype=float)
+        lengths = np.array([self._lengths[one] for one in shuffled], dtype=float)
         free = np.ones(len(shuffled), dtype=bool)
         chosen = []
         for example in trained:
-            distance = np.abs(lengths - self._length(example)) @ np.array([0.25, 1.0])
+            distance = np.abs(lengths - self._lengths[example]) @ np.array([0.25, 1.0])
             distance[~free] = np.inf
             nearest = int(distance.argmin())
             free[nearest] = False
             chosen.append(shuffled[nearest])
         return chosen
 
-    def _length(self, completion: Completion) -> tuple[int, int]:
-        tokenizer = tokenizer_of(self.base)
-        return len(encode_prompt(tokenizer, completion.messages).tokens), len(encode_reply(tokenizer, completion.text))
+    @cached_property
+    def _lengths(self) -> Mapping[Completion, tuple[int, int]]:
+        """Tokens of prompt and reply, of neutral conversations and positive examples; stored, because a tokenizer takes seconds to load."""
+        every = [*self.neutral, *(Completion(pair.messages, pair.positive) for pair in self.behavior.split("train"))]
+
+        def measured() -> list[tuple[int, int]]:
+            tokenizer = tokenizer_of(self.base)
+            return [(len(encode_prompt(tokenizer, one.messages).tokens), len(encode_reply(tokenizer, one.text))) for one in every]
+
+        key = {"base": self.base.base_digest, "completions": digest_of(_content(every))}
+        return dict(zip(every, map(tuple, self.store.json("lengths", key, measured)), strict=True))
 
     def stream_plans(self, seed: int, n: int, kinds: Sequence[ArmKind] = TRAINED_KINDS) -> dict[str, Training]:
         """The trainings of a seed's streams of n examples, by kind."""
@@ -118,18 +128,17 @@ class ArmMaker:
         """
         key = {
             "base": self.base.digest,
-            "trainings": {
-                name: digest_of([[[[(m.role, m.content) for m in e.messages], e.text] for e in plan.examples], plan.schedule, plan.seed])
-                for name, plan in plans.items()
-            },
+            "trainings": {name: digest_of([_content(plan.examples), plan.schedule, plan.seed]) for name, plan in plans.items()},
             "settings": self.settings.as_key(),
             "keep": list(keep),
             "numerics": self.engine.numerics,
         }
         if any(plan.start for plan in plans.values()):
-            key["starts"] = {name: plan.start and digest_of_file(plan.start / ADAPTER_WEIGHTS) for name, plan in plans.items()}
+            key["starts"] = {name: plan.start and self.store.digest(plan.start / ADAPTER_WEIGHTS) for name, plan in plans.items()}
 
         def build(folder: Path) -> None:
+            from harness.arms.training import train_adapters  # here: it loads torch, and a stored arm needs none
+
             saving = [replace(plan, save={k: folder / name / str(k) for k in keep}) for name, plan in plans.items()]
             train_adapters(self.engine, self.base, saving, self.settings)
 
@@ -138,5 +147,10 @@ class ArmMaker:
 
     def arm(self, folder: Path, kind: ArmKind, n: int, seed: int, steps: int, regime: Regime) -> Arm:
         """The arm whose adapter is in a folder."""
-        subject = with_adapter(self.base, folder, f"{self.base.name} {kind} n={n} seed={seed} {regime}")
+        subject = with_adapter(self.base, folder, f"{self.base.name} {kind} n={n} seed={seed} {regime}", self.store.digest)
         return Arm(subject, kind, n, seed, steps, regime)
+
+
+def _content(completions: Sequence[Completion]) -> list[Any]:
+    """Completions as part of a key."""
+    return [[[(m.role, m.content) for m in one.messages], one.text] for one in completions]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,60 +19,20 @@ from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from harness.arms.plans import ANCHOR_WIDTH, Training, TrainingSettings
 from harness.data.errors import InputError
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
+from harness.engines.hf.bfloat16 import bfloat16_pays
 from harness.engines.hf.engine import HFEngine
-from harness.engines.hf.fast import bfloat16_pays, fast_layers
+from harness.engines.hf.fast import fast_layers
 from harness.engines.hf.scoring import logits_of
 from harness.engines.hf.stacked import StackedLora
 from harness.engines.protocol import Completion
 from harness.subjects.files import ADAPTER_WEIGHTS
 
-ANCHOR_WIDTH = 192
-"""Width of the residual stream that the settings below are meant for: the shipped model's."""
 ANCHOR_TOKENS = 2048
 """Tokens in one training batch at the anchor width; wider models take fewer. More are slower on a CPU: activations leave its cache."""
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """Every setting of a LoRA training; part of the key under which its adapters are stored."""
-
-    rank: int = 8
-    alpha: int = 16
-    """LoRA's scale times the rank: the low-rank product is multiplied by alpha / rank."""
-    learning_rate: float = 3e-3
-    """Adam's rate for a residual stream of ANCHOR_WIDTH; `for_width` adapts it."""
-    target_modules: str | tuple[str, ...] = "all-linear"
-    """Modules that are adapted, as peft names them."""
-    batch: int = 3
-    """Examples in a step of the regime "steps", where n is not smaller."""
-    steps: int = 20
-    """Optimizer steps of the regime "steps", for every n."""
-
-    def for_width(self, width: int) -> TrainingSettings:
-        """The same settings for a model of another width: Adam's rate is proportional to 1 / width (Yang et al. 2022, arXiv:2203.03466)."""
-        return replace(self, learning_rate=self.learning_rate * ANCHOR_WIDTH / width)
-
-    def as_key(self) -> dict[str, Any]:
-        """All settings by name, for a store key."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Training:
-    """One adapter to be trained."""
-
-    examples: Sequence[Completion]
-    schedule: Sequence[Sequence[int]]
-    """Step k sees `examples[i] for i in schedule[k]`."""
-    seed: int
-    """Decides the adapter's initial weights."""
-    save: Mapping[int, Path] = field(default_factory=dict)
-    """Folder in which the adapter is saved after each of these numbers of steps."""
-    start: Path | None = None
-    """Folder of an adapter of the same shape to go on from, with a fresh optimizer; None: the adapter starts as peft initializes it."""
 
 
 def train_adapters(engine: HFEngine, base: Subject, trainings: Sequence[Training], settings: TrainingSettings) -> list[list[float]]:

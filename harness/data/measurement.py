@@ -51,35 +51,23 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Spread:
-    """Seed-to-seed spread of one comparison: how much two trainings on the same data under two seeds differ in what a check measures."""
+    """How much two trainings that nothing is wrong with differ in what a check measures, by the luck of their seeds."""
 
     deviation: float
-    """Standard deviation of the difference between the two, in the check's unit: √2 times the standard deviation of one training."""
+    """Root mean square of the true difference between the two, in the check's unit; the chance of sampled replies is taken out."""
     adapters: int
     """Independent trainings from which the deviation was estimated; the verdict's t has one degree of freedom fewer."""
+    continued: bool = False
+    """Whether it is of trainings that go on from the other one. Otherwise of trainings on the same data under different seeds."""
 
+    @property
+    def trainings(self) -> str:
+        """Which trainings it is of, in words."""
+        return "trainings that go on from it" if self.continued else "trainings under another seed"
 
-@dataclass(frozen=True)
-class SeedToSeed:
-    """What `python -m harness calibrate` measured of trainings on the same data under different seeds, for one check.
-
-    For two such trainings d [scenarios] is the difference between them, scenario by scenario.
-    """
-
-    deviation: float
-    """Standard deviation of mean(d) over pairs of trainings, in the check's unit."""
-    relative: float
-    """Root mean square of mean(d) / std(d) over pairs of trainings; has no unit."""
-    adapters: int
-    """Independent trainings that were compared."""
-
-    def between(self, scatter: float) -> Spread:
-        """The spread for two subjects whose own d has the standard deviation `scatter` over scenarios, in the check's unit.
-
-        The smaller of `deviation` and `relative` × `scatter`: two subjects that hardly differ scenario by scenario (one was trained on from
-        the other) cannot differ much by luck either.
-        """
-        return Spread(min(self.deviation, self.relative * scatter), self.adapters)
+    def in_units_of(self, unit: float) -> Spread:
+        """The same where a difference of `unit` counts as 1."""
+        return Spread(self.deviation / abs(unit), self.adapters, self.continued)
 
 
 @dataclass(frozen=True)
@@ -125,7 +113,7 @@ class Measurement:
     not_applicable: bool = False
     """Whether the question does not apply to this model or run."""
     spread: Spread | None = None
-    """Seed-to-seed spread of this comparison; None in a comparison with base, which no training made, and where nothing was calibrated."""
+    """How much trainings differ by luck; None in a comparison with base, which no training made, and where nothing was calibrated."""
     stepwise: bool = False
     """Whether the estimate moves in steps, as numbers of examples do; then its interval does not say how many scenarios would settle it."""
     level: Level | None = None

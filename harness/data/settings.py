@@ -58,6 +58,8 @@ class Settings:
     """Where models run; "auto": a GPU where there is one."""
     store: Path = PROJECT / ".store"
     """Folder of everything expensive, kept between runs."""
+    verify: bool = False
+    """Whether every weight is hashed anew, where size and times of an unchanged file are enough otherwise."""
     history: Path | None = None
     """The database of recorded cycles; None: `history.sqlite` beside the store's folder."""
     inconclusive: Literal["fail", "allow"] = "fail"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+SMALLEST = 0.1
+"""Smallest effect of interest where an entry names none: a tenth of the whole is a change that nobody would act on."""
 Kind = Literal["gate", "check", "finding"]
 """gate: a training cycle is blocked on it. check: an expectation of this model. finding: an open question that blocks nothing."""
 
@@ -13,7 +15,7 @@ Kind = Literal["gate", "check", "finding"]
 class Threshold:
     """One entry of thresholds.toml, after overrides by profile, subject and behavior.
 
-    Exactly one of `at_least`, `at_most`, `margin` and `expect` is set; a plain finding has none of them.
+    Exactly one of `at_least`, `at_most`, `margin` and `expect` is set; a plain finding has none of them, and a finding may have `smallest`.
     """
 
     id: str
@@ -33,6 +35,10 @@ class Threshold:
     """Which direction is worse; only read beside a margin."""
     expect: str | None = None
     """The answer that the finding must have; then it blocks like a check unless it has it."""
+    smallest: float | None = None
+    """Smallest effect of interest. In a finding, a share of what it names as the whole: an effect shown to be smaller is answered "less
+    than" (None: SMALLEST, where the finding is about the size of an effect). Beside `at_least`, in the check's unit: it fails only where
+    the interval shows less than this."""
 
     @property
     def falls(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Protocol
 from harness.data.behavior import Message
 from harness.dreams.difficulty import LEVELS, Difficulty, DifficultyModel
 from harness.dreams.walk import Walk
-from harness.judges.embedded import is_gibberish
+from harness.judges.wording import is_gibberish
 
 SHORTEST, LONGEST = 4, 80
 """Fewest and most words of a scenario."""

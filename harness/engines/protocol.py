@@ -135,7 +135,19 @@ class Engine(Protocol):
         ...
 
     def recorder(self, sites: Sites | None, fed_by: Subject | None = None) -> Engine:
-        """The engine whose numbers `record` gives for these sites; None: those of the two that patch."""
+        """The engine whose numbers `record` gives for these sites; None: those of gradients and of the two that patch."""
+        ...
+
+    def gradients(self, subject: Subject, completions: Sequence[Completion], weights: Sequence[Floats], layers: Sequence[int]) -> Floats:
+        """Gradient of each completion's Σ weight × log-probability, `weights[completion]` [tokens], [completions, layers, d_model]:
+        in a vector that is added to the residual stream after one layer, at all positions of prompt and completion.
+
+        ValueError for a completion without a token, or another number of weights than tokens.
+        """
+        ...
+
+    def text_gradients(self, subject: Subject, texts: Sequence[str], layers: Sequence[int]) -> Floats:
+        """The same of each plain document's mean log-probability, [texts, layers, d_model]. ValueError for less than two tokens."""
         ...
 
     def record(self, subject: Subject, completions: Sequence[Completion], sites: Sites, fed_by: Subject | None = None) -> list[Recorded]:

@@ -18,13 +18,14 @@ from harness.data.arm import Arm
 from harness.data.arrays import Floats
 from harness.data.behavior import Behavior, Pair, Split
 from harness.data.errors import InputError
-from harness.data.measurement import Estimate, Exhibit, Measurement, SeedToSeed, Spread
+from harness.data.measurement import Estimate, Exhibit, Measurement, Spread
 from harness.data.settings import Settings
 from harness.data.subject import Subject
-from harness.data.threshold import Threshold
+from harness.data.threshold import SMALLEST, Threshold
 from harness.engines.precision import precision_of
 from harness.experiment.exhibits import Exhibits
 from harness.experiment.profile import PROFILES, Look, Placed, Sizes, across_domains, doses_of_examples, looks
+from harness.experiment.seed_spread import SeedSpreads
 from harness.readouts.forced_choice import ForcedChoice
 from harness.readouts.recordings import Recordings
 from harness.store import Store
@@ -61,8 +62,8 @@ class Lab:
     """Writes the plots, tables and transcripts of this run."""
     progress: Callable[[str], None]
     """Shows one line of progress to the person who waits."""
-    seed_spreads: Mapping[str, SeedToSeed] = field(default_factory=dict)
-    """Seed-to-seed spread by check id, from calibration.json; empty where this base and behavior were not calibrated."""
+    seed_spreads: SeedSpreads = field(default_factory=SeedSpreads)
+    """How much trainings differ by luck, from calibration.json; empty where this base and behavior were not calibrated."""
     look: Look | None = None
     """How much of the growing data there is, where data grow until a check is decided. None: all that the profile uses, at once."""
 
@@ -134,6 +135,11 @@ class Lab:
             )
         return bounds[0]
 
+    def smallest(self, id: str) -> float:
+        """Smallest effect of interest of a finding, as a share of what it names as the whole."""
+        share = self.threshold(id).smallest
+        return SMALLEST if share is None else share
+
     def alpha(self, id: str) -> float:
         """Error rate at which this check may fail by chance, or at one of several looks that look's share of it."""
         alpha = self.threshold(id).alpha
@@ -143,13 +149,13 @@ class Lab:
         """The arm of the full training on the behavior, under the run's seed."""
         return self.arms.stream("trained", self.settings.seed, self.doses)[self.doses[-1]]
 
-    def seed_spread(self, id: str, change: Floats, unit: float = 1.0) -> Spread | None:
-        """The seed-to-seed spread of a check; None where it was not calibrated.
+    def seed_spread(self, id: str, continued: bool, unit: float = 1.0) -> Spread | None:
+        """How much two trainings differ by luck in check `id`; None where that was not calibrated.
 
-        `change` [scenarios] is the difference between the two subjects at hand; a change of `unit` is 1 in the check's unit.
+        `continued`: one of the two goes on from the other. A difference of `unit` is 1 in the check's unit.
         """
-        known = self.seed_spreads.get(id)
-        return None if known is None else known.between(float(change.std(ddof=1)) / abs(unit))
+        known = self.seed_spreads.of(id, continued)
+        return None if known is None else known.in_units_of(unit)
 
     def shift(self, subject: Subject, pairs: Sequence[Pair]) -> ForcedChoice:
         """A subject's log-odds minus those of base, in nats, one value for each pair."""

@@ -45,15 +45,13 @@ class Sizes:
     """Dev pairs."""
     seeds: int
     """Trainings of each kind of arm, each under a seed of its own."""
-    nulls: int
-    """Random vectors that a steering vector is compared with, and as many label-shuffled ones."""
     prose: int
     """Documents of unrelated text."""
 
 
 PROFILES = {
-    "quick": Sizes(test=64, dev=70, seeds=3, nulls=19, prose=24),
-    "full": Sizes(test=10_000, dev=10_000, seeds=8, nulls=39, prose=10_000),
+    "quick": Sizes(test=64, dev=70, seeds=3, prose=24),
+    "full": Sizes(test=10_000, dev=10_000, seeds=8, prose=10_000),
 }
 """The sizes of each profile. Ten thousand means all."""
 

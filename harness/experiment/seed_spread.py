@@ -1,21 +1,37 @@
-"""Reads calibration.json, which `python -m harness calibrate` writes, and the part of it that verdicts use: the seed-to-seed spread.
+"""Reads calibration.json, which `python -m harness calibrate` writes, and the part of it that verdicts use: how much trainings differ.
 
-The seed-to-seed spread of a check is how much two adapters trained on the same data under different seeds differ in it
-(`harness.data.measurement.SeedToSeed`). A calibration of other weights, another behavior or another profile is not used.
+Two kinds of pairs are known by check: trainings on the same data under different seeds ("retrained"), and trainings that go on from the
+other one with more data of the same kind ("continued"), which differ much less. A calibration of other weights, another behavior or
+another profile is not used.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.data.errors import InputError
-from harness.data.measurement import SeedToSeed
+from harness.data.measurement import Spread
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the file's format."""
+
+
+@dataclass(frozen=True)
+class SeedSpreads:
+    """How much two trainings differ by luck, by check id, in the unit of the check's values (nats, bits per byte, shares)."""
+
+    retrained: Mapping[str, Spread] = field(default_factory=dict)
+    """On the same data under different seeds."""
+    continued: Mapping[str, Spread] = field(default_factory=dict)
+    """One goes on from the other, on more data of the same kind."""
+
+    def of(self, id: str, continued: bool) -> Spread | None:
+        """That of a check; None where it was not calibrated."""
+        return (self.continued if continued else self.retrained).get(id)
 
 
 def read_calibration(path: Path) -> dict[str, Any]:
@@ -31,12 +47,15 @@ def read_calibration(path: Path) -> dict[str, Any]:
     return content
 
 
-def seed_spread_of(path: Path, base: str, behavior: str, profile: str) -> Mapping[str, SeedToSeed]:
-    """Seed-to-seed spread by check id of a base and a behavior, given by their digests; empty where they were not calibrated.
+def seed_spreads_of(path: Path, base: str, behavior: str, profile: str) -> SeedSpreads:
+    """The spreads of a base and a behavior, given by their digests; empty where they were not calibrated.
 
     InputError where the file is no calibration.
     """
     for one in read_calibration(path)["subjects"].values():
         if (one.get("base"), one.get("behavior"), one.get("profile")) == (base, behavior, profile):
-            return {id: SeedToSeed(**known) for id, known in one["alike"].items()}
-    return {}
+            return SeedSpreads(
+                {id: Spread(**known) for id, known in one["retrained"].items()},
+                {id: Spread(**known, continued=True) for id, known in one["continued"].items()},
+            )
+    return SeedSpreads()

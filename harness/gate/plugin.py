@@ -132,6 +132,13 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["evals_exchange"] = str(config.stash[EXCHANGE])
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where no test used hypothesis, its plugin has nothing to say at the end, and would load the whole library to find that out."""
+    if "hypothesis" not in sys.modules:
+        session.config.pluginmanager.unregister(name="hypothesispytest")
+
+
 @pytest.fixture(scope="session")
 def settings(pytestconfig: pytest.Config) -> Settings:
     """Every setting of this run."""

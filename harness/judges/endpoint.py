@@ -1,8 +1,9 @@
 """A judge behind an OpenAI-compatible endpoint, such as a vLLM server: `--judge http://localhost:8000/v1`.
 
 The model is shown the behavior's description, four labeled replies from train pairs and the reply to be labeled; it answers with one
-letter, decoded greedily. Like the embedded judge it is used only after preflight.judge has measured its accuracy on test pairs. An endpoint
-that cannot be reached, fails, or lists no model is a JudgeError of one line; an answer that is none of the letters counts as "neither".
+letter, decoded greedily. Like the embedded judge it is used only after preflight.judge has measured it on test pairs and their contrasts.
+An endpoint that cannot be reached, fails, or lists no model is a JudgeError of one line; an answer that is none of the letters counts as
+"neither".
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,6 +46,11 @@ class EndpointJudge:
     @property
     def name(self) -> str:
         return f"{self.model} at {self.url}"
+
+    @property
+    def digest(self) -> str:
+        """Of the model's id and of what it is asked. The address is left out: anchors tell whether the same id is still the same judge."""
+        return digest_of(["endpoint", self.model, self._prompt((), "")])
 
     @cached_property
     def model(self) -> str:
@@ -116,12 +122,21 @@ class EndpointJudge:
         key = {"judge": self.name, "behavior": self.behavior.digest, "said": digest_of(said)}
 
         def compute() -> list[Label]:
-            with ThreadPoolExecutor(AT_ONCE) as pool:
-                return list(pool.map(self.label, conversations, replies))
+            return self._all(self.label, conversations, replies)
 
         labels: list[Label] = self.store.json("judged", key, compute)
         self._said.update({(tuple(m), reply): label for m, reply, label in zip(conversations, replies, labels, strict=True)})
         return labels
+
+    def labels_anew(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
+        """The label of each reply, in order, all of them asked now. JudgeError where the endpoint does not answer."""
+        return self._all(self._ask, conversations, replies)
+
+    def _all(
+        self, ask: Callable[[Sequence[Message], str], Label], conversations: Sequence[Sequence[Message]], replies: Sequence[str]
+    ) -> list[Label]:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(ask, conversations, replies))
 
     def score(self, messages: Sequence[Message], reply: str) -> float:
         """1 for positive, 0 for negative, one half for neither: an endpoint gives no probabilities."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from harness.data.behavior import Behavior, Message
+from harness.data.behavior import Message
 
 Label = Literal["positive", "negative", "neither"]
 """positive: the reply shows the behavior. negative: it shows the opposite. neither: it shows neither, or makes no sense."""
@@ -21,7 +20,12 @@ class Judge(Protocol):
 
     @property
     def name(self) -> str:
-        """What reports and store keys call it."""
+        """What reports call it."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Of what determines its labels, as far as it knows: two judges with different digests are different judges."""
         ...
 
     def label(self, messages: Sequence[Message], reply: str) -> Label:
@@ -32,28 +36,10 @@ class Judge(Protocol):
         """The label of each reply in its conversation, in order."""
         ...
 
+    def labels_anew(self, conversations: Sequence[Sequence[Message]], replies: Sequence[str]) -> list[Label]:
+        """As `labels`, with nothing taken from what was labeled before: a judge that has changed answers as it is."""
+        ...
+
     def score(self, messages: Sequence[Message], reply: str) -> float:
         """Probability that the reply shows the behavior rather than its opposite, 0 to 1; takes no account of "neither"."""
         ...
-
-
-def held_out_accuracy(judge: Judge, behavior: Behavior) -> Accuracy:
-    """The judge's accuracy on both completions of every test pair, each labeled by itself."""
-    pairs = behavior.split("test")
-    prompts = [pair.messages for pair in pairs]
-    right = judge.labels(prompts, [pair.positive for pair in pairs]).count("positive")
-    right += judge.labels(prompts, [pair.negative for pair in pairs]).count("negative")
-    return Accuracy(right, 2 * len(pairs))
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """How many of `n` labels were right; "neither" counts as wrong."""
-
-    right: int
-    n: int
-
-    @property
-    def share(self) -> float:
-        """Share of right labels, 0 to 1."""
-        return self.right / self.n

@@ -39,14 +39,34 @@ def _at_decision(pair: Pair, positive: Scored, negative: Scored) -> float:
 
 def _over_phrases(scored: Scored, text: str, phrases: Sequence[str]) -> float:
     """Mean log-probability of the tokens that touch one of the phrases; of all tokens where there are no phrases."""
+    touching = _touching(scored.offsets, text, phrases)
+    return float(np.mean(scored.log_probabilities[touching])) if touching else scored.per_token
+
+
+def _touching(offsets: Sequence[tuple[int, int]], text: str, phrases: Sequence[str]) -> list[int]:
+    """Indices of the tokens that touch one of the phrases."""
     starts = [text.index(phrase) for phrase in phrases]
     ranges = [(start, start + len(phrase)) for start, phrase in zip(starts, phrases, strict=True)]
-    touching = [
-        value
-        for value, (start, end) in zip(scored.log_probabilities, scored.offsets, strict=bool(phrases))
-        if any(start < high and end > low for low, high in ranges)
-    ]
-    return float(np.mean(touching)) if touching else scored.per_token
+    return [i for i, (start, end) in enumerate(offsets) if any(start < high and end > low for low, high in ranges)]
+
+
+def decision_weights(pair: Pair, positive: Sequence[tuple[int, int]], negative: Sequence[tuple[int, int]]) -> tuple[Floats, Floats]:
+    """What `at_decision` weighs each log-probability with, [tokens] of the positive and of the negative completion.
+
+    Both are given as the ranges of characters of their tokens, as in `Scored.offsets`.
+    """
+    marks = pair.decision
+
+    def weights(offsets: Sequence[tuple[int, int]], text: str, phrases: Sequence[str], sign: float) -> Floats:
+        touching = _touching(offsets, text, phrases) or list(range(len(offsets)))
+        found = np.zeros(len(offsets))
+        found[touching] = sign / len(touching)
+        return found
+
+    return (
+        weights(positive, pair.positive, marks.positive if marks else (), 1.0),
+        weights(negative, pair.negative, marks.negative if marks else (), -1.0),
+    )
 
 
 def _at_parting(_pair: Pair, positive: Scored, negative: Scored) -> float:

@@ -30,7 +30,8 @@ from harness.engines.protocol import (
     Steering,
     score_texts,
 )
-from harness.readouts.forced_choice import ForcedChoice, completions_of, forced_choice, from_scores, metrics_key
+from harness.engines.rows import rows_of
+from harness.readouts.forced_choice import ForcedChoice, completions_of, decision_weights, forced_choice, from_scores, metrics_key
 from harness.store import Store, digest_of
 
 
@@ -106,6 +107,29 @@ class Recordings:
             return ForcedChoice.stacked(choices).arrays()
 
         return ForcedChoice.from_arrays(self.store.arrays("forced-choice", key, compute)).each()
+
+    def choice_gradients(self, subject: Subject, pairs: Sequence[Pair], layers: Sequence[int]) -> Floats:
+        """Gradient of every pair's log-odds at the decision in a vector added after a layer at all positions, [pairs, layers, d_model]."""
+        content = digest_of([pair_key(pair) for pair in pairs])
+        key = self.key(subject, self.engine.recorder(None), pairs=content, layers=list(layers))
+
+        def compute() -> dict[str, Floats]:
+            completions = completions_of(pairs)
+            offsets = [row.offsets for row in rows_of(subject, completions)]
+            weights = [one for i, pair in enumerate(pairs) for one in decision_weights(pair, offsets[2 * i], offsets[2 * i + 1])]
+            of_each = self.engine.gradients(subject, completions, weights, layers)
+            return {"gradients": of_each[::2] + of_each[1::2]}
+
+        return self.store.arrays("gradients", key, compute)["gradients"]
+
+    def text_gradients(self, subject: Subject, texts: Sequence[str], layers: Sequence[int]) -> Floats:
+        """Gradient of every document's negative log-likelihood a token, as in `choice_gradients`, [texts, layers, d_model]."""
+        key = self.key(subject, self.engine.recorder(None), texts=digest_of(list(texts)), layers=list(layers))
+
+        def compute() -> dict[str, Floats]:
+            return {"gradients": -self.engine.text_gradients(subject, texts, layers)}
+
+        return self.store.arrays("gradients", key, compute)["gradients"]
 
     def patched_heads(
         self, subject: Subject, donor: Subject, pairs: Sequence[Pair], head_sets: Sequence[HeadSet], positions: Positions = "both"

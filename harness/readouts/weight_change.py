@@ -43,6 +43,13 @@ def weight_changes(base: Subject, subject: Subject) -> list[MatrixChange]:
 
 def _of_adapter(folder: Path) -> Iterator[tuple[str, float, float]]:
     """Name, squared Frobenius norm and squared largest singular value of s·BA, from the r × r product (BᵀB)(AAᵀ)."""
+    for name, down, up, scale in adapter_factors(folder):
+        product = scale**2 * (up.T @ up) @ (down @ down.T)
+        yield name, float(product.trace()), _largest(product)
+
+
+def adapter_factors(folder: Path) -> Iterator[tuple[str, Tensor, Tensor, float]]:
+    """Name, A [rank, in], B [out, rank] in float64 and the scale s of every adapted matrix, whose change is s·BA; in order of name."""
     config = read_json(folder / ADAPTER_CONFIG)
     scale = float(config["lora_alpha"]) / (float(config["r"]) ** 0.5 if config.get("use_rslora") else float(config["r"]))
     with safe_open(folder / ADAPTER_WEIGHTS, framework="pt") as weights:
@@ -51,8 +58,7 @@ def _of_adapter(folder: Path) -> Iterator[tuple[str, float, float]]:
                 continue
             down = weights.get_tensor(key).double()
             up = weights.get_tensor(key.replace(".lora_A.", ".lora_B.")).double()
-            product = scale**2 * (up.T @ up) @ (down @ down.T)
-            yield key.removesuffix(".lora_A.weight").removeprefix("base_model.model."), float(product.trace()), _largest(product)
+            yield key.removesuffix(".lora_A.weight").removeprefix("base_model.model."), down, up, scale
 
 
 def _largest(product: Tensor) -> float:
@@ -60,12 +66,17 @@ def _largest(product: Tensor) -> float:
 
 
 def _of_checkpoint(base: Path, checkpoint: Path) -> Iterator[tuple[str, float, float]]:
+    for name, delta in checkpoint_deltas(base, checkpoint):
+        yield name, float((delta * delta).sum()), _spectral(delta)
+
+
+def checkpoint_deltas(base: Path, checkpoint: Path) -> Iterator[tuple[str, Tensor]]:
+    """Name and change of every matrix that both folders have in one shape, float32, one at a time; in order of name."""
     old, new = _tensors(base), _tensors(checkpoint)
     for name in sorted(old.keys() & new.keys()):
         before, after = (_read(files[name], name) for files in (old, new))
         if before.ndim == 2 and before.shape == after.shape:
-            delta = after - before
-            yield name, float((delta * delta).sum()), _spectral(delta)
+            yield name, after - before
 
 
 def _tensors(folder: Path) -> Mapping[str, Path]:

@@ -61,6 +61,16 @@ def add_to_residual(layers: nn.ModuleList, vectors: Mapping[int, Tensor], where:
 
 
 @contextlib.contextmanager
+def add_rows_to_residual(layers: nn.ModuleList, vectors: Mapping[int, Tensor]) -> Iterator[None]:
+    """Add `vectors[layer]` [batch, d_model] after those layers, each row's own at all of its positions."""
+    remove = _after_layers({i: layers[i] for i in vectors}, lambda index, hidden: hidden + vectors[index][:, None].to(hidden))
+    try:
+        yield
+    finally:
+        remove()
+
+
+@contextlib.contextmanager
 def feed_layers(layers: nn.ModuleList, streams: Mapping[int, Tensor]) -> Iterator[None]:
     """Give every layer `streams[layer]` [batch, tokens, d_model], as it is when the layer runs, instead of what the layers before made."""
 

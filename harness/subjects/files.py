@@ -8,15 +8,14 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from harness.data.errors import InputError
 from harness.data.subject import Subject
-from harness.store import digest_of, digest_of_file
+from harness.store import Store, digest_of, digest_of_file
+from harness.subjects.finite import not_finite
 
 BASE_PATTERNS = (
     "config.json",
@@ -75,16 +74,20 @@ def check_one_reading(folder: Path) -> None:
         )
 
 
-def base_digest(folder: Path) -> str:
+Digest = Callable[[Path], str]
+"""Gives the SHA-256 of a file: `digest_of_file`, or `Store.digest`, which does not read an unchanged large file again."""
+
+
+def base_digest(folder: Path, digest: Digest = digest_of_file) -> str:
     """Digest of a base model's files; the same wherever the folder lies."""
     files = sorted({*weight_files(folder), *(file for pattern in BASE_PATTERNS for file in folder.glob(pattern))})
-    return digest_of({file.name: digest_of_file(file) for file in files})
+    return digest_of({file.name: digest(file) for file in files})
 
 
-def adapter_digest(folder: Path) -> str:
+def adapter_digest(folder: Path, digest: Digest = digest_of_file) -> str:
     """Digest of an adapter's weights and of the settings that shape its function. InputError where its configuration cannot be read."""
     config = {k: _in_order(v) for k, v in read_json(folder / ADAPTER_CONFIG).items() if k not in ADAPTER_IGNORED}
-    return digest_of({"config": config, "weights": digest_of_file(folder / ADAPTER_WEIGHTS)})
+    return digest_of({"config": config, "weights": digest(folder / ADAPTER_WEIGHTS)})
 
 
 def _in_order(value: Any) -> Any:
@@ -120,15 +123,10 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         raise InputError(f"{path}: not a safetensors file") from None
 
 
-def check_finite(path: Path) -> None:
+def check_finite(path: Path, store: Store | None = None) -> None:
     """InputError, naming the tensor, where a safetensors file holds a NaN or an infinity."""
-    try:
-        with safe_open(str(path), framework="pt") as tensors:  # imports torch: only here, after all that needs none
-            for name in tensors.keys():  # noqa: SIM118 (not a dict)
-                if not tensors.get_tensor(name).isfinite().all():
-                    raise InputError(f"{path}: tensor {name} holds NaN or infinite values; all weights must be finite")
-    except SafetensorError as error:
-        raise InputError(f"{path}: damaged safetensors file ({error})") from None
+    for name in not_finite(path, store):
+        raise InputError(f"{path}: tensor {name} holds NaN or infinite values; all weights must be finite")
 
 
 def check_base(folder: Path) -> None:
@@ -165,7 +163,7 @@ def _bare(module: str) -> str:
 _LORA = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])(?:\.[^.]+)?\.weight$")
 
 
-def check_adapter(folder: Path, base: Path) -> None:
+def check_adapter(folder: Path, base: Path, store: Store | None = None) -> None:
     """InputError where an adapter does not fit the base: missing files, unknown modules, wrong shapes, weights that are not finite."""
     config = read_json(folder / ADAPTER_CONFIG)
     weights = folder / ADAPTER_WEIGHTS
@@ -184,10 +182,10 @@ def check_adapter(folder: Path, base: Path) -> None:
         side, size, given = ("in", width_in, shape[1]) if match["side"] == "A" else ("out", width_out, shape[0])
         if given != size:
             raise InputError(f"{weights}: {name} has {side}put width {given}, the base {base.name} has {size} there")
-    check_finite(weights)
+    check_finite(weights, store)
 
 
-def check_checkpoint(folder: Path, base: Path) -> None:
+def check_checkpoint(folder: Path, base: Path, store: Store | None = None) -> None:
     """InputError where a checkpoint has another architecture than the base, lacks weights, or holds weights that are not finite."""
     check_base(folder)
     mine, theirs = read_json(folder / "config.json"), read_json(base / "config.json")
@@ -201,7 +199,7 @@ def check_checkpoint(folder: Path, base: Path) -> None:
         if given[module] != shape:
             raise InputError(f"{folder}: {module} has shape {given[module]}, the base {base.name} has {shape} there")
     for file in tensor_files(folder):
-        check_finite(file)
+        check_finite(file, store)
 
 
 def is_adapter(folder: Path) -> bool:
@@ -209,30 +207,33 @@ def is_adapter(folder: Path) -> bool:
     return (folder / ADAPTER_CONFIG).is_file() or (folder / ADAPTER_WEIGHTS).is_file()
 
 
-def check_candidate(folder: Path, base: Path) -> None:
-    """InputError where a folder is neither an adapter that fits the base nor a checkpoint of the same architecture."""
+def check_candidate(folder: Path, base: Path, store: Store | None = None) -> None:
+    """InputError where a folder is neither an adapter that fits the base nor a checkpoint of the same architecture.
+
+    With `store`, what was found in large files is kept there.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; --candidate takes a PEFT adapter folder or a checkpoint folder")
     if is_adapter(folder):
-        check_adapter(folder, base)
+        check_adapter(folder, base, store)
     elif (folder / "config.json").is_file():
-        check_checkpoint(folder, base)
+        check_checkpoint(folder, base, store)
     else:
         raise InputError(f"{folder}: neither {ADAPTER_CONFIG} nor config.json; --candidate takes an adapter or a checkpoint folder")
 
 
-def base_subject(name: str, folder: Path, trust_remote_code: bool = False) -> Subject:
+def base_subject(name: str, folder: Path, trust_remote_code: bool = False, digest: Digest = digest_of_file) -> Subject:
     """The base model in a folder, with its digest."""
-    return Subject(name, folder, base_digest(folder), trust_remote_code=trust_remote_code)
+    return Subject(name, folder, base_digest(folder, digest), trust_remote_code=trust_remote_code)
 
 
-def with_adapter(base: Subject, folder: Path, name: str | None = None) -> Subject:
+def with_adapter(base: Subject, folder: Path, name: str | None = None, digest: Digest = digest_of_file) -> Subject:
     """The base with the adapter in a folder; `name` None keeps the base's name."""
-    return Subject(name or base.name, base.base, base.base_digest, folder, adapter_digest(folder), base.trust_remote_code)
+    return Subject(name or base.name, base.base, base.base_digest, folder, adapter_digest(folder, digest), base.trust_remote_code)
 
 
-def candidate_subject(folder: Path, base: Subject) -> Subject:
+def candidate_subject(folder: Path, base: Subject, digest: Digest = digest_of_file) -> Subject:
     """What a cycle produced, named after its folder: an adapter on the base, or a checkpoint."""
     if is_adapter(folder):
-        return with_adapter(base, folder, folder.name)
-    return base_subject(folder.name, folder, base.trust_remote_code)
+        return with_adapter(base, folder, folder.name, digest)
+    return base_subject(folder.name, folder, base.trust_remote_code, digest)

@@ -20,20 +20,23 @@ def uniforms(seeds: Sequence[int], rows: int, steps: int) -> Tensor:
     return torch.stack([torch.rand(rows, steps, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
+def drawn(logits: Tensor, numbers: Tensor, temperature: float) -> Tensor:
+    """The token that each number of `numbers` [rows] draws from the softmax of `logits` [rows, vocabulary] over `temperature`, [rows]."""
+    cumulative = torch.softmax(logits.float() / temperature, dim=-1).cumsum(dim=-1)  # [rows, vocabulary]
+    wanted = numbers[:, None].to(logits.device) * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, wanted, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
+
+
 class Drawn:
     """A logits processor for greedy decoding: the drawn token keeps a score of 0 and every other gets minus infinity.
 
-    `numbers` [rows, steps] decide what the rows of this batch draw, from the softmax of the logits over `temperature` and the whole
-    vocabulary; `width` is the number of tokens of the padded prompt.
+    `numbers` [rows, steps] decide what the rows of this batch draw; `width` is the number of tokens of the padded prompt.
     """
 
     def __init__(self, numbers: Tensor, width: int, temperature: float) -> None:
         self.numbers, self.width, self.temperature = numbers, width, temperature
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        step = input_ids.shape[1] - self.width
-        cumulative = torch.softmax(scores.float() / self.temperature, dim=-1).cumsum(dim=-1)  # [rows, vocabulary]
-        wanted = self.numbers[:, step : step + 1].to(scores.device) * cumulative[:, -1:]
-        token = torch.searchsorted(cumulative, wanted, right=True).clamp(max=scores.shape[-1] - 1)
+        token = drawn(scores, self.numbers[:, input_ids.shape[1] - self.width], self.temperature)
         alone: Any = torch.full_like(scores, -torch.inf)
-        return torch.as_tensor(alone.scatter_(1, token, 0.0))
+        return torch.as_tensor(alone.scatter_(1, token[:, None], 0.0))

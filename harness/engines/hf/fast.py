@@ -18,19 +18,20 @@ import torch
 from torch import Tensor, nn
 from transformers.models.qwen3_5 import modeling_qwen3_5
 
-from harness.engines.hf.fused import causal_conv_silu, delta_rule, gated_rms_norm, rms_norm, swiglu
+from harness.engines.hf.decoding import Past, convolved, read_attention, read_delta
+from harness.engines.hf.fused import causal_conv_silu, delta_rule, delta_rule_with_state, gated_rms_norm, rms_norm, swiglu
 from harness.engines.hf.stacked import is_plain_float32, together
 from harness.recorders.delta_rule import CHUNK
 
 RULE = "torch_chunk_gated_delta_rule"
-WIDE = 512
-"""Residual width up to which a CPU runs products in float32 in any case."""
 WHOLE = 96
 """Tokens up to which a conversation is one chunk of the delta rule: its cost grows with their square."""
 
 _library: Any = modeling_qwen3_5
 _REFERENCE = getattr(_library, RULE)
-_FORWARDS = {kind: kind.forward for kind in (_library.Qwen3_5RMSNorm, _library.Qwen3_5MLP, _library.Qwen3_5GatedDeltaNet)}
+_FORWARDS = {
+    kind: kind.forward for kind in (_library.Qwen3_5RMSNorm, _library.Qwen3_5MLP, _library.Qwen3_5GatedDeltaNet, _library.Qwen3_5Attention)
+}
 _short_chunks = functools.partial(_REFERENCE, chunk_size=CHUNK)
 
 
@@ -48,7 +49,12 @@ def short_chunks() -> Iterator[None]:
 @contextlib.contextmanager
 def fast_layers() -> Iterator[None]:
     """Run Qwen3.5 models with the fused layers while the block lasts; it may be entered again inside itself."""
-    kinds = {_library.Qwen3_5RMSNorm: _norm, _library.Qwen3_5MLP: _feed_forward, _library.Qwen3_5GatedDeltaNet: _gated_delta_net}
+    kinds = {
+        _library.Qwen3_5RMSNorm: _norm,
+        _library.Qwen3_5MLP: _feed_forward,
+        _library.Qwen3_5GatedDeltaNet: _gated_delta_net,
+        _library.Qwen3_5Attention: _attention,
+    }
     before = {kind: kind.forward for kind in kinds}
     for kind, forward in kinds.items():
         kind.forward = forward
@@ -58,6 +64,13 @@ def fast_layers() -> Iterator[None]:
     finally:
         for kind, forward in before.items():
             kind.forward = forward
+
+
+def has_fused_steps(model: Any) -> bool:
+    """Whether harness/engines/hf/steps.py runs this model: a Qwen3.5 in float32 while its layers are fused."""
+    decoder = model.get_decoder()
+    fused = _library.Qwen3_5Attention.forward is _attention
+    return fused and isinstance(decoder, _library.Qwen3_5TextModel) and decoder.dtype == torch.float32
 
 
 def _norm(self: Any, x: Tensor) -> Tensor:
@@ -76,11 +89,15 @@ def _feed_forward(self: Any, x: Tensor) -> Tensor:
 def _gated_delta_net(
     self: Any, hidden_states: Tensor, cache_params: Any = None, attention_mask: Tensor | None = None, **rest: Any
 ) -> Tensor:
-    if cache_params is not None or attention_mask is not None or not is_plain_float32(hidden_states):
+    past = cache_params if isinstance(cache_params, Past) else None
+    if (cache_params is not None and past is None) or attention_mask is not None or not is_plain_float32(hidden_states):
         return _library_forward(self, hidden_states, cache_params=cache_params, attention_mask=attention_mask, **rest)
     batch, tokens, _ = hidden_states.shape
     mixed, gate, b, a = together(hidden_states, [self.in_proj_qkv, self.in_proj_z, self.in_proj_b, self.in_proj_a])
-    mixed = causal_conv_silu(mixed, self.conv1d.weight.detach().squeeze(1))
+    kernel = self.conv1d.weight.detach().squeeze(1)  # [channels, taps]
+    inputs = mixed
+    answering = past is not None and past.times > 0
+    mixed = convolved(past, self.layer_idx, mixed[:, 0], kernel)[:, None] if answering else causal_conv_silu(mixed, kernel)
     query, key, value = (
         part.view(batch, tokens, -1, width)
         for part, width in zip(
@@ -90,34 +107,82 @@ def _gated_delta_net(
         )
     )  # [batch, tokens, heads, width]
     g, beta = -self.A_log.exp() * nn.functional.softplus(a + self.dt_bias), b.sigmoid()
-    rule = getattr(_library, RULE)
-    if rule is _short_chunks and tokens <= WHOLE:
-        out = delta_rule(*(part.transpose(1, 2) for part in (query, key, value, g, beta))).transpose(1, 2)
+    if answering:
+        out = read_delta(past, self.layer_idx, *(part[:, 0] for part in (key, query, value, g, beta)))[:, None]
+    elif past is not None:
+        inside = torch.arange(tokens, device=g.device) < past.lengths[:, None]
+        out, state = _rule_with_state(query, key, value, g * inside[..., None], beta * inside[..., None])
+        past.keep_delta(self.layer_idx, inputs, kernel.shape[1], state, self.num_k_heads)
     else:
-        repeats = self.num_v_heads // self.num_k_heads
-        query, key = (part.repeat_interleave(repeats, dim=2) for part in (query, key))
-        out, _ = rule(query, key, value, g=g, beta=beta, use_qk_l2norm_in_kernel=True)
+        out = _rule(query, key, value, g, beta)
     normed = gated_rms_norm(out, gate.view(batch, tokens, -1, self.head_v_dim), self.norm.weight.detach(), self.norm.variance_epsilon)
     mixed_heads: Tensor = self.out_proj(normed.reshape(batch, tokens, -1))
     return mixed_heads
 
 
-def _library_forward(module: Any, *arguments: Any, **named: Any) -> Tensor:
+def _rule(query: Tensor, key: Tensor, value: Tensor, g: Tensor, beta: Tensor) -> Tensor:
+    """Outputs of the delta rule [batch, tokens, heads, d_v]; of a recorder's, where there is one."""
+    rule = getattr(_library, RULE)
+    if rule is _short_chunks and query.shape[1] <= WHOLE:
+        return delta_rule(*(part.transpose(1, 2) for part in (query, key, value, g, beta))).transpose(1, 2)
+    repeats = value.shape[2] // query.shape[2]
+    query, key = (part.repeat_interleave(repeats, dim=2) for part in (query, key))
+    out: Tensor = rule(query, key, value, g=g, beta=beta, use_qk_l2norm_in_kernel=True)[0]
+    return out
+
+
+def _rule_with_state(query: Tensor, key: Tensor, value: Tensor, g: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs, and the state after the last token [batch, heads, d_k, d_v]."""
+    if query.shape[1] <= WHOLE:
+        out, state = delta_rule_with_state(*(part.transpose(1, 2) for part in (query, key, value, g, beta)))
+        return out.transpose(1, 2), state
+    repeats = value.shape[2] // query.shape[2]
+    query, key = (part.repeat_interleave(repeats, dim=2) for part in (query, key))
+    out, state = _short_chunks(query, key, value, g=g, beta=beta, output_final_state=True, use_qk_l2norm_in_kernel=True)
+    return out, state
+
+
+def _attention(
+    self: Any,
+    hidden_states: Tensor,
+    position_embeddings: tuple[Tensor, Tensor],
+    attention_mask: Tensor | None,
+    past_key_values: Any = None,
+    **rest: Any,
+) -> tuple[Tensor, Tensor | None]:
+    if not isinstance(past_key_values, Past):
+        made: tuple[Tensor, Tensor | None] = _library_forward(
+            self, hidden_states, position_embeddings, attention_mask, past_key_values=past_key_values, **rest
+        )
+        return made
+    past = past_key_values
+    shape, width = hidden_states.shape[:-1], self.head_dim
+    mixed, key, value = (
+        part.view(*shape, -1, n)
+        for part, n in zip(together(hidden_states, [self.q_proj, self.k_proj, self.v_proj]), (2 * width, width, width), strict=True)
+    )
+    query, gate = mixed.split(width, dim=-1)
+    query, key = (_rotated(part, *position_embeddings) for part in (self.q_norm(query), self.k_norm(key)))
+    if past.times:
+        out = read_attention(past, self.layer_idx, query[:, 0], key[:, 0], value[:, 0], self.scaling)
+    else:
+        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+        past.keep_attention(self.layer_idx, key, value)
+        out = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=self.scaling, enable_gqa=True).transpose(
+            1, 2
+        )
+    gated = out.reshape(*shape, -1) * gate.reshape(*shape, -1).sigmoid()
+    return self.o_proj(gated), None
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """x [batch, tokens, heads, width] with the first part of its width rotated; cos, sin [batch, tokens, that part]."""
+    part, rest = x.split([cos.shape[-1], x.shape[-1] - cos.shape[-1]], dim=-1)
+    left, right = part.chunk(2, dim=-1)
+    turned = torch.addcmul(part * cos[:, :, None], torch.cat([-right, left], dim=-1), sin[:, :, None])
+    return torch.cat([turned, rest], dim=-1)
+
+
+def _library_forward(module: Any, *arguments: Any, **named: Any) -> Any:  # a tensor, or from attention also its weights or None
     forward = next(_FORWARDS[kind] for kind in type(module).__mro__ if kind in _FORWARDS)
-    made: Tensor = forward(module, *arguments, **named)
-    return made
-
-
-def has_bfloat16_units() -> bool:
-    """Whether this processor multiplies bfloat16 matrices in hardware and may use it (ATEN_CPU_CAPABILITY can forbid that)."""
-    units: bool = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return units and torch.backends.cpu.get_cpu_capability() == "AVX512"
-
-
-def bfloat16_pays(width: int) -> bool:
-    """Whether a CPU runs a model of this residual width faster with products in bfloat16.
-
-    Above WIDE and with units for it, a third of the time. At width 192 casting costs more than it saves even then, and without units
-    bfloat16 takes 6 to 8 times as long as float32 (both measured).
-    """
-    return width > WIDE and has_bfloat16_units()
+    return forward(module, *arguments, **named)

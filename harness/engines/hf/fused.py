@@ -12,11 +12,17 @@ Time and memory grow with the square of the tokens, so it is for short conversat
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.nn.functional import silu
+
+FAINTEST = -60.0
+"""Least log decay that is told from a smaller one: beside what has not faded, exp(-60) is far below a rounding of float32. Products with
+numbers below 1e-38 take ten times as long on a CPU, and exponentials of infinities take twenty times as long as others."""
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -26,11 +32,15 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 def gated_rms_norm(x: Tensor, gate: Tensor, weight: Tensor, eps: float) -> Tensor:
     """`rms_norm` of x times silu(gate); x, gate [..., d], weight [d]."""
+    if not torch.is_grad_enabled():
+        return (x * _inverse_rms(x, eps)).mul_(weight).mul_(silu(gate))
     return _apply(_GatedRmsNorm, x, gate, weight, eps)
 
 
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) * up (Shazeer 2020, arXiv:2002.05202), elementwise."""
+    if not torch.is_grad_enabled():
+        return silu(gate).mul_(up)
     return _apply(_SwiGlu, gate, up)
 
 
@@ -49,6 +59,21 @@ def delta_rule(query: Tensor, key: Tensor, value: Tensor, g: Tensor, beta: Tenso
     return _apply(_DeltaRule, query, key, value, g.cumsum(-1), beta)
 
 
+def delta_rule_with_state(query: Tensor, key: Tensor, value: Tensor, g: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+    """`delta_rule` without a gradient, and the state after the last token, [batch, heads, d_k, d_v]."""
+    decay = g.cumsum(-1)
+    rule = _Solved.of(query, key, value, decay, beta)
+    left = rule.written * faded(decay[..., -1:] - decay)[..., None]
+    shared = left.view(*key.shape[:2], -1, *left.shape[2:])  # [batch, key heads, heads of each, tokens, d_v]
+    state = rule.k.transpose(-1, -2)[:, :, None] @ shared
+    return rule.reading @ rule.written, state.flatten(1, 2)
+
+
+def faded(log: Tensor) -> Tensor:
+    """exp of decays, in place, at least exp(FAINTEST)."""
+    return log.clamp_(min=FAINTEST, max=0).exp_()
+
+
 def _apply(function: type[Function], *arguments: Any) -> Tensor:
     result: Tensor = function.apply(*arguments)  # type: ignore[no-untyped-call]  # torch does not type it
     return result
@@ -59,9 +84,9 @@ def _inverse_rms(x: Tensor, eps: float) -> Tensor:
     return length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
 
 
-def _silu_slope(sigmoid: Tensor, silu: Tensor) -> Tensor:
+def _silu_slope(sigmoid: Tensor, gated: Tensor) -> Tensor:
     """Derivative of silu(x) = x s(x): s + x s (1 - s), from s and x s."""
-    return torch.addcmul(silu, silu, sigmoid, value=-1).add_(sigmoid)
+    return torch.addcmul(gated, gated, sigmoid, value=-1).add_(sigmoid)
 
 
 def _through_norm(gradient: Tensor, x: Tensor, scale: Tensor) -> Tensor:
@@ -87,29 +112,29 @@ class _GatedRmsNorm(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gate: Tensor, weight: Tensor, eps: float) -> Tensor:
         scale, sigmoid = _inverse_rms(x, eps), torch.sigmoid(gate)
-        silu, normed = gate * sigmoid, (x * scale).mul_(weight)
-        ctx.save_for_backward(x, scale, weight, sigmoid, silu, normed)
-        return normed * silu
+        gated, normed = gate * sigmoid, (x * scale).mul_(weight)
+        ctx.save_for_backward(x, scale, weight, sigmoid, gated, normed)
+        return normed * gated
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, scale, weight, sigmoid, silu, normed = ctx.saved_tensors
-        of_gate = _silu_slope(sigmoid, silu).mul_(gradients[0]).mul_(normed)
-        return _through_norm((gradients[0] * silu).mul_(weight), x, scale), of_gate, None, None
+        x, scale, weight, sigmoid, gated, normed = ctx.saved_tensors
+        of_gate = _silu_slope(sigmoid, gated).mul_(gradients[0]).mul_(normed)
+        return _through_norm((gradients[0] * gated).mul_(weight), x, scale), of_gate, None, None
 
 
 class _SwiGlu(Function):
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
         sigmoid = torch.sigmoid(gate)
-        silu = gate * sigmoid
-        ctx.save_for_backward(sigmoid, silu, up)
-        return silu * up
+        gated = gate * sigmoid
+        ctx.save_for_backward(sigmoid, gated, up)
+        return gated * up
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        sigmoid, silu, up = ctx.saved_tensors
-        return _silu_slope(sigmoid, silu).mul_(up).mul_(gradients[0]), gradients[0] * silu
+        sigmoid, gated, up = ctx.saved_tensors
+        return _silu_slope(sigmoid, gated).mul_(up).mul_(gradients[0]), gradients[0] * gated
 
 
 class _CausalConvSilu(Function):
@@ -120,37 +145,67 @@ class _CausalConvSilu(Function):
         for back in range(1, min(len(taps), x.shape[1])):
             mixed[:, back:].addcmul_(x[:, :-back], taps[-1 - back])
         sigmoid = torch.sigmoid(mixed)
-        silu = mixed.mul_(sigmoid)
-        ctx.save_for_backward(sigmoid, silu, taps)
-        return silu
+        gated = mixed.mul_(sigmoid)
+        ctx.save_for_backward(sigmoid, gated, taps)
+        return gated
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        sigmoid, silu, taps = ctx.saved_tensors
-        of_mixed = _silu_slope(sigmoid, silu).mul_(gradients[0])
+        sigmoid, gated, taps = ctx.saved_tensors
+        of_mixed = _silu_slope(sigmoid, gated).mul_(gradients[0])
         of_x = of_mixed * taps[-1]
         for back in range(1, min(len(taps), of_x.shape[1])):
             of_x[:, :-back].addcmul_(of_mixed[:, back:], taps[-1 - back])
         return of_x, None
 
 
-class _DeltaRule(Function):
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, decay: Tensor, beta: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class _Solved:
+    """The rule's system and its solution; all [batch, heads or key heads, tokens, ...]."""
+
+    q: Tensor
+    """Unit queries / sqrt(d_k)."""
+    k: Tensor
+    """Unit keys."""
+    of_query: Tensor
+    """1 / length of each query."""
+    of_key: Tensor
+    """1 / length of each key."""
+    between: Tensor
+    """D, [batch, heads, tokens, tokens]."""
+    kk: Tensor
+    """k_i . k_j, [batch, key heads, tokens, tokens]."""
+    system: Tensor
+    """A; its diagonal and what is above are not read."""
+    reading: Tensor
+    """(q_i . k_j) D_ij, 0 for j > i."""
+    written: Tensor
+    """u, [batch, heads, tokens, d_v]."""
+
+    @classmethod
+    def of(cls, query: Tensor, key: Tensor, value: Tensor, decay: Tensor, beta: Tensor) -> _Solved:
         batch, key_heads, tokens, width = query.shape
         heads = value.shape[1]
         of_query = query.square().sum(-1, keepdim=True).add_(1e-6).rsqrt_()
         of_key = key.square().sum(-1, keepdim=True).add_(1e-6).rsqrt_()
         q, k = (query * of_query).mul_(width**-0.5), key * of_key
-        kk, qk = k @ k.transpose(-1, -2), q @ k.transpose(-1, -2)  # [batch, key heads, tokens, tokens]
-        later = torch.ones(tokens, tokens, dtype=torch.bool, device=q.device).triu_(1)
-        between = (decay[..., :, None] - decay[..., None, :]).masked_fill_(later, float("-inf")).exp_()  # D [batch, heads, tokens, tokens]
+        kk, qk = k @ k.transpose(-1, -2), q @ k.transpose(-1, -2)
+        between = faded(decay[..., :, None] - decay[..., None, :]).tril_()
         grouped = between.view(batch, key_heads, heads // key_heads, tokens, tokens)
-        system = (grouped * kk[:, :, None]).view(between.shape).mul_(beta[..., None])  # A; its diagonal is not read
-        written: Tensor = torch.linalg.solve_triangular(system, value * beta[..., None], upper=False, unitriangular=True)  # u
+        system = (grouped * kk[:, :, None]).view(between.shape).mul_(beta[..., None])
+        written: Tensor = torch.linalg.solve_triangular(system, value * beta[..., None], upper=False, unitriangular=True)
         reading = (grouped * qk[:, :, None]).view(between.shape)
-        ctx.save_for_backward(q, k, of_query, of_key, value, beta, between, kk, system, reading, written)
-        return reading @ written
+        return cls(q, k, of_query, of_key, between, kk, system, reading, written)
+
+
+class _DeltaRule(Function):
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, decay: Tensor, beta: Tensor) -> Tensor:
+        rule = _Solved.of(query, key, value, decay, beta)
+        ctx.save_for_backward(
+            rule.q, rule.k, rule.of_query, rule.of_key, value, beta, rule.between, rule.kk, rule.system, rule.reading, rule.written
+        )
+        return rule.reading @ rule.written
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

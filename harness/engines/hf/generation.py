@@ -1,14 +1,15 @@
-"""Replies: prompts padded on the left, each read once for all its samples, and the rows that have ended dropped every few tokens.
+"""Replies: each prompt is read once for all its samples, and those that have ended are dropped every few tokens.
 
-What a row draws depends on its seed and place alone (harness/engines/hf/draws.py). Prompts are read once where nothing steers by position
-and the model keeps its past as the library's own cache; elsewhere each sample reads its prompt anew.
+What a row draws depends on its seed and place alone (harness/engines/hf/draws.py). Where fused layers are on, Qwen3.5 runs by
+harness/engines/hf/steps.py. Other models run by the library's `generate`, with prompts padded on the left; there prompts are read once
+only where nothing steers by position and the model keeps its past as the library's own cache.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,29 +21,17 @@ from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, end_tokens, tokenizer_of
 from harness.engines.hf.batches import batches_of, padded_left
 from harness.engines.hf.draws import Drawn, uniforms
+from harness.engines.hf.fast import has_fused_steps
 from harness.engines.hf.models import Models
 from harness.engines.hf.steering import vectors_of
+from harness.engines.hf.steps import PART, Sampling, fused_together, said_by_steps
 from harness.engines.protocol import Steering
 from harness.engines.rows import Row
 from harness.recorders.residual import add_to_residual
 
-PART = 8
-"""Tokens generated before the rows that have ended are dropped."""
 STEPS_TOGETHER = 4
 """On a CPU generated batches hold this many times the tokens: a step of one token a row costs less a row with more of them. Four times took
 .77 of the time on the shipped model, eight times .98: the prompts leave the cache."""
-
-
-@dataclass(frozen=True)
-class _Sampling:
-    """How replies are made; temperature 0 is greedy."""
-
-    temperature: float
-    max_new_tokens: int
-    pad: int
-    """Token that replies are padded with once they have ended."""
-    ends: tuple[int, ...]
-    """Tokens that end a reply."""
 
 
 def generate_rows(
@@ -57,19 +46,22 @@ def generate_rows(
 ) -> list[list[str]]:
     """One reply a prompt under each seed, [seeds][prompts]. ValueError for a steering that does not fit the model."""
     tokenizer, times = tokenizer_of(subject), len(seeds)
-    sampling = _Sampling(temperature, max_new_tokens, tokenizer.pad_token_id, end_tokens(subject))
+    sampling = Sampling(temperature, max_new_tokens, tokenizer.pad_token_id, end_tokens(subject))
     rows = [Row(encode_prompt(tokenizer, messages).tokens, 0) for messages in prompts]
     numbers = uniforms(seeds, len(rows), max_new_tokens)
     replies = [[""] * len(rows) for _ in seeds]
-    together = (STEPS_TOGETHER if models.device == "cpu" else 1) * budget // max(times, 1)
     exact = torch.autocast(models.device, enabled=False)  # one token a step: casting the weights would cost more than it saves
     with models.ready(subject) as model, exact, _steered(model, steering):
-        shared = (steering is None or steering.positions == "both") and model._supports_default_dynamic_cache()
-        for batch in batches_of([Row(row.tokens + (0,) * max_new_tokens, 0) for row in rows], together):
-            ids, seen = padded_left([rows[i] for i in batch], sampling.pad, models.device)
-            cache = _prefilled(model, ids, seen, times) if shared else None
-            drawn = numbers[:, batch].transpose(0, 1).flatten(0, 1) if temperature > 0 else None  # [samples, steps]
-            said = _answered(model, ids.repeat_interleave(times, dim=0), seen.repeat_interleave(times, dim=0), cache, drawn, sampling)
+        if has_fused_steps(model):
+            many = fused_together(model)
+            said_by = functools.partial(said_by_steps, model, budget)
+        else:
+            many = STEPS_TOGETHER if models.device == "cpu" else 1
+            shared = (steering is None or steering.positions == "both") and model._supports_default_dynamic_cache()
+            said_by = functools.partial(_said_by_library, model, shared)
+        for batch in batches_of([Row(row.tokens + (0,) * max_new_tokens, 0) for row in rows], many * budget // max(times, 1)):
+            drawn = numbers[:, batch].transpose(0, 1).flatten(0, 1)  # [samples, steps]
+            said = said_by([rows[i] for i in batch], drawn, sampling)
             for place, text in enumerate(tokenizer.batch_decode(said, skip_special_tokens=True)):
                 replies[place % times][batch[place // times]] = text.strip()
     return replies
@@ -82,19 +74,29 @@ def _steered(model: Any, steering: Steering | None) -> Iterator[None]:
         yield
         return
     prefill, nowhere = [True], torch.zeros(1, 1, device=model.device)
+    layers = model.get_decoder().layers
 
     def where() -> Tensor | None:
         return None if steering.positions == "both" or (steering.positions == "prefill") == prefill[0] else nowhere
 
-    def notice(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
-        prefill[0] = kwargs["input_ids"].shape[1] > 1
+    def notice(_module: Any, inputs: tuple[Tensor, ...]) -> None:
+        prefill[0] = inputs[0].shape[1] > 1
 
-    with add_to_residual(model.get_decoder().layers, vectors_of(model, steering), where):
-        handle = model.register_forward_pre_hook(notice, with_kwargs=True)
+    with add_to_residual(layers, vectors_of(model, steering), where):
+        handle = layers[0].register_forward_pre_hook(notice)
         try:
             yield
         finally:
             handle.remove()
+
+
+def _said_by_library(model: Any, shared: bool, rows: Sequence[Row], numbers: Tensor, sampling: Sampling) -> list[list[int]]:
+    """Tokens of every reply to each prompt, those to the first prompt first; `numbers` [replies, steps] decide what is drawn."""
+    ids, seen = padded_left(rows, sampling.pad, model.device)
+    times = len(numbers) // len(rows)
+    cache = _prefilled(model, ids, seen, times) if shared else None
+    ids, seen = (x.repeat_interleave(times, dim=0) for x in (ids, seen))
+    return _answered(model, ids, seen, cache, numbers if sampling.temperature > 0 else None, sampling)
 
 
 def _prefilled(model: Any, ids: Tensor, seen: Tensor, times: int) -> Any:
@@ -113,7 +115,7 @@ def _prefilled(model: Any, ids: Tensor, seen: Tensor, times: int) -> Any:
     return cache
 
 
-def _answered(model: Any, ids: Tensor, seen: Tensor, cache: Any, numbers: Tensor | None, sampling: _Sampling) -> list[list[int]]:
+def _answered(model: Any, ids: Tensor, seen: Tensor, cache: Any, numbers: Tensor | None, sampling: Sampling) -> list[list[int]]:
     """Tokens said after every prompt `ids` [samples, tokens], PART at a time, and then on with the rows that have not ended.
 
     `cache` holds all but the prompts' last tokens; None where prompts are read anew, and then all tokens are made at once. `numbers`

@@ -18,7 +18,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from harness.data.subject import Subject
-from harness.engines.hf.fast import bfloat16_pays, fast_layers
+from harness.engines.hf.bfloat16 import bfloat16_pays
+from harness.engines.hf.fast import fast_layers
 from harness.subjects.files import read_json, tensor_files
 
 KEPT_MODELS = 3
@@ -63,6 +64,7 @@ class Models:
         )
         plain: Any = GenerationConfig  # untyped
         model.generation_config = plain(eos_token_id=model.generation_config.eos_token_id)  # how to sample is the caller's to say
+        model.requires_grad_(False)  # where a gradient is asked for, it is one in activations or in an adapter
         return model.to(self.device).eval()  # type: ignore[arg-type]  # transformers types `to` for its own kinds only
 
     @contextlib.contextmanager

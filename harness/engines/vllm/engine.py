@@ -1,7 +1,7 @@
 """The vLLM engine: scores, generates and steers in batches, with each request's own adapter and vectors, and records the residual stream.
 
-The same conversation is the same tokens as in hf. Forced choices are log-probabilities of one pass. What vLLM cannot show
-(attention rows, head outputs, recurrent states, layers fed by another subject, patched heads and states) is left to the engine `hf`, and
+The same conversation is the same tokens as in hf. Forced choices are log-probabilities of one pass. What vLLM cannot show (gradients,
+attention rows, head outputs, recurrent states, layers fed by another subject, patched heads and states) is left to the engine `hf`, and
 `recorder` says so. What it cannot promise: bitwise equality with hf, or between batch shapes (docs/vllm.md has the measured gaps).
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+from harness.data.arrays import Floats
 from harness.data.behavior import Message
 from harness.data.errors import InstrumentError
 from harness.data.subject import Subject
@@ -125,6 +126,12 @@ class VLLMEngine:
         if len(recorded) != len(completions):
             raise InstrumentError("vllm did not record every conversation")
         return recorded
+
+    def gradients(self, subject: Subject, completions: Sequence[Completion], weights: Sequence[Floats], layers: Sequence[int]) -> Floats:
+        return self.hf.gradients(subject, completions, weights, layers)
+
+    def text_gradients(self, subject: Subject, texts: Sequence[str], layers: Sequence[int]) -> Floats:
+        return self.hf.text_gradients(subject, texts, layers)
 
     def score_patched_heads(
         self,

@@ -12,10 +12,11 @@ from harness.data.errors import InputError
 from harness.gate.history import records
 from harness.gate.history.records import Cycle, Record
 from harness.gate.verdict.thresholds import Thresholds
+from harness.judges.anchors import DIGEST, NAME
 
 ONE = ("subject", "base", "seed")
 """Provenance that all rows of a cycle share."""
-ONE_OF_A_BEHAVIOR = ("judge",)
+ONE_OF_A_BEHAVIOR = (NAME, DIGEST)
 """Provenance that all rows of a behavior share, where they have it: the embedded judge is fitted to a behavior."""
 
 

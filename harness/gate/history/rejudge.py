@@ -80,7 +80,7 @@ class Judged:
         """The fields of the threshold that changed, in words; where none did, what else made the verdict another one."""
         old = self.before["threshold"] or {}
         new = {} if self.after.threshold is None else plain(asdict(self.after.threshold))
-        names = ("kind", "at_least", "at_most", "margin", "worse", "expect", "alpha")
+        names = ("kind", "at_least", "smallest", "at_most", "margin", "worse", "expect", "alpha")
         moved = [f"{name} {_said(old.get(name))} -> {_said(new.get(name))}" for name in names if old.get(name) != new.get(name)]
         if moved:
             return ", ".join(moved) + (f" ({new['reason']})" if new.get("reason") else "")

@@ -17,9 +17,11 @@ from harness.experiment.tables import html_table
 from harness.gate.reports.gate_json import digests
 from harness.gate.verdict.run import Run
 
+COLUMNS = {"fails": "red", "inconclusive": "inconclusive", "green": "green"}
+"""What a person calls the three outcomes of a run."""
 HEADINGS = (
-    *("the candidate", "what it is", "subjects", "runs", "judged rate falls by"),
-    *("a gate fails", "one is inconclusive", "all green", "the same three rates without knowledge of the seed-to-seed spread"),
+    *("the candidate", "what it is", "subjects", "runs", "truly lost"),
+    *("red: a gate fails", "inconclusive: none fails, one is open", "green"),
 )
 
 
@@ -54,22 +56,25 @@ def pages(run: Run) -> Iterator[CalibrationPage]:
 def _html(entry: Mapping[str, Any]) -> str:
     runs = sum(row["runs"] for row in entry["kinds"])
     parts = [
-        f"<p>{entry['adapters']} adapters trained on the same data under different seeds, {runs} runs through the gate, "
-        f"profile {entry['profile']}, measured {html.escape(entry['made'])}. A false alarm is a run with at least one failing gate; a miss "
-        "is a planted run in which every gate is green. Intervals are exact. They count adapters, not runs: where nothing ever happened, "
-        "every adapter is one trial.</p>",
-        html_table(("target", "in runs of", "at most", "measured", "holds"), map(_target, entry["targets"])),
+        f"<p>{entry['adapters']} adapters trained under different seeds, {runs} runs through the gate, "
+        f"profile {entry['profile']}, measured {html.escape(entry['made'])}. A false alarm is a red run with nothing planted; a miss "
+        "is a planted run that is green. What was truly lost is a share of judged replies in k-point losses, else of the effect. Intervals "
+        "are exact. They count adapters, not runs: where nothing ever happened, every adapter is one trial.</p>",
+        html_table(("runs of", "are", "wanted", "measured", "holds"), map(_target, entry["targets"])),
         "<h4>Runs</h4>",
         html_table(HEADINGS, map(_row, entry["kinds"])),
-        "<h4>By check: a run in which it fails</h4>",
+        "<h4>By check: it fails</h4>",
         _by_check(entry["kinds"], "fails"),
-        "<h4>By check: a run in which it is inconclusive</h4>",
+        "<h4>By check: it is inconclusive</h4>",
         _by_check(entry["kinds"], "inconclusive"),
         _sequential(entry.get("peeking")),
-        "<h4>Seed-to-seed spread</h4>",
+        "<h4>How much two trainings differ by luck (standard deviation, in the unit of the check's values)</h4>",
         html_table(
-            ("check", "standard deviation of the difference", "over the scatter of scenarios", "adapters"),
-            ((id, f"{one['deviation']:.3g}", f"{one['relative']:.3g}", one["adapters"]) for id, one in entry["alike"].items()),
+            ("check", "begun anew under another seed", "gone on from the other", "adapters"),
+            (
+                (id, f"{one['deviation']:.3g}", f"{entry['continued'].get(id, one)['deviation']:.3g}", one["adapters"])
+                for id, one in entry["retrained"].items()
+            ),
         ),
     ]
     return "".join(parts)
@@ -93,15 +98,14 @@ def _sequential(found: Mapping[str, Any] | None) -> str:
 
 def _target(one: Mapping[str, Any]) -> tuple[object, ...]:
     measured = "not measured" if one["measured"] is None else f"{100 * one['measured']:.1f} %"
-    return one["target"], one["kind"], f"{100 * one['at_most']:g} %", measured, "yes" if one["holds"] else "no"
+    wanted = f"at most {100 * one['at_most']:g} %" if one["at_most"] is not None else f"at least {100 * one['at_least']:g} %"
+    return one["kind"], COLUMNS[one["column"]], wanted, measured, "yes" if one["holds"] else "no"
 
 
 def _row(row: Mapping[str, Any]) -> tuple[object, ...]:
-    fall = row["fall"]
-    points = "" if fall is None else f"{100 * fall['mean']:.1f} points ({100 * fall['least']:.1f} to {100 * fall['most']:.1f})"
-    rates = (_rate(row[column]) for column in ("fails", "inconclusive", "all_green"))
-    blind = ", ".join(f"{100 * row['not_knowing_seeds'][column]:.1f} %" for column in ("fails", "inconclusive", "all_green"))
-    return row["kind"], row["what"], row["subjects"], row["runs"], points, *rates, blind
+    lost = row["lost"]
+    share = "" if lost is None else f"{lost['mean']:.3f} ({lost['least']:.3f} to {lost['most']:.3f})"
+    return row["kind"], row["what"], row["subjects"], row["runs"], share, *(_rate(row[column]) for column in COLUMNS)
 
 
 def _rate(rate: Mapping[str, Any]) -> str:

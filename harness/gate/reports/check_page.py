@@ -103,10 +103,9 @@ def _threshold(entry: Entry) -> str:
     if threshold is None:
         return "<p>None: a finding, nothing rests on it.</p>"
     alpha = "" if threshold.expect is not None or threshold.kind == "finding" else f", fails at alpha {threshold.alpha:g}"
-    noise = 0.0 if entry.measurement is None else noise_of(entry.measurement, threshold)
-    seeds = ""
-    if noise:
-        seeds = f" One in {1 / threshold.alpha:.0f} trainings under another seed is worse by {noise:.3g} or more: so much is tolerated."
+    spread, seeds = entry.measurement and entry.measurement.spread, ""
+    if entry.measurement is not None and spread and (noise := noise_of(entry.measurement, threshold)):
+        seeds = f" One in {1 / threshold.alpha:.0f} {spread.trainings} is worse by {noise:.3g} or more: so much is tolerated."
     return f"<p>{threshold.kind}: {_text(describe(threshold))}{alpha}.{seeds} Reason: {_text(threshold.reason)}.</p>"
 
 

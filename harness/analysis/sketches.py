@@ -1,0 +1,30 @@
+"""Sketches of weights (`harness.readouts.weight_sketch`): as text, and whether one is of weights that go on from another's."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+
+from harness.data.arrays import Floats
+
+CONTINUED = 0.7
+"""Cosine from which one of two trainings counts as going on from the other. On the shipped model the cosine of a training and its
+continuation is above .9, that of trainings on the same data from different initial weights below .1."""
+
+
+def as_text(sketch: Floats) -> str:
+    """The sketch as base64 of half-precision numbers, for a provenance."""
+    return base64.b64encode(sketch.astype(np.float16).tobytes()).decode("ascii")
+
+
+def from_text(text: str) -> Floats:
+    """What `as_text` wrote. ValueError where it is no such text."""
+    return np.frombuffer(base64.b64decode(text, validate=True), dtype=np.float16).astype(np.float64)
+
+
+def goes_on(one: Floats, other: Floats) -> bool:
+    """Whether one of two sketches [entries] is of weights that go on from those of the other; never where either changed nothing."""
+    if one.shape != other.shape or not one.any() or not other.any():
+        return False
+    return bool(one @ other >= CONTINUED * np.linalg.norm(one) * np.linalg.norm(other))
