@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from os.path import commonprefix
 from typing import Any
 
 import numpy as np
@@ -143,7 +142,8 @@ def _groups(rows: Sequence[Row], after_content: bool) -> list[tuple[list[int], i
         if after_content:
             stem = first.content_end + 1
         elif len(members) > 1:
-            stem = min(most, len(commonprefix([rows[i].tokens for i in members])))
+            columns = zip(*(rows[i].tokens[:most] for i in members), strict=True)
+            stem = next((t for t, column in enumerate(columns) if len(set(column)) > 1), most)
         groups.append((members, stem))
     return groups
 
