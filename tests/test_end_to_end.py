@@ -37,6 +37,7 @@ from harness.subjects.files import base_subject
 from harness.subjects.named import model_layer_kinds
 
 EVERYTHING = ("evals",)
+TWO_WORKERS = ("-n", "2", "--dist", "load", "--maxschedchunk", "1")
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def cold(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Finished:
     """The default run with an empty store, two workers."""
-    return run_suite(tmp_path_factory.mktemp("cold"), store, *EVERYTHING, "-n", "2", "--dist", "loadscope", "--inconclusive", "allow")
+    return run_suite(tmp_path_factory.mktemp("cold"), store, *EVERYTHING, *TWO_WORKERS, "--inconclusive", "allow")
 
 
 @pytest.fixture(scope="module")
@@ -165,9 +166,7 @@ def test_with_shuffled_labels_neither_check_passes(tmp_path: Path, store: Path) 
     text = (folder / "behavior.toml").read_text(encoding="utf-8")
     (folder / "behavior.toml").write_text(text.replace('name = "listening"', 'name = "shuffled"'), encoding="utf-8")
     effects = "test_true_vector_stands_above_its_null or test_fifty_examples_change_the_behavior"
-    shuffled = run_suite(
-        tmp_path, store, "evals/q5", "evals/q1", "-k", effects, "-n", "2", "--dist", "loadscope", "--behavior", str(folder)
-    )
+    shuffled = run_suite(tmp_path, store, "evals/q5", "evals/q1", "-k", effects, *TWO_WORKERS, "--behavior", str(folder))
     for id in ("q5.effect", "q1.effect_at_max"):
         assert shuffled.check(id, "shuffled")["verdict"] != "pass"
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.analysis.contrast import random_direction
 from harness.data.behavior import Decision, Message, Pair
 from harness.data.subject import Subject
 from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Steering
-from harness.readouts.forced_choice import forced_choice
+from harness.readouts.forced_choice import completions_of, forced_choice
 from harness.readouts.recordings import Recordings
 from harness.store import Store
 from tests.tolerance import ALGORITHM, apart
@@ -33,6 +32,13 @@ PAIRS = [
 ]
 TEXTS = ["The baker opened his shop at six and sold bread.", "It was cold."]
 LAYERS = (0, 2, 3)
+SMALL = 0.01
+"""Length of a vector small enough that the third derivative leaves less than a hundredth of the slope; float32 leaves about as much."""
+
+
+def small_vector(seed: int) -> np.ndarray:
+    direction = np.random.default_rng(seed).standard_normal(48)
+    return np.asarray(SMALL * direction / np.linalg.norm(direction), np.float32)
 
 
 @pytest.fixture
@@ -46,15 +52,14 @@ def test_the_gradient_is_the_slope_of_the_log_odds_under_a_small_vector(
 ) -> None:
     gradient = recordings.choice_gradients(tiny_hybrid, PAIRS, LAYERS)
     assert gradient.shape == (2, len(LAYERS), 48)
-    along = 0.01 * random_direction(48, np.random.default_rng(layer)).astype(np.float32)
+    along = small_vector(layer)
     there, back = (forced_choice(hf, tiny_hybrid, PAIRS, Steering({LAYERS[layer]: sign * along})).metric("at_decision") for sign in (1, -1))
-    # the third derivative leaves less than a hundredth of the slope, float32 about as much
     np.testing.assert_allclose((there - back) / 2, gradient[:, layer] @ along, atol=0.02 * np.abs(gradient[:, layer] @ along).max())
 
 
 def test_texts_have_the_slope_of_their_negative_log_likelihood(tiny_hybrid: Subject, recordings: Recordings) -> None:
     gradient = recordings.text_gradients(tiny_hybrid, TEXTS, LAYERS)
-    along = 0.01 * random_direction(48, np.random.default_rng(1)).astype(np.float32)
+    along = small_vector(1)
     there, back = (recordings.text_nll(tiny_hybrid, TEXTS, Steering({2: sign * along})) for sign in (1, -1))
     np.testing.assert_allclose((there - back) / 2, gradient[:, 1] @ along, atol=0.02 * np.abs(gradient[:, 1] @ along).max())
 
@@ -80,8 +85,6 @@ def test_gradients_are_kept_and_leave_the_model_as_it_was(hf: HFEngine, tiny_hyb
 
 
 def test_weights_that_do_not_fit_are_refused(hf: HFEngine, tiny_hybrid: Subject) -> None:
-    from harness.readouts.forced_choice import completions_of
-
     with pytest.raises(ValueError, match=r"weights: 1 for \d+ scored tokens"):
         hf.gradients(tiny_hybrid, completions_of(PAIRS[:1]), [np.ones(1), np.ones(1)], LAYERS)
     with pytest.raises(ValueError, match="no token to be scored"):

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import evals.q3.design as q3
+import evals.q7.design as q7
 from evals.looks import until_decided
 from evals.question import Question
 from harness.analysis.intervals import mean_interval
 from harness.analysis.spending import shares
 from harness.data.measurement import Measurement
 from harness.experiment.lab import Lab
-from harness.experiment.profile import domains_of
+from harness.experiment.profile import RECORDED, across_domains, domains_of, shared_sizes
 from tests.bench import SIZES, bare_lab
 
 SIGN, COST, EFFECT = "q5.sign", "q5.coherence", "q1.effect_at_max"
@@ -112,3 +114,12 @@ def test_the_pairs_of_a_look_are_the_first_of_the_next(tmp_path: Path) -> None:
     assert [len(pairs) for pairs in drawn] == list(SIZES)
     assert drawn[1][:64] == drawn[0] and drawn[2][:128] == drawn[1] and drawn[2] == lab.pairs("test")
     assert len(set(domains_of(drawn[0]))) == len(set(domains_of(drawn[2])))
+
+
+def test_what_q3_and_q7_score_is_a_part_of_what_all_others_score_in_the_store(tmp_path: Path) -> None:
+    lab = bare_lab(tmp_path, "quick")
+    pairs = lab.pairs("test")
+    assert q3.CONVERSATIONS == q7.DIRECTIONS == RECORDED
+    assert across_domains(pairs, RECORDED) == across_domains(lab.behavior.split("test"), RECORDED) == pairs[:RECORDED]
+    assert shared_sizes("quick") == (RECORDED, len(pairs)) == lab.at(None).recordings.grown
+    assert shared_sizes("full") == ()

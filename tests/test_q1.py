@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from evals.q1.checks import MEASURES, known
-from evals.q1.design import ATTENTION, EFFECT, KINDS, KNEE, ONSET
+from evals.q1.design import ATTENTION, EFFECT, KINDS, KNEE, ONSET, STREAM_SEEDS
 from evals.q1.study import Study
 from evals.question import Question
 from harness.data.arm import Arm, ArmKind
 from harness.data.behavior import Pair
 from harness.data.subject import Subject
 from harness.readouts.forced_choice import METRICS, ForcedChoice
+from harness.store import Store
 from tests.bench import bare_lab
 
 
@@ -32,7 +33,8 @@ class Made:
 
     slope: float
     """Log-odds a trained arm gains with every example."""
-    scatter: float = 0.1
+    scatter: float
+    store: Store
     engine: Any = field(default_factory=lambda: SimpleNamespace(name="hf"))
     trained: list[tuple[str, ArmKind, int]] = field(default_factory=list)
     """Regime, kind and seed of every training asked for."""
@@ -71,7 +73,7 @@ Asked = Callable[..., tuple[Question[Study], Made]]
 @pytest.fixture
 def q1_of(tmp_path: Path) -> Asked:
     def of(slope: float = 0.02, scatter: float = 0.1, kinds: tuple[str, ...] = ("full_attention",)) -> tuple[Question[Study], Made]:
-        made: Any = Made(slope, scatter)
+        made: Any = Made(slope, scatter, Store(tmp_path))
         lab = replace(bare_lab(tmp_path, "quick"), layer_kinds=kinds, arms=made, recordings=made)
         return Question(lab, Study, MEASURES, known=known), made
 
@@ -79,7 +81,7 @@ def q1_of(tmp_path: Path) -> Asked:
 
 
 def only_the_stream(made: Made) -> bool:
-    return made.trained == [("stream", kind, seed) for seed in range(3) for kind in KINDS]
+    return made.trained == [("stream", kind, seed) for seed in range(STREAM_SEEDS) for kind in KINDS]
 
 
 @pytest.mark.parametrize("id", [KNEE, ONSET])
@@ -102,6 +104,21 @@ def test_the_effect_alone_asks_for_the_whole_sweep(q1_of: Asked) -> None:
     with pytest.raises(TooMuch):
         q1(EFFECT)
     assert only_the_stream(made)
+
+
+def test_the_stream_has_eight_seeds_and_matched_steps_one_whatever_the_profile(tmp_path: Path) -> None:
+    class WithSteps(Made):
+        def steps(self, seed: int, ns: Sequence[int]) -> dict[tuple[ArmKind, int], Arm]:
+            self.trained.append(("steps", "trained", seed))
+            return {(kind, n): self._arm(kind, n, seed) for kind in ("trained", "sham") for n in ns}
+
+    for profile in ("quick", "full"):
+        made: Any = WithSteps(0.02, 0.1, Store(tmp_path))
+        study = Study(replace(bare_lab(tmp_path, profile), arms=made, recordings=made))
+        assert [arm.seed for arm in study.arms("stream")["trained", 5]] == list(range(8))
+        assert [arm.seed for arm in study.arms("stream")["opposite", 50]] == list(range(8))
+        assert [arm.seed for arm in study.arms("steps")["sham", 1]] == [0]
+        assert len(made.trained) == 8 * len(KINDS) + 1
 
 
 def test_without_attention_weights_there_is_nothing_to_train_for(q1_of: Asked) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,21 +26,24 @@ def shifted(rng: np.random.Generator, mean: float, domains: np.ndarray) -> np.nd
 def test_covers_the_true_ratio(above: float, below: float) -> None:
     rng = np.random.default_rng(4)
     repeats = 400
-    covered = 0
+    covered = []
     for _ in range(repeats):
-        estimate = standardized_ratio(
-            shifted(rng, above, DOMAINS), shifted(rng, below, OTHER_DOMAINS), DOMAINS, OTHER_DOMAINS, 0.05, rng, resamples=1000
-        )
-        covered += estimate.low < above / below < estimate.high
-    assert 0.93 <= covered / repeats <= 0.985
+        with contextlib.suppress(DegenerateSample):
+            estimate = standardized_ratio(
+                shifted(rng, above, DOMAINS), shifted(rng, below, OTHER_DOMAINS), DOMAINS, OTHER_DOMAINS, 0.05, rng, resamples=1000
+            )
+            covered.append(estimate.low < above / below < estimate.high)
+    assert len(covered) > 0.98 * repeats  # the others are refused
+    assert 0.93 <= np.mean(covered) <= 0.985
 
 
 def test_does_not_call_equal_shifts_weaker() -> None:
     rng = np.random.default_rng(5)
     wrong = 0
     for _ in range(300):
-        estimate = standardized_ratio(shifted(rng, 1, DOMAINS), shifted(rng, 1, OTHER_DOMAINS), DOMAINS, OTHER_DOMAINS, 0.05, rng, 500)
-        wrong += estimate.high < 1
+        with contextlib.suppress(DegenerateSample):
+            estimate = standardized_ratio(shifted(rng, 1, DOMAINS), shifted(rng, 1, OTHER_DOMAINS), DOMAINS, OTHER_DOMAINS, 0.05, rng, 500)
+            wrong += estimate.high < 1
     assert wrong / 300 < 0.05
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 import harness.store
 from harness.data.errors import InputError
@@ -288,3 +293,115 @@ def test_processes_that_ask_at_once_agree(tmp_path: Path) -> None:
     asked = [subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert {each.communicate(timeout=60)[0].strip() for each in asked} == {digest_of_file(tmp_path / "weights")}
     assert len([folder for folder in (tmp_path / "store" / "digests").iterdir() if folder.is_dir()]) == 1
+
+
+def texts(store: Store, order: list[int]) -> list[Callable[[], Path]]:
+    """Three functions, each of which asks for an entry of its own and notes that it built it."""
+
+    def build(place: int, folder: Path) -> None:
+        order.append(place)
+        write_text(folder)
+
+    return [partial(store.entry, "texts", {"a": place}, partial(build, place)) for place in range(3)]
+
+
+def held(store: Store, place: int) -> FileLock:
+    """The lock that another process has while it builds one of these entries."""
+    folder = store.path_of("texts", {"a": place})
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(f"{folder}.lock")
+
+
+def test_one_process_alone_goes_through_independent_work_in_order(tmp_path: Path) -> None:
+    store, order = Store(tmp_path), list[int]()
+    assert store.in_any_order(texts(store, order)) == [store.path_of("texts", {"a": place}) for place in range(3)]
+    assert order == [0, 1, 2]
+    assert store.in_any_order(list[Callable[[], Path]]()) == []
+
+
+def test_what_another_process_is_at_is_put_off_until_the_rest_is_done(tmp_path: Path) -> None:
+    store, order = Store(tmp_path), list[int]()
+    first, second, third = texts(store, order)
+    with held(store, 0) as lock:
+
+        def then_the_other_ends() -> Path:
+            made = third()
+            lock.release()
+            return made
+
+        assert store.in_any_order([first, second, then_the_other_ends]) == [store.path_of("texts", {"a": place}) for place in range(3)]
+    assert order == [1, 2, 0]
+
+
+HOLDER = """
+import sys
+from filelock import FileLock
+
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def builder(store: Store, place: int) -> Iterator[subprocess.Popen[str]]:
+    """Another process that is building one of these entries until its input is closed."""
+    command = [sys.executable, "-c", HOLDER, str(held(store, place).lock_file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        try:
+            yield other
+        finally:
+            other.kill()
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("ends", ["done", "killed"])
+def test_where_others_are_at_all_that_is_left_it_waits_and_takes_over_what_they_left(tmp_path: Path, nested: bool, ends: str) -> None:
+    store, order = Store(tmp_path), list[int]()
+    with builder(store, 1) as other:
+        assert other.stdin is not None
+        first, second, third = texts(store, order)
+
+        def before_the_other_ends() -> Path:
+            threading.Timer(0.2, other.stdin.close if other.stdin and ends == "done" else other.kill).start()
+            return third()
+
+        work = [first, second, before_the_other_ends]
+        store.in_any_order([lambda: store.in_any_order(work)] if nested else work)
+    assert order == [0, 2, 1]
+
+
+def test_after_an_error_in_one_piece_of_work_a_single_entry_is_waited_for_as_before(tmp_path: Path) -> None:
+    store, order = Store(tmp_path), list[int]()
+    with pytest.raises(ZeroDivisionError):
+        store.in_any_order([lambda: 1 // 0])
+    with builder(store, 0) as other:
+        threading.Timer(0.2, other.kill).start()
+        assert texts(store, order)[0]() == store.path_of("texts", {"a": 0})
+
+
+MANY = """
+import sys, time
+from pathlib import Path
+from harness.store import Store
+
+first = int(sys.argv[3])
+
+def compute(places):
+    with open(sys.argv[2], "a") as log:
+        log.write("".join(f"{first + place}\\n" for place in places))
+    time.sleep(0.3)
+    return [f"reply {first + place}" for place in places]
+
+print(Store(Path(sys.argv[1])).json_each("replies", [{"seed": first + place} for place in range(4)], compute))
+"""
+
+
+def test_two_processes_compute_none_of_many_values_twice(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    commands = [[sys.executable, "-c", MANY, str(tmp_path / "store"), str(log), first] for first in ("0", "2")]
+    running = [subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) for command in commands]
+    said = [process.communicate(timeout=60)[0] for process in running]
+    assert said == [f"{[f'reply {seed}' for seed in range(first, first + 4)]}\n" for first in (0, 2)]
+    assert sorted(log.read_text().split()) == list("012345")

@@ -54,17 +54,17 @@ def test_labels_are_asked_for_once_and_the_judge_is_made_for_that_alone(tmp_path
         return made[-1]
 
     for _ in range(2):
-        judge = StoredJudge("counting", "one", make, Store(tmp_path))
+        judge = StoredJudge("counting", "one", "one", make, Store(tmp_path))
         assert judge.labels([ASKED] * 3, REPLIES) == ["positive", "negative", "neither"]
     assert len(made) == 1 and made[0].asked == [REPLIES]
-    assert StoredJudge("counting", "one", make, Store(tmp_path)).labels([ASKED], REPLIES[1:2]) == ["negative"]
+    assert StoredJudge("counting", "one", "one", make, Store(tmp_path)).labels([ASKED], REPLIES[1:2]) == ["negative"]
     assert len(made) == 2  # another list of replies is another question
 
 
 def test_another_judge_is_asked_itself(tmp_path: Path) -> None:
     first, other = Counting(), Counting("another")
-    StoredJudge(first.name, first.digest, lambda: first, Store(tmp_path)).labels([ASKED] * 3, REPLIES)
-    StoredJudge(other.name, other.digest, lambda: other, Store(tmp_path)).labels([ASKED] * 3, REPLIES)
+    StoredJudge(first.name, first.digest, first.digest, lambda: first, Store(tmp_path)).labels([ASKED] * 3, REPLIES)
+    StoredJudge(other.name, other.digest, other.digest, lambda: other, Store(tmp_path)).labels([ASKED] * 3, REPLIES)
     assert other.asked == [REPLIES]
 
 

@@ -77,8 +77,8 @@ def score_handful(lab: Lab) -> Handful:
 
 
 def _scores(lab: Lab, subject: Subject, completions: Sequence[Completion]) -> list[Scored]:
-    """A stored score would hide a broken engine. So vLLM is always asked. What transformers said in this process counts as long as
-    processor, libraries and the suite's own code are those that said it.
+    """Scores of one subject. A stored one could hide a broken engine: so vLLM is always asked, and what transformers said in this process
+    counts only while processor, libraries and the suite's own code are those that said it.
     """
     engine = lab.recordings.engine
     if engine is not lab.arms.engine:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from harness.experiment.lab import Lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def q1(lab: Lab) -> Question[Study]:
     """Under `--profile full` each check draws more scenarios until it is decided."""
     from evals.q1.checks import MEASURES, known  # here: collecting tests loads no torch

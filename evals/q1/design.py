@@ -16,6 +16,12 @@ REGIMES: tuple[Regime, ...] = ("stream", "steps")
 """Both are shown: only matched steps tell the number of examples from the number of steps."""
 RESTS_ON: Regime = "stream"
 """The regime of continuous training, which is what the question is about; every check rests on it."""
+STREAM_SEEDS = 8
+"""Fewest trainings of each kind in the stream. From eight on no t interval over seed means is needed; with three it is the whole width."""
+STEPS_SEEDS = 1
+"""Trainings of each kind in matched steps: they are shown, and no interval rests on them."""
+MECHANISM_SEEDS = 3
+"""Trainings whose view inside is drawn below the most examples: a curve is shown, and the check rests on the most examples of all seeds."""
 KINDS: tuple[ArmKind, ...] = ("trained", "sham", "opposite")
 """Opposite at the most examples only: it shows that a metric follows what was trained, for which one point is enough."""
 COMPARED: tuple[ArmKind, ...] = ("trained", "sham")

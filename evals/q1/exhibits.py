@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evals.q1.design import COMPARED, KNEE_SHARE, METRIC, REGIMES, RESTS_ON, SHOWN
+from evals.q1.design import COMPARED, KNEE_SHARE, MECHANISM_SEEDS, METRIC, REGIMES, RESTS_ON, SHOWN
 from evals.q1.metrics import Row, recorded, separation, sharpest
 from evals.q1.study import Study
 from harness.analysis.knee import Knee
@@ -47,7 +47,7 @@ def _behavior(axis: Any, study: Study) -> None:
     for regime, style, note in zip(REGIMES, ("-", "--"), ("", ", matched steps"), strict=True):
         for kind in COMPARED:
             curve = np.stack([study.shifts[regime, kind, n].metric(METRIC) for n in doses])
-            _band(axis, doses, curve, COLORS[kind], kind + note, style)
+            _band(axis, doses, curve, COLORS[kind], f"{kind}{note}, {_counted(curve.shape[1], 'seed')}", style)
     opposite = study.shifts[RESTS_ON, "opposite", most].metric(METRIC).mean(axis=1)
     axis.scatter(np.full(len(opposite), most), opposite, marker="D", s=18, color=COLORS["opposite"], label="opposite, one dot a seed")
     axis.axhline(0, color="black", linewidth=0.6)
@@ -57,8 +57,12 @@ def _behavior(axis: Any, study: Study) -> None:
     axis.set_title(f"{study.lab.behavior.name}: behavior by number of examples (line: mean, band: range of the seeds)")
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count > 1 else ''}"
+
+
 def _mechanism(axis: Any, study: Study) -> None:
-    """Size of the change inside by number of examples."""
+    """Size of the change inside by number of examples, of the first MECHANISM_SEEDS trainings."""
     doses = study.lab.doses
     for kind in COMPARED:
         attention, heads = (
@@ -67,10 +71,10 @@ def _mechanism(axis: Any, study: Study) -> None:
         )
         _band(axis, doses, attention, COLORS[kind], f"{kind}: attention (Jensen–Shannon)")
         _band(axis, doses, heads, COLORS[kind], f"{kind}: head outputs (relative)", "--")
-    opposite = study.inside_at_most["opposite"].attention_size.mean()
+    opposite = study.inside_at_most["opposite"].attention_size[:MECHANISM_SEEDS].mean()
     axis.plot([study.most], [opposite], "D", color=COLORS["opposite"], label="opposite: attention")
     axis.set_ylabel("size of the change inside,\nmean over heads")
-    axis.set_title("Mechanism: size follows the steps; direction (q1.attention_shift) tells the arms apart")
+    axis.set_title(f"Mechanism, {MECHANISM_SEEDS} seeds: size follows the steps; direction (q1.attention_shift) tells the arms apart")
     axis.legend(fontsize=8, ncols=2)
 
 

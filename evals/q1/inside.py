@@ -20,6 +20,8 @@ from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, tokenizer_of
 from harness.engines.protocol import Completion, Recorded, Sites
 from harness.experiment.lab import Lab
+from harness.readouts.recordings import conversation_key
+from harness.store import digest_of
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,21 @@ def recorded(lab: Lab, subject: Subject, pairs: Sequence[Pair]) -> list[Recorded
     return lab.recordings.recorded(subject, completions, Sites(attention=True, heads=True))
 
 
-def inside(lab: Lab, before: Sequence[Recorded], subjects: Sequence[Subject], pairs: Sequence[Pair]) -> Inside:
-    """What `subjects`, one a seed, have changed against `before`, which is base on the same pairs."""
-    tokenizer = tokenizer_of(lab.base)
-    spans = [encode_prompt(tokenizer, pair.messages).content for pair in pairs]
-    by_seed = []
-    for subject in subjects:
-        after = recorded(lab, subject, pairs)
-        by_seed.append(_stacked([_change(old, new, span) for old, new, span in zip(before, after, spans, strict=True)]))
-    return _stacked(by_seed)
+def inside(lab: Lab, before: Sequence[Recorded], subject: Subject, pairs: Sequence[Pair]) -> Inside:
+    """What one subject has changed against `before`, which is base on the same pairs: without the axis of seeds."""
+    spans, after = _spans(lab, pairs), recorded(lab, subject, pairs)
+    return stacked([_change(old, new, span) for old, new, span in zip(before, after, spans, strict=True)])
+
+
+def _spans(lab: Lab, pairs: Sequence[Pair]) -> list[tuple[int, int]]:
+    """Where the direction stands in every prompt, in tokens; stored, because a tokenizer takes seconds to load."""
+    key = {"base": lab.base.base_digest, "prompts": digest_of([conversation_key(pair.messages) for pair in pairs])}
+
+    def found() -> list[tuple[int, int]]:
+        tokenizer = tokenizer_of(lab.base)
+        return [encode_prompt(tokenizer, pair.messages).content for pair in pairs]
+
+    return [(start, end) for start, end in lab.store.json("spans", key, found)]
 
 
 def _change(before: Recorded, after: Recorded, span: tuple[int, int]) -> Inside:
@@ -70,6 +78,6 @@ def _attention(one: Recorded) -> Floats:
     return np.asarray(one.attention[:, :, 0], dtype=np.float64)
 
 
-def _stacked(parts: Sequence[Inside]) -> Inside:
+def stacked(parts: Sequence[Inside]) -> Inside:
     """With one more axis in front, [parts, ...]."""
     return Inside(**{field.name: np.stack([getattr(part, field.name) for part in parts]) for field in fields(Inside)})

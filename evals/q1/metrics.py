@@ -78,7 +78,8 @@ def rows_of(lab: Lab) -> list[Row]:
     from harness.judges.embedded import EmbeddedJudge
 
     pairs, most = lab.pairs("dev"), lab.doses[-1]
-    arms = {kind: [lab.arms.stream(kind, seed, lab.doses)[most].subject for seed in lab.seeds] for kind in KINDS}
+    made = Study(lab).arms(RESTS_ON)
+    arms = {kind: [arm.subject for arm in made[kind, most]] for kind in KINDS}
     shifts = {kind: ForcedChoice.stacked([lab.shift(subject, pairs) for subject in subjects]) for kind, subjects in arms.items()}
     values: dict[str, dict[ArmKind, Floats]] = {
         metric: {kind: shift.metric(metric) for kind, shift in shifts.items()} for metric in METRICS

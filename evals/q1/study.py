@@ -6,14 +6,14 @@ and are made for the checks that show them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
-from evals.q1.design import COMPARED, KINDS, METRIC, REGIMES, RESTS_ON
-from evals.q1.inside import Inside, inside, recorded
+from evals.q1.design import COMPARED, KINDS, MECHANISM_SEEDS, METRIC, REGIMES, RESTS_ON, STEPS_SEEDS, STREAM_SEEDS
+from evals.q1.inside import Inside, inside, recorded, stacked
 from harness.data.arm import Arm, ArmKind, Regime
 from harness.data.arrays import Floats, Names
 from harness.data.behavior import Pair
@@ -69,23 +69,24 @@ class Study:
 
     @cached_property
     def _stream(self) -> Arms:
-        arms: dict[tuple[ArmKind, int], list[Arm]] = {}
-        for seed in self.lab.seeds:
-            self._say(f"training, seed {seed}, stream of {self.most} examples")
-            for kind in KINDS:
-                for n, arm in self.lab.arms.stream(kind, seed, self.lab.doses).items():
-                    if kind in COMPARED or n == self.most:
-                        arms.setdefault((kind, n), []).append(arm)
-        return arms
+        def of_seed(seed: int) -> Mapping[tuple[ArmKind, int], Arm]:
+            kinds = {kind: self.lab.arms.stream(kind, seed, self.lab.doses) for kind in KINDS}
+            return {(kind, n): arm for kind, at in kinds.items() for n, arm in at.items() if kind in COMPARED or n == self.most}
+
+        seeds = max(STREAM_SEEDS, self.lab.sizes.seeds)
+        self._say(f"training, {seeds} streams of {self.most} examples")
+        return self._each_seed(of_seed, seeds)
 
     @cached_property
     def _steps(self) -> Arms:
-        arms: dict[tuple[ArmKind, int], list[Arm]] = {}
-        for seed in self.lab.seeds:
-            self._say(f"training, seed {seed}, matched steps")
-            for key, arm in self.lab.arms.steps(seed, self.lab.doses).items():
-                arms.setdefault(key, []).append(arm)
-        return arms
+        self._say(f"training, matched steps, seeds: {STEPS_SEEDS}")
+        return self._each_seed(lambda seed: self.lab.arms.steps(seed, self.lab.doses), STEPS_SEEDS)
+
+    def _each_seed(self, of_seed: Callable[[int], Mapping[tuple[ArmKind, int], Arm]], count: int) -> Arms:
+        """The arms of `count` seeds, the run's own first."""
+        first = self.lab.settings.seed
+        made = self.lab.store.in_any_order([partial(of_seed, seed) for seed in range(first, first + count)])
+        return {key: [arms[key] for arms in made] for key in made[0]}
 
     @cached_property
     def _compared(self) -> Mapping[tuple[Regime, ArmKind, int], ForcedChoice]:
@@ -93,7 +94,7 @@ class Study:
         arms = self.arms(RESTS_ON)
         wanted = [key for key in arms if key[0] in COMPARED]
         self._say(f"scoring {sum(len(arms[key]) for key in wanted)} arms on {len(self.pairs)} scenarios")
-        return {(RESTS_ON, kind, n): self._shift(arms[kind, n]) for kind, n in wanted}
+        return {(RESTS_ON, *key): choice for key, choice in zip(wanted, self._shifts([arms[key] for key in wanted]), strict=True)}
 
     @cached_property
     def effects(self) -> Floats:
@@ -104,14 +105,12 @@ class Study:
     @cached_property
     def shifts(self) -> Mapping[tuple[Regime, ArmKind, int], ForcedChoice]:
         """Shift of the log-odds against base by regime, kind and number of examples, [seeds, pairs] in each metric: every arm."""
-        known, found = self._compared, dict[tuple[Regime, ArmKind, int], ForcedChoice]()
-        for regime in REGIMES:
-            arms = self.arms(regime)
-            self._say(f"scoring the other arms, {regime}")
-            for (kind, n), group in arms.items():
-                key = (regime, kind, n)
-                found[key] = known[key] if key in known else self._shift(group)
-        return found
+        known = self._compared
+        arms = {(regime, *key): group for regime in REGIMES for key, group in self.arms(regime).items()}
+        others = [key for key in arms if key not in known]
+        self._say(f"scoring {sum(len(arms[key]) for key in others)} other arms")
+        found = {**known, **dict(zip(others, self._shifts([arms[key] for key in others]), strict=True))}
+        return {key: found[key] for key in arms}
 
     @cached_property
     def candidate_shift(self) -> Floats | None:
@@ -126,9 +125,8 @@ class Study:
 
     @cached_property
     def inside(self) -> Mapping[tuple[ArmKind, int], Inside]:
-        """The same at every number of examples, of trained and sham arms."""
-        known = {(kind, self.most): one for kind, one in self.inside_at_most.items() if kind in COMPARED}
-        return {**self._inside([(kind, n) for kind in COMPARED for n in self.lab.doses if n != self.most]), **known}
+        """The same at every number of examples, of the first trained and sham arms."""
+        return self._inside([(kind, n) for kind in COMPARED for n in self.lab.doses], MECHANISM_SEEDS)
 
     @cached_property
     def replies(self) -> Replies:
@@ -137,22 +135,28 @@ class Study:
         subjects: dict[str, Subject] = {"base": lab.base, **{kind: arms[kind, self.most][0].subject for kind in KINDS}}
         try:
             judge = judge_for(lab.settings, lab.behavior, lab.store)
-            texts = {name: lab.recordings.replies(subject, prompts, lab.settings.seed) for name, subject in subjects.items()}
+            said = [partial(lab.recordings.replies, subject, prompts, lab.settings.seed) for subject in subjects.values()]
+            texts = dict(zip(subjects, lab.store.in_any_order(said), strict=True))
             return Replies(texts, {name: judge.labels(prompts, said) for name, said in texts.items()})
         except (InputError, JudgeError):
             return Replies({}, {})
 
-    def _inside(self, keys: Sequence[tuple[ArmKind, int]]) -> dict[tuple[ArmKind, int], Inside]:
+    def _inside(self, keys: Sequence[tuple[ArmKind, int]], seeds: int | None = None) -> dict[tuple[ArmKind, int], Inside]:
+        """Of the first `seeds` arms of each key; None: of all."""
         if not self.has_attention:
             return {}
-        arms = self.arms(RESTS_ON)
-        self._say(f"looking inside {sum(len(arms[key]) for key in keys)} arms")
+        arms = {key: self.arms(RESTS_ON)[key][:seeds] for key in keys}
+        self._say(f"looking inside {sum(map(len, arms.values()))} arms")
         before = recorded(self.lab, self.lab.base, self.pairs)
-        return {key: inside(self.lab, before, [arm.subject for arm in arms[key]], self.pairs) for key in keys}
+        looks = [partial(inside, self.lab, before, arm.subject, self.pairs) for group in arms.values() for arm in group]
+        seen = iter(self.lab.store.in_any_order(looks))
+        return {key: stacked([next(seen) for _ in group]) for key, group in arms.items()}
 
-    def _shift(self, arms: Sequence[Arm]) -> ForcedChoice:
-        """[arms, pairs] in each metric."""
-        return ForcedChoice.stacked([self.lab.shift(arm.subject, self.pairs) for arm in arms])
+    def _shifts(self, groups: Sequence[Sequence[Arm]]) -> list[ForcedChoice]:
+        """[arms, pairs] in each metric, for each group of arms."""
+        shifts = [partial(self.lab.shift, arm.subject, self.pairs) for group in groups for arm in group]
+        scored = iter(self.lab.store.in_any_order(shifts))
+        return [ForcedChoice.stacked([next(scored) for _ in group]) for group in groups]
 
     def _say(self, what: str) -> None:
         self.lab.progress(f"q1 {self.lab.behavior.name}: {what}")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.memory.graph import MemoryGraph
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def q2(lab: Lab, memory: MemoryGraph) -> Question[Study]:
     """Scenarios are dreamed over the memory graph of this run."""
     from functools import partial

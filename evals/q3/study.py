@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -138,7 +138,10 @@ class Study:
     @cached_property
     def weights(self) -> Sequence[MatrixChange]:
         """Size and stable rank of every changed weight matrix of the first subject."""
-        return weight_changes(self.lab.base, self.subject)
+        base, subject = self.lab.base, self.subject
+        key = {"base": base.digest, "subject": subject.digest}
+        rows = self.lab.store.json("weight-changes", key, lambda: [asdict(change) for change in weight_changes(base, subject)])
+        return [MatrixChange(**row) for row in rows]
 
     @cached_property
     def ranks(self) -> Mapping[int, Floats]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.memory.graph import MemoryGraph
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def q4(lab: Lab, memory: MemoryGraph) -> Question[Study]:
     """The agents are those of the command line, or the embedded ones."""
     from evals.q4.agents import study_of  # here: collecting tests loads no torch

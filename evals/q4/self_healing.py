@@ -34,6 +34,7 @@ def self_healing(study: Study) -> Measurement:
     """
     lab, unit = study.lab, UNITS[SELF_HEALING]
     margin = lab.bound(PROSE_GATE)
+    study.signal()  # an agent that cannot be made says so before anything is trained
     loops = []
     for seed, (healthy, degraded) in zip(lab.seeds, study.trainings, strict=True):
         loop = _loop(study, seed, healthy, degraded)

@@ -59,9 +59,9 @@ def effect(study: Study) -> Measurement:
 
 
 def _standing(study: Study, rank: NullRank) -> Answer:
-    """The cell, and where the vector stands there among those of shuffled labels."""
+    """Where the vector stands among those of shuffled labels, and its cell."""
     far = "" if rank.deviations is None else f", {rank.deviations:.1f} null SDs"
-    return Answer(f"{_cell(study).words}; rank {rank.rank} of {rank.size + 1}, p {rank.p:.2g}{far}")
+    return Answer(f"p {rank.p:.2g}, rank {rank.rank} of {rank.size + 1}{far}; {_cell(study).words}")
 
 
 def _above_shuffled(study: Study) -> Estimated:
@@ -152,7 +152,8 @@ def viability(study: Study) -> Measurement:
         with contextlib.suppress(DegenerateSample):
             null[name] = standardized_shift(values)
     answer = steerable(_above_shuffled(study).value, ratio, lab.threshold(EFFECT).smallest or 0.0)
-    return lab.measurement(id, "ratio of standardized shifts", ratio.value, answer=answer, null=null)
+    series = exhibits.predicted("sentiment, dev, predicted", study.simple)
+    return lab.measurement(id, "ratio of standardized shifts", ratio.value, answer=answer, null=null, series=series)
 
 
 def steerable(effect: Estimate | None, ratio: Estimated, smallest: float) -> Answer:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from harness.experiment.lab import Lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def q5(lab: Lab) -> Question[Study]:
     """Measured on base; a candidate only stands beside it."""
     from evals.q5.checks import MEASURES  # here: collecting tests loads no torch

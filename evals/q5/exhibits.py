@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from evals.q5.search import Cell
+from evals.q5.search import Search
 from evals.q5.study import Study
 from harness.analysis.null_rank import NullRank
 from harness.data.measurement import Exhibit
@@ -71,10 +70,6 @@ def effect_against_null(study: Study) -> Exhibit:
 def series(study: Study, rank: NullRank) -> list[dict[str, Any]]:
     """Where the vector stands, every cell as predicted, its own layer as measured on dev, the shuffled vectors, and what else was tried."""
     found = study.search
-
-    def predicted(name: str, cells: Sequence[Cell]) -> list[dict[str, Any]]:
-        return [{"cell": name, "layer": c.layer, "dose": c.dose, "estimate": c.shift, "cost": c.cost, "upper cost": c.upper} for c in cells]
-
     standing = {"cell": "standing", "p": rank.p, "rank": rank.rank, "of": rank.size + 1, "null standard deviations": rank.deviations}
     dev = [{"cell": "dev", "layer": found.layer, "dose": one.dose, "estimate": one.shift, "cost": one.cost} for one in study.doses]
     nulls = [
@@ -82,5 +77,12 @@ def series(study: Study, rank: NullRank) -> list[dict[str, Any]]:
         for one, row in zip(found.chosen[1:], study.at_one_scale, strict=True)
     ]
     others = [{"cell": name, "estimate": float(values.mean())} for name, values in study.others.items()]
-    simple = predicted("sentiment, dev, predicted", study.simple.tried)
-    return [standing, *predicted("dev, predicted", found.tried), *dev, *nulls, *others, *simple]
+    return [standing, *predicted("dev, predicted", found), *dev, *nulls, *others]
+
+
+def predicted(name: str, found: Search) -> list[dict[str, Any]]:
+    """Every cell of the true vector, as the first-order rule sees it; `name` is what the rows are called."""
+    return [
+        {"cell": name, "layer": one.layer, "dose": one.dose, "estimate": one.shift, "cost": one.cost, "upper cost": one.upper}
+        for one in found.tried
+    ]

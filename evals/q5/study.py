@@ -17,7 +17,7 @@ from harness.data.behavior import Message, Pair, Split
 from harness.engines.protocol import Completion, Sites, Steering
 from harness.experiment.lab import Lab
 from harness.experiment.profile import domains_of
-from harness.readouts.steering import Vector
+from harness.readouts.steering import Vector, contrasts
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,8 @@ class Study:
     def _other_vectors(self) -> dict[str, Vector]:
         """Other ways to read a vector at the chosen layer, and vectors of something else, [d_model] each."""
         positive, negative = self.search.contrast.positive, self.search.contrast.negative
-        sentiment = self.simple.contrasts[self.search.layer]
+        lab = self.lab
+        sentiment = contrasts(lab.recordings, lab.base, self._simple("train"), list(self.search.contrasts))[self.search.layer]
         return {
             "first component": first_component(positive, negative),
             "logistic probe": logistic_probe(positive, negative),

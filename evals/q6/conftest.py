@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from harness.experiment.lab import Lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def q6(lab: Lab) -> Question[Study]:
     """Samples grow until a gate is decided, not scenarios, so no check is looked at again as a whole."""
     from evals.q6.checks import MEASURES, known  # here: collecting tests loads no torch

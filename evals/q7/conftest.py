@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from harness.experiment.lab import Lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def q7(lab: Lab) -> Question[Study]:
     """All of it rests on what no engine but hf shows."""
     from evals.q7.checks import MEASURES, known  # here: collecting tests loads no torch

@@ -1,9 +1,9 @@
 """Steering vectors from paired activations: the direction that separates positive completions from negative ones.
 
 All methods take `pos` and `neg` [n, d], row i of both from the same pair, and return a vector [d] that points from negative to positive.
-difference_of_means and shuffled_difference keep the unit of the activations (the norm of the first is the distance between the means);
-first_component, logistic_probe and random_direction have norm 1. Scale vectors to one norm before comparing doses. A vector that separates
-completions need not steer them; only steering with it shows that.
+difference_of_means keeps the unit of the activations (its norm is the distance between the means); first_component and logistic_probe have
+norm 1. Scale vectors to one norm before comparing doses. A vector that separates completions need not steer them; only steering with it
+shows that.
 """
 
 from __future__ import annotations
@@ -52,26 +52,6 @@ def logistic_probe(pos: ArrayLike, neg: ArrayLike, strength: float = 1.0) -> Flo
     labels = np.repeat([1, 0], len(halves))
     weights = LogisticRegression(C=1 / strength, fit_intercept=False, max_iter=1000).fit(features, labels).coef_[0]
     return _unit(np.asarray(weights, dtype=np.float64))
-
-
-def shuffled_difference(pos: ArrayLike, neg: ArrayLike, rng: np.random.Generator) -> Floats:
-    """Difference of means [d] after the labels of half of the pairs were flipped, in activation units: a null for difference_of_means.
-
-    Exactly half are flipped (of an odd number n, (n ± 1) / 2), so that the difference that pairs share cancels; with independent flips some
-    nulls would keep a large part of it. The norm is smaller than that of the real vector: rescale before comparing.
-    """
-    differences = _differences(pos, neg)
-    n = len(differences)
-    flipped = n // 2 + (int(rng.integers(2)) if n % 2 else 0)
-    signs = np.where(rng.permutation(n) < flipped, -1.0, 1.0)
-    return np.asarray(signs @ differences / n)
-
-
-def random_direction(d: int, rng: np.random.Generator) -> Floats:
-    """A vector [d] of norm 1, uniformly distributed over all directions. ValueError where d is below 1."""
-    if d < 1:
-        raise ValueError(f"d: is {d}, must be at least 1")
-    return _unit(rng.standard_normal(d))
 
 
 def split_half_cosine(pos: ArrayLike, neg: ArrayLike, rng: np.random.Generator, splits: int = 50) -> float:

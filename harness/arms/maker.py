@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
 from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion
+from harness.process.freed_memory import give_back
 from harness.store import Store, digest_of
 from harness.subjects.files import ADAPTER_WEIGHTS, with_adapter
 
@@ -106,12 +107,14 @@ class ArmMaker:
     def steps(self, seed: int, ns: Sequence[int]) -> dict[tuple[ArmKind, int], Arm]:
         """The arms after `settings.steps` steps on n examples, by kind and n; every pass over the examples has a new order.
 
-        Trainings with equally many examples in a step are trained side by side.
+        The kinds of equally many examples are trained side by side.
         """
         plans, steps = self.steps_plans(seed, ns), self.settings.steps
-        folders: dict[str, Path] = {}
-        for size in sorted({len(plan.schedule[0]) for plan in plans.values()}):
-            folders |= self.trained({f"{k}-{n}": plan for (k, n), plan in plans.items() if len(plan.schedule[0]) == size}, [steps])
+
+        def group(n: int) -> dict[str, Path]:
+            return self.trained({f"{k}-{m}": plan for (k, m), plan in plans.items() if m == n}, [steps])
+
+        folders = {name: folder for made in self.store.in_any_order([partial(group, n) for n in ns]) for name, folder in made.items()}
         return {(k, n): self.arm(folders[f"{k}-{n}"] / str(steps), k, n, seed, steps, "steps") for k, n in plans}
 
     def _reshuffled(self, n: int, seed: int) -> list[tuple[int, ...]]:
@@ -141,6 +144,7 @@ class ArmMaker:
 
             saving = [replace(plan, save={k: folder / name / str(k) for k in keep}) for name, plan in plans.items()]
             train_adapters(self.engine, self.base, saving, self.settings)
+            give_back()  # many rows side by side need several times what anything else does
 
         folder = self.store.entry("arms", key, build)
         return {name: folder / name for name in plans}

@@ -24,7 +24,7 @@ from harness.data.subject import Subject
 from harness.data.threshold import SMALLEST, Threshold
 from harness.engines.precision import precision_of
 from harness.experiment.exhibits import Exhibits
-from harness.experiment.profile import PROFILES, Look, Placed, Sizes, across_domains, doses_of_examples, looks
+from harness.experiment.profile import PROFILES, Look, Placed, Sizes, across_domains, doses_of_examples, looks, shared_sizes
 from harness.experiment.seed_spread import SeedSpreads
 from harness.readouts.forced_choice import ForcedChoice
 from harness.readouts.recordings import Recordings
@@ -100,7 +100,7 @@ class Lab:
 
     def at(self, look: Look | None) -> Lab:
         """This lab at one of several looks; the part of its data that an earlier look had comes from the store. None: without looks."""
-        grown = () if look is None else look.sizes[: look.number + 1]
+        grown = shared_sizes(self.settings.profile) if look is None else look.sizes[: look.number + 1]
         return replace(self, look=look, recordings=replace(self.recordings, grown=grown))
 
     def looks(self) -> tuple[Look, ...]:

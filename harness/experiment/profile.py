@@ -56,6 +56,19 @@ PROFILES = {
 """The sizes of each profile. Ten thousand means all."""
 
 
+RECORDED = 40
+"""Test pairs on which Q3 and Q7 record and patch: the first of those that all others score."""
+
+
+def shared_sizes(profile: str) -> tuple[int, ...]:
+    """Sizes by which lists of test pairs are kept in the store, so that RECORDED of them and all of them share what they have in common.
+
+    Empty where lists grow from look to look, by sizes of their own.
+    """
+    most = PROFILES[profile].test
+    return (RECORDED, most) if profile == "quick" else ()
+
+
 @dataclass(frozen=True)
 class Look:
     """One of several looks at data that grow until a check is decided. Over all looks together a check errs at most at its error rate."""

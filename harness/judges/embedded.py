@@ -2,7 +2,8 @@
 
 `sides` reads which completion of a pair a reply is worded like. Words that few domains share are masked ("echo" where the conversation
 contains them, "other" where not), so that it learns how a decision is worded and not what it is about. Three filters (`filters.py`) come
-before it: a reply that is off the topic, cut off or in no order of words is "neither"; one that is negated or taken back is "negative".
+before it: a reply that is off the topic, cut off or in no order of words is "neither", unless it is off the topic and worded like the
+opposite beyond doubt; one that is negated or taken back is "negative".
 Settings are chosen on the dev pairs by fits to the train pairs; test pairs only measure.
 
 It reads wording: it cannot tell whether a promise is kept, does not understand irony, and often takes a reply for a decision that stays on
@@ -35,6 +36,8 @@ GRID = tuple(product((3, 4), (3.0, 10.0)))
 """Words in the longest n-gram of `sides` and the inverse of its L2 penalty, as tried on the dev pairs, simple ones first."""
 CUTS = (0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2)
 """Probabilities below which a filter refuses a reply, as tried on the dev pairs."""
+DOUBTLESS = 0.05
+"""Score up to which a reply off the topic is still negative: an idea of its own ("How about a kite?") need not take up the user's words."""
 REFUSES: Mapping[str, tuple[str, ...]] = {"topic": (ELSEWHERE, TRUNCATED), "order": (SCRAMBLED,), "kept": (NEGATED, RETRACTED)}
 """The contrasts that each filter is there to refuse."""
 
@@ -103,11 +106,10 @@ class EmbeddedJudge:
         """The label of one reply to `messages`; the module's head says when it is "neither"."""
         if is_gibberish(reply) or repeats(messages, reply):
             return "neither"
-        if self._refused("topic", messages, reply) or self._refused("order", messages, reply):
+        score = self.score(messages, reply)
+        if self._refused("order", messages, reply) or (self._refused("topic", messages, reply) and score > DOUBTLESS):
             return "neither"
-        if self._refused("kept", messages, reply):
-            return "negative"
-        return "positive" if self.score(messages, reply) > 0.5 else "negative"
+        return "negative" if score <= 0.5 or self._refused("kept", messages, reply) else "positive"
 
     def _refused(self, name: str, messages: Sequence[Message], reply: str) -> bool:
         return self.filters[name].probability(messages, reply) < self.cuts[name]

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from safetensors import safe_open
-from torch import Tensor
 
 from harness.data.subject import Subject
 from harness.subjects.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_json, tensor_files
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 POWER_STEPS = 30
 
@@ -62,6 +64,8 @@ def adapter_factors(folder: Path) -> Iterator[tuple[str, Tensor, Tensor, float]]
 
 
 def _largest(product: Tensor) -> float:
+    import torch  # here, as below: what is stored is read without it
+
     return float(torch.linalg.eigvals(product).real.max())
 
 
@@ -88,12 +92,16 @@ def _tensors(folder: Path) -> Mapping[str, Path]:
 
 
 def _read(file: Path, name: str) -> Tensor:
+    import torch
+
     with safe_open(file, framework="pt") as weights:
         return torch.as_tensor(weights.get_tensor(name)).float()
 
 
 def _spectral(delta: Tensor) -> float:
     """Squared largest singular value by power iteration from a fixed start."""
+    import torch
+
     vector = torch.randn(delta.shape[1], generator=torch.Generator().manual_seed(0))
     for _ in range(POWER_STEPS):
         vector = delta.T @ (delta @ vector)

@@ -1,9 +1,10 @@
-"""The gated delta rule in chunks, with the recurrent state at any position of any row.
+"""The gated delta rule with the state right after any token, exact: what recurrent layers remember on the way.
 
-S_t = exp(g_t) S_{t-1} + beta_t k_t (v_t - exp(g_t) S_{t-1}^T k_t)^T and o_t = S_t^T q_t / sqrt(d_k) (Yang, Kautz and Hatamizadeh 2024,
-arXiv:2412.06464), computed chunk by chunk with the UT transform (Yang et al. 2024, arXiv:2406.06484). The library's function gives
-the outputs and the last state; ours equals it (tests) and reads S_t inside a chunk from what that chunk has computed anyway,
-so a state costs one small product and not a second pass. Padding on the right cannot be seen from a position before it.
+S_t = a_t S_{t-1} + k_t (b_t (v_t - (a_t S_{t-1})^T k_t))^T and o_t = S_t^T q_t / sqrt(d_k), in chunks (Yang, Kautz and Hatamizadeh 2024,
+arXiv:2412.06464), a_t = exp(g_t). Cost inside a chunk grows with the square of its tokens, so a conversation is cut into equal chunks
+of at most SIZE. The library's reference and flash-linear-attention return the last state only. This one also reads S_t inside a chunk
+from what that chunk has computed anyway, so a state costs one small product and not a second pass. Padding on the right cannot be seen
+from a position before it.
 """
 
 from __future__ import annotations
@@ -12,20 +13,15 @@ import torch
 from torch import Tensor
 
 CHUNK = 16
-"""The library's 64 waste work on conversations of fifty tokens (benchmarks/fast_paths.py)."""
+"""Chunk of the library's rule where that runs: its 64 waste work on conversations of fifty tokens (benchmarks/fast_paths.py)."""
+SIZE = 40
+"""Most tokens of a chunk: on a CPU 16 to 40 take the same time, 64 and 96 take half as much again."""
+FAINTEST = -80.0
+"""Log of the smallest decay that is told from none: e^-80 is far below a rounding, and exp is slow where its result is no normal number."""
 
 
 def _unit(x: Tensor) -> Tensor:
     return x * torch.rsqrt((x * x).sum(-1, keepdim=True) + 1e-6)
-
-
-def _chunks(x: Tensor, size: int) -> Tensor:
-    """[batch, tokens, heads, ...] to [batch, heads, chunks, size, ...] in float32, zeros after the end."""
-    x = x.transpose(1, 2).float()
-    missing = -x.shape[2] % size
-    if missing:
-        x = torch.cat([x, x.new_zeros(*x.shape[:2], missing, *x.shape[3:])], dim=2)
-    return x.reshape(*x.shape[:2], -1, size, *x.shape[3:])
 
 
 def gated_delta_rule(
@@ -36,53 +32,61 @@ def gated_delta_rule(
     beta: Tensor,
     initial_state: Tensor | None = None,
     positions: Tensor | None = None,
-    chunk: int = CHUNK,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Outputs, last state, and the states right after `positions`.
+    chunk: int = SIZE,
+    ending: bool = True,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Outputs, last state (None without `ending`), and the states right after `positions`.
 
-    query, key [batch, tokens, heads, d_k] (made unit here), value [batch, tokens, heads, d_v], g (log decay) and beta
-    [batch, tokens, heads], initial_state [batch, heads, d_k, d_v], positions [batch, reads] token indices. Returns outputs
-    [batch, tokens, heads, d_v] in the type of query, the last state in float32, and states [batch, reads, heads, d_k, d_v].
+    query, key [batch, tokens, key heads, d_k] (made unit here), value [batch, tokens, heads, d_v], g (log decay) and beta
+    [batch, tokens, heads], initial_state [batch, heads, d_k, d_v], positions [batch, reads] token indices. Heads are a multiple of key
+    heads; each key head serves as many heads in a row. Returns outputs [batch, tokens, heads, d_v] in the type of query, the last state
+    in float32, and states [batch, reads, heads, d_k, d_v].
     """
-    tokens, width = query.shape[1], query.shape[-1]
-    q, k, v = (_chunks(x, chunk) for x in (query, key, value))
-    q, k = _unit(q) * width**-0.5, _unit(k)
-    decay, write = _chunks(g, chunk).cumsum(-1), _chunks(beta, chunk)[..., None]  # [batch, heads, chunks, size]
-    later = torch.ones(chunk, chunk, dtype=torch.bool, device=q.device).triu(1)
-    between = (decay[..., :, None] - decay[..., None, :]).masked_fill(later, float("-inf")).exp()  # decay from j to i
-    written = k * write
-    system = (written @ k.transpose(-1, -2)) * between
-    grown = decay.exp()[..., None]
-    solved = torch.linalg.solve_triangular(system, torch.cat([v * write, written * grown], -1), upper=False, unitriangular=True)
-    new, old = solved.split([v.shape[-1], width], dim=-1)
-    inside = (q @ k.transpose(-1, -2)) * between
-    outer = q * grown
-    leaving = (k * (decay[..., -1:] - decay).exp()[..., None]).transpose(-1, -2)
-    kept = grown[..., -1:, :]  # what a chunk leaves of the state before it
-    state = value.new_zeros(*q.shape[:2], width, v.shape[-1], dtype=torch.float32) if initial_state is None else initial_state.float()
-    outputs = []
-    states = None if positions is None else state.new_empty(*positions.shape, *state.shape[1:])
-    reads = (
-        []
-        if positions is None
-        else [(row, read, *divmod(at, chunk)) for row, ats in enumerate(positions.tolist()) for read, at in enumerate(ats)]
-    )
-    parts = zip(*(part.unbind(2) for part in (new, old, inside, outer, leaving, kept, k, decay)), strict=True)
-    for n, (n_new, n_old, n_inside, n_outer, n_leaving, n_kept, n_k, n_decay) in enumerate(parts):
-        correction = n_new - n_old @ state
-        outputs.append(n_outer @ state + n_inside @ correction)
-        here = [(row, read, offset) for row, read, of_chunk, offset in reads if of_chunk == n]
-        if states is not None and here:
-            row, read, offset = torch.tensor(here, device=q.device).T
-            states[row, read] = _inside_chunk(state[row], correction[row], n_k[row], n_decay[row], offset)
-        state = state * n_kept + n_leaving @ correction
-    out = torch.cat(outputs, dim=2)[:, :, :tokens].transpose(1, 2).to(query.dtype)
-    return out, state, states
+    (batch, tokens, key_heads, width), heads = query.shape, value.shape[2]
+    grouped = (batch, key_heads, heads // key_heads)
+    q, k = ((_unit(x.float()) * scale).transpose(1, 2) for x, scale in ((query, width**-0.5), (key, 1.0)))
+    v, decays, write = value.float().transpose(1, 2), g.float().transpose(1, 2), beta.float().transpose(1, 2)[..., None]
+    out = torch.empty(value.shape, dtype=torch.float32, device=v.device)
+    states = None if positions is None else v.new_zeros(*positions.shape, heads, width, v.shape[-1])
+    state = None if initial_state is None else initial_state.float()
+    size = -(-tokens // -(-tokens // chunk))
+    for start in range(0, tokens, size):
+        part = slice(start, min(start + size, tokens))
+        q_here, k_here, decay = q[:, :, part], k[:, :, part], decays[:, :, part].cumsum(-1)
+        turned, square = k_here.transpose(-1, -2), (batch, heads, k_here.shape[2], k_here.shape[2])
+        # decay from j to i; for j > i, which no one reads, and below FAINTEST a number that exp is quick with
+        between = (decay[..., :, None] - decay[..., None, :]).tril_().clamp_(min=FAINTEST).exp_().view(*grouped, *square[2:])
+        system = (between * (k_here @ turned)[:, :, None]).view(square) * write[:, :, part]  # its upper half is not read
+        reading = (between * (q_here @ turned)[:, :, None]).view(square).tril_()
+        new = v[:, :, part]
+        if state is not None:
+            grown, before = decay.exp()[..., None], state.view(*grouped, width, -1)
+            new = torch.addcmul(new, (k_here[:, :, None] @ before).view(new.shape), grown, value=-1)
+        # (I + A) u = b v as u' (I + A)' = (b v)', which LAPACK takes without copies
+        right = (new * write[:, :, part]).transpose(-1, -2)
+        solved = torch.linalg.solve_triangular(system.transpose(-1, -2), right, upper=True, left=False, unitriangular=True)
+        written = solved.transpose(-1, -2)
+        made = reading @ written
+        if state is not None:
+            made = made.addcmul_((q_here[:, :, None] @ before).view(made.shape), grown)
+        out[:, part] = made.transpose(1, 2)
+        if states is not None and positions is not None:
+            row, read = ((positions >= start) & (positions < part.stop)).nonzero(as_tuple=True)
+            of_row = k_here.repeat_interleave(heads // key_heads, 1)[row]
+            old = None if state is None else state[row]
+            states[row, read] = _inside_chunk(old, written[row], of_row, decay[row], positions[row, read] - start)
+        if part.stop == tokens and not ending:
+            return out.to(query.dtype), None, states
+        leaving = (written * (decay[..., -1:] - decay).exp()[..., None]).view(*grouped, -1, v.shape[-1])
+        left = (turned[:, :, None] @ leaving).view(batch, heads, width, -1)
+        state = left if state is None else left.addcmul_(state, grown[..., -1:, :])
+    return out.to(query.dtype), state, states
 
 
-def _inside_chunk(before: Tensor, correction: Tensor, k: Tensor, decay: Tensor, offset: Tensor) -> Tensor:
-    """[reads, heads, d_k, d_v] after `offset` [reads] tokens more than one of a chunk, from the state before it."""
+def _inside_chunk(before: Tensor | None, written: Tensor, k: Tensor, decay: Tensor, offset: Tensor) -> Tensor:
+    """[reads, heads, d_k, d_v] after `offset` [reads] tokens more than one of a chunk, from the state before it (None: empty)."""
     at = decay.gather(-1, offset[:, None, None].expand(*decay.shape[:2], 1))  # [reads, heads, 1]
     ahead = torch.arange(k.shape[-2], device=k.device) > offset[:, None, None]
     weights = (at - decay).masked_fill(ahead, float("-inf")).exp()[..., None]
-    return before * at.exp()[..., None] + (k * weights).transpose(-1, -2) @ correction
+    added = (k * weights).transpose(-1, -2) @ written
+    return added if before is None else before * at.exp()[..., None] + added

@@ -10,7 +10,7 @@ import contextlib
 import copy
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -18,8 +18,13 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from harness.data.subject import Subject
+from harness.engines.chat import tokenizer_of
+from harness.engines.hf.batches import Batch, padded_batches
 from harness.engines.hf.bfloat16 import bfloat16_pays
 from harness.engines.hf.fast import fast_layers
+from harness.engines.hf.packed import runs_packed
+from harness.engines.hf.packing import packed_batches
+from harness.engines.rows import Row
 from harness.subjects.files import read_json, tensor_files
 
 KEPT_MODELS = 3
@@ -81,6 +86,17 @@ class Models:
                 stack.enter_context(fast_layers())
                 stack.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_pays(model.config.hidden_size)))
             yield model
+
+    def packs(self, subject: Subject) -> bool:
+        """Whether passes of this subject take packed rows: Qwen3.5 in float32 on a CPU, on fast layers."""
+        model = self.base(subject)
+        return self.fast and self.device == "cpu" and runs_packed(model) and not bfloat16_pays(model.config.hidden_size)
+
+    def batches(self, subject: Subject, rows: Sequence[Row], budget: int) -> Iterator[Batch]:
+        """The rows as batches of at most `budget` tokens, packed where the subject's model takes that."""
+        if self.packs(subject):
+            return packed_batches(rows, budget, self.device)
+        return padded_batches(rows, budget, tokenizer_of(subject).pad_token_id, self.device)
 
     def _keep(self, digest: str, make: Callable[[], Any]) -> Any:
         if digest not in self.kept:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from harness.data.subject import Subject
-from harness.engines.chat import tokenizer_of
-from harness.engines.hf.batches import padded_batches, positions_mask
+from harness.engines.hf.batches import Batch
 from harness.engines.hf.models import Models
+from harness.engines.hf.packed import packed_layers
 from harness.engines.hf.steering import vectors_of
 from harness.engines.hf.suffix import PlainPass
 from harness.engines.protocol import Scored, Steering
@@ -28,16 +28,16 @@ def score_rows(
     """[steerings][rows]; None is no steering. ValueError for a row without a scored token, or a steering that does not fit the model."""
     refuse_unscored(rows)
     scored: list[dict[int, Scored]] = [{} for _ in steerings]
-    with models.ready(subject) as model:
+    with models.ready(subject) as model, packed_layers():
         vectors = [None if steering is None else vectors_of(model, steering) for steering in steerings]
         resumed = {min(each) for each in vectors if each}
-        for batch, ids in padded_batches(rows, budget, tokenizer_of(subject).pad_token_id, models.device):
-            given = torch.tensor([rows[i].given for i in batch], device=models.device)
-            plain = PlainPass(model.get_decoder(), ids, resumed)
+        for batch in models.batches(subject, rows, budget):
+            plain = PlainPass(model.get_decoder(), batch, resumed)
             for answers, steering, added in zip(scored, steerings, vectors, strict=True):
-                where = None if steering is None else positions_mask(steering.positions, ids, given)
-                hidden = plain.last_hidden_state if not added else plain.steered(added, where)
-                answers.update(read_scores(model, rows, batch, ids, hidden))
+                hidden = plain.last_hidden_state
+                if steering is not None and added:
+                    hidden = plain.steered(added, batch.steered(steering.positions))
+                answers.update(read_scores(model, rows, batch, hidden))
     return [[answers[i] for i in range(len(rows))] for answers in scored]
 
 
@@ -48,18 +48,12 @@ def logits_of(model: Any, hidden: Tensor) -> Tensor:
     return torch.tanh(logits / cap) * cap if cap else logits
 
 
-def read_scores(
-    model: Any, rows: Sequence[Row], batch: Sequence[int], ids: Tensor, hidden: Tensor, moved: Sequence[int] | None = None
-) -> dict[int, Scored]:
-    """Scores of every row of a batch, by its index in `rows`, from the last hidden state [batch, tokens, d_model].
-
-    `ids` [batch, tokens]; `moved` [batch]: by how many tokens each row is padded on the left (None: by none).
-    """
-    left = moved or [0] * len(batch)
-    where = [(b, left[b] + t) for b, i in enumerate(batch) for t in range(rows[i].given, len(rows[i].tokens))]
-    at = torch.tensor(where, device=ids.device)
-    logits = logits_of(model, hidden[at[:, 0], at[:, 1] - 1])  # [scored tokens, vocabulary]
-    chosen = logits.log_softmax(-1).gather(1, ids[at[:, 0], at[:, 1]][:, None])[:, 0].double().cpu().numpy()
-    lengths = [len(rows[i].tokens) - rows[i].given for i in batch]
-    parts = np.split(chosen, np.cumsum(lengths)[:-1])
-    return {i: Scored(rows[i].tokens[rows[i].given :], values, rows[i].offsets) for i, values in zip(batch, parts, strict=True)}
+def read_scores(model: Any, rows: Sequence[Row], batch: Batch, hidden: Tensor) -> dict[int, Scored]:
+    """Scores of every row of a batch, by its index in `rows`, from the last hidden state [sequences, tokens, d_model]."""
+    replies = [rows[i].tokens[rows[i].given :] for i in batch.rows]
+    places, read = torch.unique(batch.before_scored, return_inverse=True)  # rows that share tokens ask for the same logits
+    logits = logits_of(model, hidden.flatten(0, 1)[places])  # [places, vocabulary]
+    tokens = torch.tensor([token for reply in replies for token in reply], device=logits.device)
+    chosen = logits.log_softmax(-1)[read, tokens].double().cpu().numpy()  # [scored tokens]
+    parts = np.split(chosen, np.cumsum([len(reply) for reply in replies])[:-1])
+    return {i: Scored(reply, values, rows[i].offsets) for i, reply, values in zip(batch.rows, replies, parts, strict=True)}

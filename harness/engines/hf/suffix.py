@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
+from harness.engines.hf.batches import Batch
+
 
 def _stream(output: Any) -> Tensor:
     hidden: Tensor = output[0] if isinstance(output, tuple) else output
@@ -21,7 +23,7 @@ def _stream(output: Any) -> Tensor:
 class PlainPass:
     """One pass without steering. `last_hidden_state` is [batch, tokens, d_model], after the final norm."""
 
-    def __init__(self, decoder: Any, input_ids: Tensor, resume_after: Collection[int]) -> None:
+    def __init__(self, decoder: Any, batch: Batch, resume_after: Collection[int]) -> None:
         self._decoder = decoder
         self._streams: dict[int, Tensor] = {}
         self._arguments: dict[int, Mapping[str, Any]] = {}
@@ -44,7 +46,7 @@ class PlainPass:
             decoder.layers[i].register_forward_pre_hook(keep_arguments(i), with_kwargs=True) for i in range(lowest + 1, len(decoder.layers))
         ]
         try:
-            self.last_hidden_state: Tensor = decoder(input_ids=input_ids, use_cache=False).last_hidden_state
+            self.last_hidden_state: Tensor = batch.run(decoder)
         finally:
             for handle in handles:
                 handle.remove()
