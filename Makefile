@@ -1,5 +1,6 @@
 # make evals   installs what is needed and runs the gate on the embedded default; the report is reports/html/index.html
 # make test    installs what is needed and runs linters, types and the tests of the harness
+# make bench   how fast it is here, against targets
 # make demo    two nights: a good cycle is accepted, a degraded one is stopped
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: evals test test-all demo lint clean install
+.PHONY: evals test test-all demo bench lint clean install
 
 install: $(STAMP)
 
@@ -42,6 +43,10 @@ demo: $(STAMP)
 	$(TRAIN) --examples 32 --start $(DEMO)/monday --counter-examples --out $(DEMO)/tuesday
 	$(NIGHT) --candidate $(DEMO)/tuesday --cycle tuesday; test $$? -eq 1
 	@echo "monday was accepted; tuesday lost the behavior and was stopped. Why: $(DEMO)/reports/summary.md"
+
+# Ratios and seconds on this machine, each with its target. vLLM against hf: benchmarks/vllm_engine.py
+bench: $(STAMP)
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

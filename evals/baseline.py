@@ -15,12 +15,11 @@ from evals.continuation import continues
 from harness.data.arrays import Floats
 from harness.experiment.lab import Lab
 from harness.gate.history import records as history
+from harness.gate.history.comparable import differences
 from harness.gate.history.records import Record, read_cycle
 
 RECORD_OF_WEIGHTS = "q4.regression"
 """The check whose record holds a cycle's sketch of weights."""
-SAME = ("base", "behavior", "profile", "engine")
-"""Provenance that must be equal for two cycles to be compared."""
 
 
 class NotComparable(ValueError):
@@ -63,23 +62,19 @@ def record_of(lab: Lab, cycle: str, id: str) -> Record | None:
     return None if known is None else known.records.get(f"{id}[{lab.behavior.name}]")
 
 
-def same_data(record: Record, provenance: Mapping[str, str]) -> bool:
-    """Whether a record may be compared with a measurement of this provenance."""
-    return all(record.provenance.get(name) == provenance[name] for name in SAME)
+def earlier(lab: Lab, cycle: str, id: str, ids: Sequence[str], rests_on: Mapping[str, str] | None = None) -> Earlier:
+    """What a cycle measured for check `id` in the scenarios `ids`; `rests_on` is what today's measurement of it names as its provenance.
 
-
-def earlier(lab: Lab, cycle: str, id: str, ids: Sequence[str]) -> Earlier:
-    """What a cycle measured for check `id` in the scenarios `ids`. NotComparable where it lacks one of them, or measured other data."""
-    provenance = lab.measurement(id, "").provenance
+    NotComparable where the cycle lacks one of the scenarios, or anything but the subject was another.
+    """
     record = record_of(lab, cycle, id)
     if record is None:
         raise NotComparable(f"cycle {cycle} has no {id}[{lab.behavior.name}]: run it on that cycle's candidate, or name another")
-    for name in SAME:
-        if record.provenance.get(name) != provenance[name]:
-            raise NotComparable(
-                f"cycle {cycle} was measured with another {name} ({record.provenance.get(name)}, now {provenance[name]}): "
-                "run it again on that cycle's candidate, or name another (--baseline, or python -m harness pin)"
-            )
+    if others := differences(record.provenance, lab.provenance(rests_on)):
+        raise NotComparable(
+            f"cycle {cycle} was measured with {' and '.join(others)}: "
+            "run it again on that cycle's candidate, or name another (--baseline, or python -m harness pin)"
+        )
     missing = [each for each in ids if record.per_scenario.get(each) is None]
     if missing:
         raise NotComparable(f"cycle {cycle} has no value for {len(missing)} of {len(ids)} scenarios, the first {missing[0]}")

@@ -109,14 +109,16 @@ def calibrate(
 @app.command()
 def accept(
     cycle: str,
-    force: Annotated[str | None, typer.Option(metavar="REASON", help="accept although it is not green; the reason is recorded")] = None,
+    force: Annotated[str | None, typer.Option(metavar="REASON", help="accept whatever stands in the way; the reason is recorded")] = None,
     history: HistoryOption = DEFAULT_HISTORY,
+    thresholds: Annotated[Path, typer.Option(help="thresholds.toml, which says what the gates are")] = Settings.thresholds,
 ) -> None:
-    """Make a cycle the baseline that later ones are compared with."""
-    from harness.gate.history import records
+    """Make a cycle the baseline that later ones are compared with: every gate run and green, no proven loss, one subject, one judge."""
+    from harness.gate.history import acceptance
+    from harness.gate.verdict.thresholds import load_thresholds
 
     with one_line_errors():
-        records.accept(history, cycle, force)
+        acceptance.accept(history, cycle, load_thresholds(thresholds), force)
     print(f"{cycle} is the baseline now")
 
 
@@ -136,7 +138,7 @@ def pin(
 
 @app.command()
 def diff(before: str, after: str, history: HistoryOption = DEFAULT_HISTORY) -> None:
-    """Say what changed between two cycles. Values measured on different data are not compared."""
+    """Say what changed between two cycles. What anything but the subject determined otherwise is not compared."""
     from harness.gate.history.diff import compare, lines
 
     with one_line_errors():

@@ -22,8 +22,8 @@ SIZES = (64, 128, 224)
 
 
 def bare_lab(folder: Path, profile: Literal["quick", "full"] = "full", say: Callable[[str], None] = lambda _: None) -> Lab:
-    """On the behavior "listening"; its engine can do nothing and has a name."""
-    engine: Any = SimpleNamespace(name="hf")
+    """On the behavior "listening"; its engine can do nothing and says what it is."""
+    engine: Any = SimpleNamespace(name="hf", numerics="made up")
     arms: Any = None
     return Lab(
         settings=Settings(profile=profile),

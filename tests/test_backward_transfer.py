@@ -333,6 +333,16 @@ def test_a_cost_that_the_pinned_cycle_had_is_not_counted_again(tmp_path: Path) -
     again = measured(lab)
     assert outcomes(again)["q6.perplexity"] == "pass" and "cycle monday" in str(again["q6.perplexity"].null)
     assert again["q6.perplexity"].per_scenario == alone["q6.perplexity"].per_scenario  # from base, as before
+    assert again["q6.perplexity"].level == alone["q6.perplexity"].level
+
+
+def test_gates_say_what_limits_them_and_the_level_that_cycles_are_compared_by(tmp_path: Path) -> None:
+    found = measured(lab_of(tmp_path, {"candidate": degraded(sums=0.5)}, candidate=CANDIDATE))
+    for part, id, source in (("prose", "q6.perplexity", "scenarios"), ("code", "q6.code", "samples")):
+        one = found[id]
+        assert one.estimate is not None and one.level is not None
+        assert (one.estimate.limited_by, one.available) == (source, one.estimate.n)
+        assert one.level.value == pytest.approx(one.estimate.value) and one.level.unit.endswith(", above base"), part
 
 
 def test_what_got_worse_since_the_pinned_cycle_fails_although_base_was_no_better(tmp_path: Path) -> None:

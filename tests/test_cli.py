@@ -26,8 +26,10 @@ def invoke(*arguments: str) -> Result:
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
-    """A history with one green cycle, "good", and one red, "bad"."""
+    """A history with one green cycle, "good", and one red, "bad"; beside it a thresholds.toml with their one gate."""
     path = tmp_path / "history.sqlite"
+    gate = 'kind = "gate"\nalpha = 0.002\nat_least = 0.1\nreason = "a test"\n'
+    (tmp_path / "thresholds.toml").write_text(f'["q4.regression"]\n{gate}', encoding="utf-8")
     estimate = Estimate(0.3, 0.2, 0.4, 0.2, 0.4, 0.002, 40, 8)
     for cycle, verdict in (("good", Verdict("pass", "0.3", "fine")), ("bad", Verdict("fail", "0.3", "worse"))):
         entry = Entry("q4.regression", "listening", "gate", verdict, Measurement("q4.regression", "listening", "nats", estimate))
@@ -58,15 +60,25 @@ def test_help_loads_nothing_heavy(command: tuple[str, ...]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def accept(recorded: Path, *arguments: str) -> Result:
+    return invoke("accept", *arguments, "--history", str(recorded), "--thresholds", str(recorded.with_name("thresholds.toml")))
+
+
 def test_a_green_cycle_is_accepted(recorded: Path) -> None:
-    result = invoke("accept", "good", "--history", str(recorded))
+    result = accept(recorded, "good")
     assert (result.exit_code, result.stdout) == (0, "good is the baseline now\n") and history.last_accepted(recorded) == "good"
 
 
 def test_a_red_cycle_is_accepted_only_with_a_reason(recorded: Path) -> None:
-    refused = invoke("accept", "bad", "--history", str(recorded))
+    refused = accept(recorded, "bad")
     assert refused.exit_code == 4 and "accept it only with --force REASON" in refused.stderr and refused.stderr.count("\n") == 1
-    assert invoke("accept", "bad", "--force", "a known flaw", "--history", str(recorded)).exit_code == 0
+    assert accept(recorded, "bad", "--force", "a known flaw").exit_code == 0
+
+
+def test_a_run_of_one_gate_is_not_accepted_where_the_suite_has_more(recorded: Path) -> None:
+    refused = invoke("accept", "good", "--history", str(recorded))
+    assert refused.exit_code == 4 and "not run: preflight.adapter_is_live[listening], " in refused.stderr
+    assert "q6.code[listening]" in refused.stderr and "q4.regression[listening]" not in refused.stderr
 
 
 def test_diff_prints_a_line_for_each_check(recorded: Path) -> None:

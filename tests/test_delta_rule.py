@@ -80,3 +80,28 @@ def test_the_type_of_the_queries_is_kept_and_states_are_float32() -> None:
     out, last, states = gated_delta_rule(*given, positions=torch.tensor([[3]]))
     assert (out.dtype, last.dtype) == (torch.bfloat16, torch.float32)
     assert states is not None and states.dtype == torch.float32
+
+
+@pytest.mark.parametrize("fading", [10.0, 200.0])
+def test_states_that_fade_within_a_token_are_the_librarys(fading: float) -> None:
+    q, k, v, g, beta = inputs(2, 50)
+    out, last, _ = gated_delta_rule(q, k, v, fading * g, beta)
+    expected, expected_last = library(q, k, v, fading * g, beta)
+    assert apart(out, expected) <= ALGORITHM
+    assert apart(last, expected_last) <= ALGORITHM
+
+
+def test_heads_that_share_a_key_are_those_of_repeated_keys() -> None:
+    q, k, v, g, beta = inputs(2, 90, heads=6)
+    out, last, _ = gated_delta_rule(q[:, :, :2], k[:, :, :2], v, g, beta)
+    repeated = (x[:, :, :2].repeat_interleave(3, dim=2) for x in (q, k))
+    expected, expected_last = library(*repeated, v, g, beta)
+    assert apart(out, expected) <= ALGORITHM
+    assert apart(last, expected_last) <= ALGORITHM
+
+
+def test_the_last_state_is_left_out_where_no_one_asks() -> None:
+    given = inputs(2, 50)
+    out, last, _ = gated_delta_rule(*given, ending=False)  # type: ignore[misc]  # five tensors
+    assert last is None
+    assert apart(out, gated_delta_rule(*given)[0]) == 0

@@ -97,17 +97,23 @@ def write_adapter(folder: Path, model: Path) -> None:
 
 
 def record_cycles(folder: Path) -> None:
-    """A green cycle, monday, and a red one, tuesday, whose gate.json is the last."""
+    """A cycle with every gate green, monday, and one with a red gate, tuesday, whose gate.json is the last."""
     for cycle, value in (("monday", 0.9), ("tuesday", -0.8)):
-        estimate = Estimate(value, value - 0.1, value + 0.1, value - 0.2, value + 0.2, 0.001, 224, 32)
-        measurement = Measurement("q4.regression", "listening", "share of the training effect", estimate)
-        threshold = THRESHOLDS.for_check("q4.regression")
-        entry = Entry("q4.regression", "listening", "gate", verdict_on(measurement, threshold), measurement, threshold)
+        entries = tuple(_gate(id, value if id == "q4.regression" else None) for id in THRESHOLDS.gates)
         settings = Settings(cycle=cycle, reports=folder / "reports", store=folder / ".store")
         environment = {"versions": {}, "device": "cpu", "git": None}
-        run = Run(settings, cycle, "2026-01-01T00:00:00+00:00", (entry,), (entry.key,), True, environment=environment)
+        selected = tuple(entry.key for entry in entries)
+        run = Run(settings, cycle, "2026-01-01T00:00:00+00:00", entries, selected, True, environment=environment)
         records.append(run)
         gate_json.write(run)
+
+
+def _gate(id: str, value: float | None) -> Entry:
+    """The entry of a gate whose estimate is `value`; None: it does not apply."""
+    threshold = THRESHOLDS.for_check(id)
+    estimate = None if value is None else Estimate(value, value - 0.1, value + 0.1, value - 0.2, value + 0.2, 0.001, 224, 32)
+    measurement = Measurement(id, "listening", "", estimate, reason="made up", not_applicable=value is None)
+    return Entry(id, "listening", "gate", verdict_on(measurement, threshold), measurement, threshold)
 
 
 def is_pytest(command: str) -> bool:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
+from harness.data.verdict import Outcome, Verdict
 from harness.gate.history import records as history
+from harness.gate.verdict.entry import Entry
+from harness.gate.verdict.judged import resting_on
 
 if TYPE_CHECKING:
     from tests.conftest import MakeProject, Project, Result
@@ -76,9 +79,16 @@ def test_an_inconclusive_gate_makes_the_run_red(every: Result) -> None:
     assert (every.code, every.gate["verdict"], every.gate["exit_code"], every.gate["complete"]) == (1, "inconclusive", 1, True)
 
 
-def test_allowed_inconclusive_changes_the_exit_code_and_not_the_verdict(make_project: MakeProject, tmp_path: Path) -> None:
+def test_an_inconclusive_gate_is_red_even_where_inconclusive_is_allowed(make_project: MakeProject, tmp_path: Path) -> None:
     result = make_project(tmp_path, EVERY_VERDICT).run("evals", "--inconclusive", "allow")
-    assert (result.code, result.gate["verdict"], result.gate["exit_code"]) == (0, "inconclusive", 0)
+    assert (result.code, result.gate["verdict"], result.gate["exit_code"]) == (1, "inconclusive", 1)
+
+
+@pytest.mark.parametrize(("allow", "code"), [("allow", 0), ("fail", 1)])
+def test_allowing_inconclusive_is_about_checks_and_findings(make_project: MakeProject, tmp_path: Path, allow: str, code: int) -> None:
+    wide = ONE.replace("{value}", "0.1, width=0.3")
+    result = make_project(tmp_path, wide).run("evals", "--inconclusive", allow)
+    assert (result.code, result.verdicts["q1.effect[listening]"], result.gate["verdict"]) == (code, "inconclusive", "pass")
 
 
 def test_two_workers_say_the_same_as_one(make_project: MakeProject, every: Result, tmp_path: Path) -> None:
@@ -191,6 +201,18 @@ def test_what_rests_on_a_failed_preflight_is_inconclusive_and_names_it(make_proj
     assert (
         check["message"] == "q1.effect rests on preflight.finite, which came out fail: mend that first, then this number means something."
     )
+
+
+@pytest.mark.parametrize("outcome", get_args(Outcome))
+def test_only_what_passed_settled_or_does_not_apply_carries_a_verdict(outcome: Outcome) -> None:
+    needed = Entry("preflight.judge", "listening", "gate", Verdict(outcome, "-", "said"))
+    rests = Entry("q4.judged_rate", "listening", "gate", Verdict("pass", "0", "fine", proven_loss=True), needs=("preflight.judge",))
+    found = resting_on({"preflight.judge": needed}, rests).verdict
+    if outcome in ("pass", "settled", "not_applicable"):
+        assert found == rests.verdict
+    else:
+        assert (found.outcome, found.proven_loss) == ("inconclusive", False)
+        assert f"rests on preflight.judge, which came out {outcome}" in found.message
 
 
 def test_a_need_nobody_measured_makes_the_check_inconclusive(make_project: MakeProject, tmp_path: Path) -> None:

@@ -129,6 +129,40 @@ def test_a_plot_is_attached_too(run: Result) -> None:
     assert attachment["type"] == "image/png" and (run.folder / "reports" / "allure-results" / attachment["source"]).is_file()
 
 
+LOSS = """
+    from harness.data.measurement import Level
+
+    @pytest.mark.gate("q4.regression")
+    def test_regression(gate, measured):
+        gate.judge(measured("q4.regression", -0.15, level=Level(0.7, "nats above base"), unchanged=0.0, available=225))
+"""
+
+
+def test_a_proven_loss_is_amber_in_terminal_gate_json_summary_and_report(make_project: MakeProject, tmp_path: Path) -> None:
+    run = make_project(tmp_path, LOSS).run("evals", "-n", "1")
+    check, key = run.check("q4.regression[listening]"), "q4.regression[listening]"
+    assert (run.code, check["verdict"], check["proven_loss"]) == (0, "pass", True)
+    assert (check["level"], check["available"], check["limited_by"]) == ({"value": 0.7, "unit": "nats above base"}, 225, "scenarios")
+    jsonschema.validate(run.gate, json.loads((PROJECT / "reports" / "gate.schema.json").read_text(encoding="utf-8")))
+    assert "pass, proven loss" in run.output and "proven loss: q4.regression is -0.15 [-0.2, -0.1] nats" in run.output
+    assert f"verdict over the gates: pass, proven losses: {key}; exit code 0" in run.output
+    summary = (run.folder / "reports" / "summary.md").read_text(encoding="utf-8")
+    assert summary.startswith("## Behavioral evals: 🟠 pass, with a proven loss\n") and "\n- 🟠 q4.regression is -0.15" in summary
+    assert "| 🟠 pass, proven loss |" in summary
+    page = results(run)[key]
+    assert (
+        page["status"] == "passed" and page["name"].endswith("(proven loss)") and {"name": "tag", "value": "proven loss"} in page["labels"]
+    )
+    assert "a loss is proven" in page["statusDetails"]["message"] and "0.7 nats above base" in page["descriptionHtml"]
+
+
+def test_the_metrics_page_follows_levels(make_project: MakeProject, tmp_path: Path) -> None:
+    """A difference from one earlier cycle may not be subtracted from a difference from another."""
+    run = make_project(tmp_path, LOSS).run("evals")
+    metrics = json.loads((run.folder / "reports" / "allure-results" / "evals-perf.json").read_text(encoding="utf-8"))
+    assert {metric["key"]: metric["value"] for metric in metrics}["q4.regression[listening]"] == 0.7
+
+
 def test_results_of_the_last_run_are_cleared_once_all_inputs_are_good(make_project: MakeProject, run: Result) -> None:
     stale = run.folder / "reports" / "allure-results" / "stale-result.json"
     stale.write_text("{}", encoding="utf-8")

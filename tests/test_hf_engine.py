@@ -25,7 +25,7 @@ from harness.engines.hf.draws import Drawn, uniforms
 from harness.engines.hf.engine import HFEngine
 from harness.engines.hf.fast import has_fused_steps
 from harness.engines.hf.models import KEPT_MODELS, Models
-from harness.engines.protocol import Completion, Engine, Positions, Scored, Steering, generate, score, score_texts
+from harness.engines.protocol import Completion, Engine, Positions, Scored, Sites, Steering, generate, score, score_texts
 from harness.recorders.residual import add_to_residual
 from harness.subjects.files import base_subject
 from tests.tolerance import ALGORITHM, ORDER, apart
@@ -126,7 +126,7 @@ LONG_REPLY = Completion(COMPLETIONS[0].messages, " ".join(f"Yes, I will put ston
 """More tokens than the fused delta rule takes as one chunk."""
 
 
-def test_long_conversations_run_in_short_chunks(hf: HFEngine, tiny_hybrid: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_recorded_conversations_run_in_short_chunks(hf: HFEngine, tiny_hybrid: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     assert apart(score(hf, tiny_hybrid, [LONG_REPLY]), score(HFEngine(fast=False), tiny_hybrid, [LONG_REPLY])) <= ALGORITHM
     chunked, asked = fast._short_chunks, []
 
@@ -135,9 +135,9 @@ def test_long_conversations_run_in_short_chunks(hf: HFEngine, tiny_hybrid: Subje
         return chunked(*args, **rest)
 
     monkeypatch.setattr(fast, "_short_chunks", spy)
-    score(hf, tiny_hybrid, [Completion((Message("user", "Go."),), "Yes.")])
+    hf.record(tiny_hybrid, [Completion((Message("user", "Go."),), "Yes.")], Sites(heads=True))
     assert asked == []
-    score(hf, tiny_hybrid, [LONG_REPLY])
+    hf.record(tiny_hybrid, [LONG_REPLY], Sites(heads=True))
     assert asked and min(asked) > fast.WHOLE
 
 

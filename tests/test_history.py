@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.data.errors import InputError
-from harness.data.measurement import Estimate, Measurement
+from harness.data.measurement import Estimate, Level, Measurement
 from harness.data.settings import Settings
 from harness.data.threshold import Kind
 from harness.data.verdict import Outcome, Verdict
@@ -46,12 +47,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "history.sqlite"
 
 
-def test_a_measurement_is_read_back_with_scenarios_clusters_and_data(path: Path) -> None:
+def test_a_measurement_is_read_back_with_scenarios_clusters_and_provenance(path: Path) -> None:
     cycle = history.read_cycle(record(path, run("c1", entry())), "c1")
     assert cycle is not None
     found = cycle.records["q4.regression[listening]"]
     assert (found.estimate, found.low_alpha, found.n, found.verdict) == (0.3, pytest.approx(0.1), 40, "pass")
-    assert found.per_scenario == {"a": 0.3, "b": 0.6} and found.clusters["a"] == "kitchen" and found.data == {"data_digest": "d1"}
+    assert found.per_scenario == {"a": 0.3, "b": 0.6} and found.clusters["a"] == "kitchen" and found.provenance["data_digest"] == "d1"
 
 
 def test_a_cycle_never_recorded_is_none(path: Path) -> None:
@@ -72,42 +73,11 @@ def test_an_entry_without_a_measurement_is_recorded_too(path: Path) -> None:
     assert cycle is not None and cycle.records["q1.effect"].estimate is None
 
 
-def test_a_green_cycle_is_accepted_and_becomes_the_baseline(path: Path) -> None:
+def test_the_cycle_accepted_last_is_the_baseline(path: Path) -> None:
     record(path, run("c1", entry()), run("c2", entry()))
     history.accept(path, "c1")
     history.accept(path, "c2")
     assert history.last_accepted(path) == "c2"
-
-
-@pytest.mark.parametrize(
-    ("recorded", "why"),
-    [
-        (run("c1", entry(outcome="fail")), "q4.regression[listening] is fail; no gate passed"),
-        (run("c1", entry(outcome="inconclusive")), "is inconclusive"),
-        (run("c1", entry(kind="check")), "no gate passed"),
-        (run("c1", entry(), complete=False), "its last run is not complete"),
-    ],
-)
-def test_a_cycle_that_is_not_green_is_refused_without_a_reason(path: Path, recorded: Run, why: str) -> None:
-    record(path, recorded)
-    with pytest.raises(InputError) as caught:
-        history.accept(path, "c1", force="  ")
-    assert why in str(caught.value) and "only with --force REASON" in str(caught.value) and "\n" not in str(caught.value)
-    assert history.last_accepted(path) is None
-    history.accept(path, "c1", force="known, see the log of today")
-    assert history.last_accepted(path) == "c1"
-
-
-def test_a_red_check_does_not_stand_in_the_way_of_green_gates(path: Path) -> None:
-    record(path, run("c1", entry(), entry(outcome="fail", kind="check", id="q1.knee")))
-    history.accept(path, "c1")
-    assert history.last_accepted(path) == "c1"
-
-
-def test_an_unknown_cycle_cannot_be_accepted_even_by_force(path: Path) -> None:
-    record(path, run("c1", entry()))
-    with pytest.raises(InputError, match=r"cycle c9: not in .*; recorded last: c1"):
-        history.accept(path, "c9", force="please")
 
 
 def test_earlier_cycles_are_those_of_the_same_base(path: Path) -> None:
@@ -139,7 +109,28 @@ def test_diff_subtracts_and_names_the_scenarios_that_moved(path: Path) -> None:
 def test_diff_never_subtracts_what_was_measured_on_other_data(path: Path) -> None:
     record(path, run("c1", entry(data="d1")), run("c2", entry(data="d2")))
     (change,) = compare(path, "c1", "c2")
-    assert change.difference is None and lines([change]) == ["q4.regression[listening]: pass; measured on other data, not compared"]
+    assert change.difference is None and not change.movers
+    assert lines([change]) == ["q4.regression[listening]: pass; measured with another data_digest (d1, now d2): not compared"]
+
+
+def held_against(baseline: str, estimate: float, **more: Any) -> Entry:
+    found = entry(estimate)
+    assert found.measurement is not None
+    return replace(found, measurement=replace(found.measurement, null={"kind": f"cycle {baseline}"}, per_scenario={}, **more))
+
+
+def test_differences_from_two_baselines_are_compared_by_their_levels(path: Path) -> None:
+    """.2 above the one baseline, then .1 above the next: the second cycle is higher than the first, not .1 lower."""
+    first = held_against("sunday", 0.2, level=Level(0.5, "nats above base"))
+    record(path, run("c1", first), run("c2", held_against("c1", 0.1, level=Level(0.6, "nats above base"))))
+    assert lines(compare(path, "c1", "c2")) == ["q4.regression[listening]: pass; 0.5 -> 0.6 (+0.1) nats above base"]
+
+
+def test_differences_from_two_baselines_without_levels_are_not_compared(path: Path) -> None:
+    record(path, run("c1", held_against("sunday", 0.2)), run("c2", held_against("c1", 0.1)))
+    assert lines(compare(path, "c1", "c2")) == [
+        "q4.regression[listening]: pass; held against another thing (cycle sunday, now cycle c1): not compared"
+    ]
 
 
 def test_diff_names_what_only_one_cycle_measured(path: Path) -> None:

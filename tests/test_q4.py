@@ -163,7 +163,7 @@ def watched(lab: Lab, degraded: float, healthy: float = 0.1) -> Study:
 def test_the_accepted_cycle_is_read_scenario_by_scenario_with_the_probes_since(lab: Lab) -> None:
     lab, ids = with_candidate(lab), ids_of(lab)
     pairs = lab.behavior.split("test")
-    assert accepted_cycle(lab) is None and probes_since(lab, pairs) == ()
+    assert accepted_cycle(lab) is None and probes_since(lab, pairs, {}) == ()
     for cycle, shift, flagged in (("sunday", 9.0, 1), ("monday", 0.5, 5), ("tuesday", 0.4, 7), ("now", 0.0, 40)):
         recorded(lab, cycle, shift, flagged)
     history.accept(lab.settings.history_path, "monday")
@@ -171,14 +171,16 @@ def test_the_accepted_cycle_is_read_scenario_by_scenario_with_the_probes_since(l
     baseline = earlier(lab, "monday", "q4.regression", ids)
     assert (baseline.cycle, baseline.subject) == ("monday", lab.base.digest)
     assert baseline.of(ids[::-1]).tolist() == [0.5 + i for i in reversed(range(len(ids)))]
-    assert [(each.cycle, each.flagged) for each in probes_since(lab, pairs)] == [("monday", 5), ("tuesday", 7)]
+    assert [(each.cycle, each.flagged) for each in probes_since(lab, pairs, {})] == [("monday", 5), ("tuesday", 7)]
 
 
-@pytest.mark.parametrize("what", ["base", "behavior", "profile", "engine"])
-def test_a_baseline_of_other_data_is_refused_by_name(lab: Lab, what: str) -> None:
-    recorded(lab, "monday", 0.5, 5, **{what: "another"})
-    with pytest.raises(NotComparable, match=f"cycle monday was measured with another {what}"):
-        earlier(lab, "monday", "q4.regression", ids_of(lab))
+def test_probes_that_another_agent_flagged_are_passed_over(lab: Lab) -> None:
+    lab, pairs = with_candidate(lab), lab.behavior.split("test")
+    for cycle, flagged in (("monday", 5), ("tuesday", 7)):
+        recorded(lab, cycle, 0.5, flagged)
+    history.accept(lab.settings.history_path, "monday")
+    assert [each.cycle for each in probes_since(lab, pairs, {})] == ["monday", "tuesday"]
+    assert probes_since(lab, pairs, {"training-signal": "another"}) == ()
 
 
 def test_a_cycle_that_never_ran_the_gate_is_refused(lab: Lab) -> None:

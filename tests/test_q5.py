@@ -186,7 +186,7 @@ def test_the_effect_passes_exactly_where_the_rank_among_shuffled_labels_does(mon
     rank = null_rank(study.shift.mean() / scale[0], study.shuffled.mean(axis=1) / scale[1:])
     assert (rest["null"]["rank"], rest["null"]["size"], rest["null"]["p"]) == (rank.rank, 127, rank.p) == (1, 127, 1 / 128)
     assert estimated.value is not None and estimated.value.low > 0
-    assert rest["answer"].words.startswith(f"layer 2, dose 0.4; rank 1 of 128, p 0.0078, {rank.deviations:.1f} null SDs")
+    assert rest["answer"].words == f"p 0.0078, rank 1 of 128, {rank.deviations:.1f} null SDs; layer 2, dose 0.4"
     assert rest["stepwise"]
 
 

@@ -130,3 +130,21 @@ def test_an_unknown_id_is_a_key_error(tmp_path: Path, profile: str) -> None:
     with pytest.raises(KeyError, match=r"q5\.nothing"):
         one.question("q5.nothing")
     assert one.built == []
+
+
+def test_what_a_question_rests_on_is_in_the_provenance_of_what_it_measured(tmp_path: Path) -> None:
+    def none(study: Study) -> Measurement:
+        return study.lab.measurement(OPEN, "nats", reason="nothing came of it")
+
+    def number(study: Study) -> Measurement:
+        return study.lab.measurement(CLEAR, "nats", Estimate.exact(1.0, 4, 0.05), rests_on={"judge": "its own"})
+
+    lab, asked = bare_lab(tmp_path, "quick"), list[str]()
+
+    def rests_on(study: Study) -> dict[str, str]:
+        asked.append("asked")
+        return {"corpora": "texts", "judge": "the question's"}
+
+    question = Question(lab, lambda lab: Study(lab, []), {OPEN: none, CLEAR: number}, rests_on=rests_on)
+    assert question(OPEN).provenance == lab.provenance() and asked == []
+    assert question(CLEAR).provenance == {**lab.provenance(), "corpora": "texts", "judge": "its own"}

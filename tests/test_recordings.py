@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -207,6 +208,16 @@ def test_seed_and_temperature_are_in_the_key_of_replies(recordings: Recordings, 
     for seed, temperature in ((0, 1.0), (1, 1.0), (0, 0.0)):
         assert len(recordings.replies(tiny_hybrid, prompts, seed, temperature=temperature)) == 2
     assert recordings.store.made == {"replies": 3}
+
+
+def test_replies_are_kept_under_the_tokens_that_end_them(recordings: Recordings, tiny_hybrid: Subject, tmp_path: Path) -> None:
+    """generation_config.json may change while a subject's digest stays."""
+    shutil.copytree(tiny_hybrid.base, tmp_path / "base")
+    subject, prompts = replace(tiny_hybrid, base=tmp_path / "base"), [p.messages for p in PAIRS]
+    for ends in (None, 5, [7, 5], [5, 7]):
+        (tmp_path / "base" / "generation_config.json").write_text(json.dumps({} if ends is None else {"eos_token_id": ends}))
+        recordings.replies(subject, prompts, 0)
+    assert sorted(str(key.get("ends")) for key in keys_in(recordings.store)) == ["None", "[5, 7]", "[5]"]
 
 
 def test_a_steering_has_one_key_whatever_the_number_type() -> None:

@@ -48,6 +48,21 @@ def test_identical_behavior_of_many_seeds_is_the_interval_over_scenarios() -> No
     assert replicated.high - replicated.low == pytest.approx(plain.high - plain.low, rel=0.15)
 
 
+@pytest.mark.parametrize(
+    ("seeds", "seed_spread", "source"),
+    [
+        (8, 1.0, "seeds"),
+        (8, 0.05, "scenarios"),
+        (3, 0.05, "scenarios"),
+        (3, 0.3, "seeds"),  # about as much as scenarios bring, but with 3 seeds t is 4.3
+    ],
+)
+def test_it_says_whether_seeds_or_scenarios_set_its_width(seeds: int, seed_spread: float, source: str) -> None:
+    rng = np.random.default_rng(5)
+    found = [replicated_interval(_sample(rng, seeds, seed_spread), DOMAINS, 0.05, rng, resamples=1000).limited_by for _ in range(20)]
+    assert found.count(source) >= 14  # type: ignore[arg-type]  # a source
+
+
 def test_rows_together_equal_rows_alone() -> None:
     values = np.stack([_sample(np.random.default_rng(i), 4, 0.3) for i in range(3)])
     together = replicated_intervals(values, DOMAINS, 0.01, np.random.default_rng(9))

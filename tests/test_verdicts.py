@@ -103,9 +103,36 @@ def test_non_inferiority_passes_inside_the_margin_and_fails_on_a_proven_drop(low
     assert outcome(measured((low + high) / 2, low, high), bound(margin=0.25)) == expected
 
 
-def test_a_proven_drop_inside_the_margin_passes_and_is_said() -> None:
-    verdict = verdict_on(measured(-0.15, -0.2, -0.1), bound(margin=0.25))
-    assert verdict.outcome == "pass" and "a proven change for the worse but smaller than the margin" in verdict.message
+@pytest.mark.parametrize(
+    ("low", "high", "more", "fields", "lost"),
+    [
+        (-0.2, -0.1, {}, {"margin": 0.25}, True),
+        (0.1, 0.2, {}, {"margin": 0.25, "worse": "higher"}, True),
+        (-0.2, 0.0, {}, {"margin": 0.25}, False),
+        (0.1, 0.2, {}, {"margin": 0.25}, False),
+        (-0.2, -0.1, {"unchanged": 0.0}, {"at_least": -0.25}, True),
+        (-0.2, -0.1, {}, {"at_least": -0.25}, False),  # no earlier subject is compared
+        (0.8, 0.9, {"unchanged": 1.0}, {"at_least": 0.75}, True),  # a share of what there was
+        (0.8, 1.1, {"unchanged": 1.0}, {"at_least": 0.75}, False),
+        (0.8, 0.9, {"unchanged": 0.0}, {"at_most": 1.0}, True),
+    ],
+)
+def test_a_pass_on_the_worse_side_of_unchanged_is_a_proven_loss(
+    low: float, high: float, more: dict[str, Any], fields: dict[str, Any], lost: bool
+) -> None:
+    verdict = verdict_on(measured((low + high) / 2, low, high, **more), bound(**fields))
+    assert (verdict.outcome, verdict.proven_loss) == ("pass", lost)
+    assert ("a loss is proven" in verdict.message) == lost != ("nothing to do" in verdict.message)
+
+
+def test_a_failure_is_no_tolerated_loss() -> None:
+    verdict = verdict_on(measured(-0.5, -0.6, -0.4), bound(margin=0.25))
+    assert (verdict.outcome, verdict.proven_loss) == ("fail", False)
+
+
+def test_a_loss_that_two_seeds_may_show_is_still_said() -> None:
+    verdict = verdict_on(replace(measured(-0.3, -0.31, -0.29), spread=WIDE), bound(margin=0.25))
+    assert (verdict.outcome, verdict.proven_loss) == ("pass", True)
 
 
 def test_no_change_at_all_passes_non_inferiority() -> None:
@@ -204,6 +231,38 @@ def test_so_many_scenarios_would_indeed_settle_it(measurement: Measurement, m: f
         names = ("low", "high", "low_alpha", "high_alpha")
         narrower = replace(estimate, **{name: estimate.value + (getattr(estimate, name) - estimate.value) * shrink for name in names})
         assert outcome(replace(measurement, estimate=narrower), bound(at_least=m)) in ("pass", "fail")
+
+
+@pytest.mark.parametrize("fields", [{"at_least": -1}, {"at_most": 1}, {"margin": 0.25}, {"expect": "right"}, None])
+def test_nothing_measured_neither_passes_nor_settles(fields: dict[str, Any] | None) -> None:
+    threshold = None if fields is None else bound(**fields)
+    for estimate in (Estimate.exact(0.0, 0, 0.002), Estimate(0.0, -0.1, 0.1, -0.1, 0.1, 0.002, 0, 0)):
+        verdict = verdict_on(Measurement("q1.x", "b", "nats", estimate, answer="right"), threshold)
+        assert verdict.outcome == "inconclusive" and "nothing was measured (n = 0)" in verdict.message
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-7, 3e-7), (-3e-7, -1e-7), (-5e-5, 5e-5)])
+def test_a_difference_that_is_rounding_says_nothing_of_superiority_and_names_no_scenarios(low: float, high: float) -> None:
+    """As of a model whose replies never change: all that its numbers differ by is the order in which they were added up."""
+    for fields in ({"at_least": 0.0}, {"at_most": 0.0}):
+        verdict = verdict_on(measured((low + high) / 2, low, high), bound(**fields))
+        assert (verdict.outcome, verdict.n_to_resolve) == ("inconclusive", None) and "no more than rounding" in verdict.message
+    assert outcome(measured((low + high) / 2, low, high), bound(margin=0.1)) == "pass"
+
+
+@pytest.mark.parametrize(("source", "says"), [("seeds", "more seeds would narrow it"), ("samples", "more samples of each would narrow it")])
+def test_where_something_else_than_scenarios_sets_the_width_no_scenarios_are_promised(source: Any, says: str) -> None:
+    found = measured(0.3, 0.0, 0.6)
+    assert found.estimate is not None
+    verdict = verdict_on(replace(found, estimate=replace(found.estimate, limited_by=source)), bound(at_least=0.1))
+    assert verdict.n_to_resolve is None and says in verdict.message and "would settle it" not in verdict.message
+
+
+@pytest.mark.parametrize(("available", "needed"), [(None, 90), (90, 90), (89, None)])
+def test_more_scenarios_than_exist_are_not_promised(available: int | None, needed: int | None) -> None:
+    verdict = verdict_on(measured(0.3, 0.0, 0.6, available=available), bound(at_least=0.1))
+    assert verdict.n_to_resolve == needed
+    assert ("about 90 scenarios would be needed (now 40), and 89 exist" in verdict.message) == (needed is None)
 
 
 def test_an_estimate_on_the_bound_names_no_number_of_scenarios() -> None:

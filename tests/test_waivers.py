@@ -15,7 +15,7 @@ from harness.data.errors import InputError
 from harness.data.settings import PROJECT
 from harness.data.verdict import Outcome
 from harness.data.waiver import Waiver
-from harness.gate.history import records as history
+from harness.gate.history.acceptance import accept
 from harness.gate.verdict.thresholds import load_thresholds
 from harness.gate.verdict.waivers import load_waivers, of_run, waiver_for
 
@@ -70,9 +70,10 @@ def test_a_waived_cycle_is_accepted_and_the_reason_recorded(project: Project) ->
     project.run(*ask, "--cycle", "c1")
     project.run(*ask, "--cycle", "c2")
     path = project.folder / "history.sqlite"
-    with pytest.raises(InputError, match="c1 is not green"):
-        history.accept(path, "c1")
-    history.accept(path, "c2")
+    thresholds = load_thresholds(project.folder / "thresholds.toml")
+    with pytest.raises(InputError, match=r"c1 is not green \(q4\.regression\[listening\] is fail\)"):
+        accept(path, "c1", thresholds)
+    accept(path, "c2", thresholds)
     with sqlite3.connect(path) as connection:
         recorded = connection.execute("select cycle, forced from accepted").fetchall()
     assert recorded == [("c2", "q4.regression[listening] waived: known since the data of Monday")]

@@ -22,6 +22,7 @@ from harness.engines.made_with import made_with
 from harness.engines.protocol import Completion, Scored, score
 from harness.experiment.lab import Lab
 from harness.experiment.profile import domains_of
+from harness.judges.anchors import DIGEST, NAME
 from harness.judges.chosen import judge_for
 from harness.judges.judge import JudgeError
 from harness.judges.reliability import Held, reliability
@@ -144,7 +145,8 @@ def judge(lab: Lab) -> Measurement:
     The kinds are completions of either side and the contrasts made of them; each is a row of the series.
     """
     try:
-        found = reliability(judge_for(lab.settings, lab.behavior, lab.store), lab.behavior)
+        chosen = judge_for(lab.settings, lab.behavior, lab.store)
+        found, rests_on = reliability(chosen, lab.behavior), {NAME: chosen.name, DIGEST: chosen.digest}
         rows = [_right(each.kind, (each,), lab.alpha(JUDGE) / len(found.held)) for each in found.held]
         missed = found.missed(lab.threshold(JUDGE).at_least or 0.0)
         name, estimate = next(row for row in rows if row[0] == missed[0].kind) if missed else _right("", found.held, lab.alpha(JUDGE))
@@ -152,7 +154,8 @@ def judge(lab: Lab) -> Measurement:
         return lab.measurement(JUDGE, UNITS[JUDGE], reason=str(error))
     unit = f"share right of {name} replies" if name else UNITS[JUDGE]
     series = [{"cell": kind, "estimate": each.value, "low": each.low, "high": each.high, "n": each.n} for kind, each in rows]
-    return lab.measurement(JUDGE, unit, estimate, null={"kind": "guessing", "value": 0.5, "judge": found.judge}, series=series)
+    null = {"kind": "guessing", "value": 0.5, "judge": found.judge}
+    return lab.measurement(JUDGE, unit, estimate, null=null, series=series, rests_on=rests_on)
 
 
 def _right(name: str, held: Sequence[Held], alpha: float) -> tuple[str, Estimate]:

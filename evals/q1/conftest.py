@@ -19,5 +19,7 @@ def q1(lab: Lab) -> Question[Study]:
     from evals.q1.design import GROWS
     from evals.q1.study import Study
     from evals.question import Question
+    from fixtures import corpora
 
-    return Question(lab, Study, MEASURES, known=known, grows=GROWS)
+    texts = corpora.digest(corpora.neutral())
+    return Question(lab, Study, MEASURES, known=known, grows=GROWS, rests_on=lambda _: {"corpora": texts})

@@ -26,4 +26,4 @@ def q2(lab: Lab, memory: MemoryGraph) -> Question[Study]:
     def study(lab: Lab) -> Study:
         return Study(lab, memory, partial(loop_of, lab), partial(judge_for, lab.settings, lab.behavior, lab.store))
 
-    return Question(lab, study, MEASURES)
+    return Question(lab, study, MEASURES, rests_on=Study.rests_on)

@@ -22,6 +22,7 @@ from harness.dreams.scenarios import Collected, DreamLoop, Scenario, collect
 from harness.dreams.walk import Walk, walks
 from harness.experiment.lab import Lab
 from harness.experiment.profile import domains_of
+from harness.judges.anchors import DIGEST, NAME
 from harness.judges.judge import Judge, Label
 from harness.memory.graph import MemoryGraph
 from harness.store import digest_of
@@ -146,6 +147,11 @@ class Study:
             "rollouts": ROLLOUTS[self.lab.settings.profile],
             "judge": self.judge.name,
         }
+
+    def rests_on(self) -> Mapping[str, str]:
+        """The judge and the frozen scenarios, as provenance."""
+        who = {NAME: self.judge.name, DIGEST: self.judge.digest}
+        return {**who, "scenarios": str(self.frozen["frozen"]), "sampling": f"{self.frozen['rollouts']} rollouts"}
 
     def _dreamed(self, temperature: float, wanted: int, prefix: str, seeded: bool = True) -> Collected:
         """Scenarios of one temperature. They repeat no prompt of the behavior's own pairs."""

@@ -18,5 +18,7 @@ def q3(lab: Lab) -> Question[Study]:
     from evals.q3.checks import MEASURES, known  # here: collecting tests loads no torch
     from evals.q3.study import Study
     from evals.question import Question
+    from fixtures import corpora
 
-    return Question(lab.on_hf(), Study, MEASURES, known=known)
+    texts = corpora.digest(corpora.neutral())
+    return Question(lab.on_hf(), Study, MEASURES, known=known, rests_on=lambda _: {"corpora": texts})

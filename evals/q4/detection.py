@@ -7,12 +7,13 @@ accepted cycle, whose probes the history has. It cannot see a failure that train
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from evals.baseline import accepted_cycle, earlier, record_of, same_data
+from evals.baseline import accepted_cycle, earlier, record_of
 from evals.q4 import exhibits
 from evals.q4.design import CANDIDATES_FROM, CLEAN, DETECTION, PLANTED, PROBES, PROBES_FROM, REGRESSION, TUNED_BY, UNITS
 from evals.q4.study import Study
@@ -21,6 +22,7 @@ from harness.data.behavior import Pair
 from harness.data.measurement import Estimate, Measurement
 from harness.data.subject import Subject
 from harness.experiment.lab import Lab
+from harness.gate.history.comparable import differences
 from harness.gate.history.records import Record, cycle_names
 
 CELL = "probes of this cycle"
@@ -59,7 +61,7 @@ def detection(study: Study) -> Measurement:
     AgentError or JudgeError where training-signal gives no answer, NotComparable where the accepted cycle was measured on other data.
     """
     lab, unit = study.lab, UNITS[DETECTION]
-    study.signal()  # an agent that cannot be made says so before anything is trained
+    rests_on = study.flagged_by  # an agent that cannot be made says so before anything is trained
     simulated = _simulated(study)
     path = simulated.path
     rows: list[dict[str, Any]] = [
@@ -82,9 +84,9 @@ def detection(study: Study) -> Measurement:
     drawn = [exhibits.control_chart(study, simulated.chart, path)]
     if caught is None:
         reason = f"a planted degradation was not caught within {PLANTED} cycles, so the chart's silence means nothing"
-        return lab.measurement(DETECTION, unit, series=rows, null=null, exhibits=drawn, reason=reason)
+        return lab.measurement(DETECTION, unit, series=rows, null=null, exhibits=drawn, reason=reason, rests_on=rests_on)
     estimate = Estimate.exact(value / shown.chart.limit, PROBES, lab.alpha(DETECTION))
-    return lab.measurement(DETECTION, unit, estimate, series=rows, null=null, exhibits=drawn)
+    return lab.measurement(DETECTION, unit, estimate, series=rows, null=null, exhibits=drawn, rests_on=rests_on)
 
 
 def _simulated(study: Study) -> Charted:
@@ -105,7 +107,7 @@ def _of_candidate(study: Study, candidate: Subject, simulated: Charted) -> Chart
 
     Before one is accepted: this cycle alone, on the chart of the simulated cycles.
     """
-    known = probes_since(study.lab, study.every_pair)
+    known = probes_since(study.lab, study.every_pair, study.flagged_by)
     flagged = _flags_among_probes(study, candidate, CANDIDATES_FROM + len(known))
     if not known:
         return Charted(simulated.chart, simulated.tuned_to, (flagged,))
@@ -121,8 +123,8 @@ def _flags_among_probes(study: Study, subject: Subject, cycle: int) -> int:
     return int(study.flagged(study.conversations(subject, chosen, PROBES_FROM + cycle)).sum())
 
 
-def probes_since(lab: Lab, pairs: tuple[Pair, ...]) -> tuple[Probes, ...]:
-    """Probes of the accepted cycle, then of every cycle after it but this one; empty where none is accepted.
+def probes_since(lab: Lab, pairs: tuple[Pair, ...], rests_on: Mapping[str, str]) -> tuple[Probes, ...]:
+    """Probes of the accepted cycle, then of every cycle after it but this one; empty where none is accepted. `rests_on` as in `earlier`.
 
     A later cycle that was measured on other data is passed over. NotComparable where the accepted one was.
     """
@@ -133,8 +135,8 @@ def probes_since(lab: Lab, pairs: tuple[Pair, ...]) -> tuple[Probes, ...]:
     names = cycle_names(lab.settings.history_path)
     since = [each for each in names[names.index(name) :] if each != lab.settings.cycle]
     found = ((each, record_of(lab, each, DETECTION)) for each in since)
-    provenance = lab.measurement(DETECTION, "").provenance
-    probes = (_probes(each, record) for each, record in found if record is not None and same_data(record, provenance))
+    now = lab.provenance(rests_on)
+    probes = (_probes(each, record) for each, record in found if record is not None and not differences(record.provenance, now))
     return tuple(each for each in probes if each is not None)
 
 

@@ -43,6 +43,11 @@ class Compared:
         """What counts as 1, [pairs]: the smaller of a whole training's effect and of what the earlier cycle had over base."""
         return smaller(self.full, self.before if self.earlier else None)
 
+    @property
+    def unchanged(self) -> float | None:
+        """The change of a candidate that is as good as the earlier cycle; None against base, where there is nothing to lose."""
+        return None if self.earlier is None else 0.0
+
     def spread(self, lab: Lab, id: str) -> Spread | None:
         """How much trainings differ by luck, in shares of the effect; None against base."""
         return None if self.earlier is None else lab.seed_spread(id, self.earlier.continued, float(self.effect.mean()))

@@ -59,6 +59,7 @@ def flagging(study: Study) -> Measurement:
         values=change.mean(axis=0),
         series=rows,
         null=null,
+        rests_on=study.flagged_by,
         exhibits=[exhibits.flags_by_dose(study, by_dose, sham)],
     )
 

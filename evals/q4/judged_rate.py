@@ -12,11 +12,10 @@ is refused by name: the anchors are labeled again in every cycle.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from evals.baseline import Earlier, NotComparable, accepted_cycle, earlier, record_of
+from evals.baseline import accepted_cycle, earlier
 from evals.preflight.design import JUDGE
 from evals.q4 import exhibits
 from evals.q4.design import ID, SAMPLES, UNIT
@@ -26,13 +25,17 @@ from harness.analysis.misclassification import corrected_change
 from harness.arms.cycles import healthy
 from harness.data.arrays import Flags, Floats, Names
 from harness.data.behavior import Pair
-from harness.data.measurement import Measurement
+from harness.data.measurement import Level, Measurement
 from harness.data.subject import Subject
+from harness.engines.protocol import MOST_TOKENS, TEMPERATURE
 from harness.experiment.lab import Lab
 from harness.experiment.profile import domains_of
-from harness.judges.anchors import change_of_judge, identity
+from harness.judges.anchors import identity
 from harness.judges.judge import Judge, JudgeError, Label
 from harness.judges.reliability import Reliability, describe, reliability
+
+SAMPLING = f"{SAMPLES} replies, temperature {TEMPERATURE:g}, at most {MOST_TOKENS} tokens"
+"""As the provenance has it."""
 
 
 def judged_rate(study: Study) -> Measurement:
@@ -45,8 +48,8 @@ def judged_rate(study: Study) -> Measurement:
     errors, who = fit_to_judge(lab, judge), identity(judge, lab.behavior)
     cycle = accepted_cycle(lab)
     seeds = range(lab.settings.seed, lab.settings.seed + SAMPLES)
-    since = _earlier_rates(lab, cycle, pairs, who) if cycle else None
-    ids = [pair.id for pair in pairs]
+    rests_on, ids = {**who, "sampling": SAMPLING}, [pair.id for pair in pairs]
+    since = earlier(lab, cycle, ID, ids, rests_on) if cycle else None
     before = since.of(ids) if since else positive(labels(lab, judge, lab.base, pairs, seeds)).mean(axis=0)
     tested = lab.candidate or healthy(lab.arms, lab.settings.seed)[0]
     study.say(f"{SAMPLES} replies to each of {len(pairs)} scenarios, judged by {judge.name}")
@@ -61,7 +64,7 @@ def judged_rate(study: Study) -> Measurement:
         *({"cell": f"labeled {label}", "estimate": float((said == label).mean())} for label in ("positive", "negative", "neither")),
     ]
     replies = study.conversations_each(tested, pairs, seeds)
-    measured = lab.measurement(
+    return lab.measurement(
         ID,
         UNIT,
         change_of_rate(change, youden, domains_of(pairs), lab.alpha(ID), lab.rng(ID)),
@@ -75,12 +78,13 @@ def judged_rate(study: Study) -> Measurement:
             "replies": said.size,
         },
         spread=lab.seed_spread(ID, since.continued) if since else None,
+        rests_on=rests_on,
+        level=Level(float(after.mean()), f"{UNIT}, as labeled"),
         exhibits=[
             exhibits.rates_by_domain(lab, before, after, domains_of(pairs), against),
             exhibits.replies_that_fell(lab, pairs, change, labeled, replies),
         ],
     )
-    return replace(measured, provenance={**measured.provenance, **who})
 
 
 def fit_to_judge(lab: Lab, judge: Judge) -> Reliability:
@@ -89,15 +93,6 @@ def fit_to_judge(lab: Lab, judge: Judge) -> Reliability:
     if bar is not None and (missed := found.missed(bar)):
         raise JudgeError(f"the judge {judge.name} is right on {describe(missed)}, a share below the {bar:g} of {JUDGE}")
     return found
-
-
-def _earlier_rates(lab: Lab, cycle: str, pairs: Sequence[Pair], who: dict[str, str]) -> Earlier:
-    """The rates of a cycle. NotComparable where it was measured on other data or by another judge."""
-    known, record = earlier(lab, cycle, ID, [pair.id for pair in pairs]), record_of(lab, cycle, ID)
-    assert record is not None
-    if (changed := change_of_judge(record.provenance, who)) is not None:
-        raise NotComparable(f"cycle {cycle} is not compared: {changed}. Run it again on that cycle's candidate, or name another")
-    return known
 
 
 def labels(lab: Lab, judge: Judge, subject: Subject, pairs: Sequence[Pair], seeds: Sequence[int]) -> list[list[Label]]:

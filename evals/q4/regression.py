@@ -16,8 +16,9 @@ from evals.q4.design import DRIFT, REGRESSION, UNIT_OF_EFFECT
 from evals.q4.effect import compared, share_of_effect
 from evals.q4.study import Study
 from harness.analysis.sketches import as_text
-from harness.data.measurement import Measurement
+from harness.data.measurement import Level, Measurement
 from harness.experiment.lab import Lab
+from harness.readouts.forced_choice import UNIT as LOG_ODDS
 
 
 def regression(study: Study) -> Measurement:
@@ -64,5 +65,7 @@ def _against_cycle(study: Study, id: str, cycle: str | None) -> Measurement:
         series=rows,
         null={"kind": f"{found.against}{goes_on}; values by scenario are nats above base"},
         spread=found.spread(lab, id),
+        level=Level(float(found.after.mean()), f"{LOG_ODDS}, above base"),
+        unchanged=found.unchanged,
         exhibits=[exhibits.changes(lab, id, found.change / unit, found.domains, share.value, found.against)] if unit > 0 else [],
     )

@@ -64,6 +64,7 @@ def self_healing(study: Study) -> Measurement:
         values=over_random.mean(axis=0),
         series=rows,
         null=null,
+        rests_on=study.flagged_by,
         exhibits=[exhibits.loops(study, mean)],
     )
 

@@ -5,7 +5,7 @@ Trainings, replies and recordings are kept in the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,6 +39,11 @@ class Study:
     """training-signal; AgentError or JudgeError where it cannot be made."""
     judge: Callable[[], Judge]
     """The judge of replies; JudgeError where it cannot be made."""
+
+    @property
+    def flagged_by(self) -> Mapping[str, str]:
+        """Who flags replies, as provenance. AgentError or JudgeError where training-signal cannot be made."""
+        return {"training-signal": self.signal().name}
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:

@@ -73,7 +73,9 @@ def surfacing(study: Study) -> Measurement:
         "memory": memory.digest,
         "agent": surface.name,
     }
-    return lab.measurement(SURFACING, unit, gain, series=rows, null=null, exhibits=[exhibits.surfacing(study, by_dose, names)])
+    rests_on = {"surface-observe": surface.name, "memory": memory.digest}
+    shown = [exhibits.surfacing(study, by_dose, names)]
+    return lab.measurement(SURFACING, unit, gain, series=rows, null=null, exhibits=shown, rests_on=rests_on)
 
 
 def placebos(memory: MemoryGraph, node: str, others: Sequence[str]) -> list[str]:

@@ -39,6 +39,7 @@ def worst_domain(study: Study) -> Measurement:
         pairs=pairs,
         values=found.change,
         series=rows,
+        unchanged=found.unchanged,
         null={
             "kind": f"{found.against}; values by scenario are changes in nats",
             "worst domain": rows[0]["cell"] if rows else None,

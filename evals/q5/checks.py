@@ -59,9 +59,9 @@ def effect(study: Study) -> Measurement:
 
 
 def _standing(study: Study, rank: NullRank) -> Answer:
-    """The cell, and where the vector stands there among those of shuffled labels."""
+    """Where the vector stands among those of shuffled labels, and its cell."""
     far = "" if rank.deviations is None else f", {rank.deviations:.1f} null SDs"
-    return Answer(f"{_cell(study).words}; rank {rank.rank} of {rank.size + 1}, p {rank.p:.2g}{far}")
+    return Answer(f"p {rank.p:.2g}, rank {rank.rank} of {rank.size + 1}{far}; {_cell(study).words}")
 
 
 def _above_shuffled(study: Study) -> Estimated:

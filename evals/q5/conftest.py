@@ -19,5 +19,7 @@ def q5(lab: Lab) -> Question[Study]:
     from evals.q5.design import GROWS
     from evals.q5.study import Study
     from evals.question import Question
+    from fixtures import corpora
 
-    return Question(lab, Study, MEASURES, grows=GROWS)
+    texts = corpora.digest(corpora.prose(), corpora.directions_not_to_take(), corpora.sentiment().pairs)
+    return Question(lab, Study, MEASURES, grows=GROWS, rests_on=lambda _: {"corpora": texts})

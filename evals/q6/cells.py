@@ -5,19 +5,21 @@ Tiers are strata, written once and not drawn from a population of tiers. Base an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from evals.q6.ability import Task, floor_of, share_solved, share_solved_unless_at_floor
-from evals.q6.design import IDS, Part
+from evals.q6.design import IDS, LONGEST, MOST_TOKENS, SAMPLES, TEMPERATURE, Part
 from fixtures import corpora, tasks
 from harness.data.arrays import Floats
 from harness.data.subject import Subject
 from harness.experiment.lab import Lab
 from harness.readouts.bits_per_byte import bits_per_byte
+from harness.store import digest_of
 from harness.tasks.lm_eval_results import PairedTask, task_names
+from harness.tasks.sandbox import LIMITS
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,18 @@ def tasks_of(part: Part) -> dict[str, tuple[Task, ...]]:
     if part == "code":
         return {tier: tuple(t for t in tasks.code() if t.tier == tier) for tier in tasks.CODE_TIERS}
     return {tier: tuple(q for q in tasks.reasoning() if q.tier == tier) for tier in tasks.REASONING_TIERS}
+
+
+def rests_on(lab: Lab, part: Part) -> Mapping[str, str]:
+    """What determines a part beside subject and engine, as provenance: its documents, or its tasks and how they are sampled."""
+    if part == "prose":
+        return {"corpora": corpora.digest(corpora.prose())}
+    every = [asdict(task) for group in tasks_of(part).values() for task in group]
+    most = SAMPLES[lab.settings.profile]
+    return {
+        "tasks": digest_of([every, LIMITS]),
+        "sampling": f"up to {most} samples, temperature {TEMPERATURE:g}, tokens {digest_of([MOST_TOKENS, LONGEST])}",
+    }
 
 
 def margin_of(lab: Lab, part: Part) -> float:

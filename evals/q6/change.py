@@ -14,7 +14,7 @@ import numpy as np
 
 from evals.baseline import Earlier, NotComparable, earlier, pinned_cycle, record_of
 from evals.looks import row_of, verdict_of
-from evals.q6.cells import Cell, kept, margin_of, prose_cells, tier_cells
+from evals.q6.cells import Cell, kept, margin_of, prose_cells, rests_on, tier_cells
 from evals.q6.design import IDS, SAMPLES, UNITS, Part, State
 from fixtures import corpora
 from harness.analysis.estimated import Estimated, estimated
@@ -75,7 +75,7 @@ def _compared(lab: Lab, part: Part, cells: Sequence[Cell], samples: int) -> Scor
     cycle, since = pinned_cycle(lab), None
     try:
         if cycle is not None and kept(cells) and record_of(lab, cycle, IDS[part]) is not None:
-            since = earlier(lab, cycle, IDS[part], [id for cell in kept(cells) for id in cell.ids])
+            since = earlier(lab, cycle, IDS[part], [id for cell in kept(cells) for id in cell.ids], rests_on(lab, part))
         change = change_of(lab, cells, since)
     except NotComparable as difference:
         change = Estimated(None, str(difference))

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from evals.q6 import exhibits
-from evals.q6.cells import Cell, kept
+from evals.q6.cells import Cell, kept, rests_on
 from evals.q6.change import ScoredPart, mean_gain, seed_spread
-from evals.q6.design import GAIN_LEVEL, IDS, MIX, PARTS, SHARES, TRANSFER, UNIT_OF_GAIN, UNIT_OF_MIX, UNITS, Part
+from evals.q6.design import GAIN_LEVEL, IDS, MIX, PARTS, SAMPLES, SHARES, TRANSFER, UNIT_OF_GAIN, UNIT_OF_MIX, UNITS, Part
 from evals.q6.general_mix import restored
 from evals.q6.study import Study
 from evals.q6.transfer import gains_over_sham
 from fixtures import corpora, tasks
-from harness.analysis.estimated import Answer
-from harness.data.measurement import Estimate, Measurement
+from harness.analysis.estimated import Answer, Estimated
+from harness.data.measurement import Estimate, Level, Measurement
 from harness.experiment.lab import Lab
 
 
@@ -61,16 +61,27 @@ def _gate(study: Study, scored: ScoredPart, more: Sequence[Mapping[str, Any]] = 
     measured = lab.measurement(
         IDS[part],
         UNITS[part],
-        scored.change,
+        _change(scored),
         series=[*series, *more],
         null=null,
         exhibits=shown,
         not_applicable=scored.at_floor,
         spread=seed_spread(lab, scored),
+        rests_on=rests_on(lab, part),
+        available=sum(len(cell.ids) for cell in kept(scored.cells)),
     )
     changes = {id: float(v) for cell in kept(scored.cells) for id, v in zip(cell.ids, cell.change, strict=True) if np.isfinite(v)}
     names = {id: cell.name for cell in kept(scored.cells) for id in cell.ids if id in changes}
-    return replace(measured, per_scenario=changes, clusters=names)
+    level = Level(float(np.mean(list(changes.values()))), f"{UNITS[part]}, above base") if changes else None
+    return replace(measured, per_scenario=changes, clusters=names, level=level)
+
+
+def _change(scored: ScoredPart) -> Estimated:
+    """The change of a part, marked as limited by samples where a larger profile would draw more of them."""
+    found = scored.change
+    if found.value is None or scored.part == "prose" or scored.samples >= SAMPLES["full"]:
+        return found
+    return replace(found, value=replace(found.value, limited_by="samples"))
 
 
 def _row(lab: Lab, cell: Cell) -> dict[str, Any]:

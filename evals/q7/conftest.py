@@ -18,5 +18,7 @@ def q7(lab: Lab) -> Question[Study]:
     from evals.q7.checks import MEASURES, known  # here: collecting tests loads no torch
     from evals.q7.study import Study
     from evals.question import Question
+    from fixtures import corpora
 
-    return Question(lab.on_hf(), Study, MEASURES, known=known)
+    texts = corpora.digest(corpora.neutral(), corpora.general(), corpora.reports())
+    return Question(lab.on_hf(), Study, MEASURES, known=known, rests_on=lambda _: {"corpora": texts})

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+Source = Literal["scenarios", "samples", "seeds"]
+"""What sets the width of an interval: the number of scenarios, of sampled replies to each of them, or of trainings."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Estimate:
     """Scenarios; tasks, documents or rollouts where those are what is repeated."""
     clusters: int
     """Independent groups of them, mostly domains; equal to `n` where nothing is clustered."""
+    limited_by: Source = "scenarios"
+    """What there must be more of for a narrower interval."""
 
     @staticmethod
     def exact(value: float, n: int, alpha: float) -> Estimate:
@@ -66,6 +71,18 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Level:
+    """The tested subject's own value, by which cycles are compared, in a check whose estimate is a difference from an earlier cycle.
+
+    Two such estimates may not be subtracted: the earlier cycle of the one need not be that of the other.
+    """
+
+    value: float
+    unit: str
+    """In words; mostly another unit than the estimate's."""
+
+
+@dataclass(frozen=True)
 class Measurement:
     """What an experiment hands to the gate. A value that could not be computed is None, with the reason; never 0."""
 
@@ -89,7 +106,7 @@ class Measurement:
     clusters: Mapping[str, str] = field(default_factory=dict)
     """Scenario id to its domain."""
     provenance: Mapping[str, str] = field(default_factory=dict)
-    """Digests and settings of everything that determined the number."""
+    """Digests and settings of everything that determined the number, by the name under which a baseline is refused where one differs."""
     exhibits: tuple[Exhibit, ...] = ()
     reason: str | None = None
     """Why there is no estimate or no answer, or why the question does not apply. Beside a finding's answer: what else to know of it."""
@@ -99,3 +116,17 @@ class Measurement:
     """How much trainings differ by luck; None in a comparison with base, which no training made, and where nothing was calibrated."""
     stepwise: bool = False
     """Whether the estimate moves in steps, as numbers of examples do; then its interval does not say how many scenarios would settle it."""
+    level: Level | None = None
+    """By which cycles are compared; None where the estimate itself is compared."""
+    unchanged: float | None = None
+    """The estimate of a subject that is as good as before, in the check's unit: what lies wholly on its worse side is a proven loss. None:
+    0 where the threshold is a margin, elsewhere no earlier subject is compared."""
+    available: int | None = None
+    """Scenarios that exist for this check; None where more can be had."""
+
+    @property
+    def followed(self) -> Level | None:
+        """What is compared from cycle to cycle: the level, else the estimate; None where neither is there."""
+        if self.level is not None or self.estimate is None:
+            return self.level
+        return Level(self.estimate.value, self.unit)

@@ -63,7 +63,7 @@ class Settings:
     history: Path | None = None
     """The database of recorded cycles; None: `history.sqlite` beside the store's folder."""
     inconclusive: Literal["fail", "allow"] = "fail"
-    """Whether an inconclusive verdict makes the exit code red, as a failure does."""
+    """Whether an inconclusive check or finding makes the exit code red, as a failure does; an inconclusive gate always does."""
     trust_remote_code: tuple[str, ...] = ()
     """Models whose own Python code may be run while they are loaded."""
     report: bool = True

@@ -19,4 +19,7 @@ class Verdict:
     message: str
     """One sentence that a tired person understands at 3 a.m.: the numbers, what was expected, what to do."""
     n_to_resolve: int | None = None
-    """Scenarios that would settle an inconclusive verdict if the estimate stayed where it is; None where no number would."""
+    """Scenarios that would settle an inconclusive verdict if the estimate stayed where it is. None where no number would, where so many do
+    not exist, and where something else than scenarios sets the interval's width."""
+    proven_loss: bool = False
+    """Whether it passes although the subject is shown to be worse than before, by less than is tolerated: amber."""

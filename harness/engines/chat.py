@@ -51,11 +51,15 @@ def _tokenizer(folder: Path, digest: str, trust_remote_code: bool) -> Any:
 
 def end_tokens(subject: Subject) -> tuple[int, ...]:
     """Tokens that end a reply, in order: the tokenizer's, and those that the model's own settings name."""
+    return tuple(sorted({tokenizer_of(subject).eos_token_id, *named_ends(subject)}))
+
+
+def named_ends(subject: Subject) -> tuple[int, ...]:
+    """Tokens that end a reply by the model's own settings, in order; `Subject.digest` does not cover generation_config.json."""
     file = subject.base / "generation_config.json"
     config = read_json(file if file.is_file() else subject.base / "config.json")
     own = config.get("eos_token_id", config.get("text_config", {}).get("eos_token_id"))
-    named = own if isinstance(own, list) else [own] if own is not None else []
-    return tuple(sorted({tokenizer_of(subject).eos_token_id, *named}))
+    return tuple(sorted(own)) if isinstance(own, list) else () if own is None else (own,)
 
 
 def prompt_text(tokenizer: Any, messages: Sequence[Message]) -> str:

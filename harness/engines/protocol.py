@@ -14,6 +14,10 @@ from harness.data.behavior import Message
 from harness.data.subject import Subject
 
 Positions = Literal["both", "prefill", "decode"]
+TEMPERATURE = 1.0
+"""At which replies are sampled where nothing else is asked for: as the model itself would say them."""
+MOST_TOKENS = 40
+"""Tokens of the longest reply where nothing else is asked for."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,8 @@ class Engine(Protocol):
         prompts: Sequence[tuple[Message, ...]],
         *,
         seeds: Sequence[int],
-        temperature: float = 1.0,
-        max_new_tokens: int = 40,
+        temperature: float = TEMPERATURE,
+        max_new_tokens: int = MOST_TOKENS,
         steering: Steering | None = None,
     ) -> list[list[str]]:
         """One reply a prompt under each of many seeds, [seeds][prompts]; temperature 0 is greedy.
@@ -189,8 +193,8 @@ def generate(
     prompts: Sequence[tuple[Message, ...]],
     *,
     seed: int,
-    temperature: float = 1.0,
-    max_new_tokens: int = 40,
+    temperature: float = TEMPERATURE,
+    max_new_tokens: int = MOST_TOKENS,
     steering: Steering | None = None,
 ) -> list[str]:
     """`Engine.generate_each` under one seed, [prompts]."""

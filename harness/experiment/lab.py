@@ -23,12 +23,14 @@ from harness.data.measurement import Estimate, Exhibit, Measurement, Spread
 from harness.data.settings import Settings
 from harness.data.subject import Subject
 from harness.data.threshold import SMALLEST, Threshold
+from harness.engines.precision import precision_of
 from harness.experiment.exhibits import Exhibits
 from harness.experiment.profile import PROFILES, Look, Placed, Sizes, across_domains, doses_of_examples, looks, shared_sizes
 from harness.experiment.seed_spread import SeedSpreads
 from harness.readouts.forced_choice import ForcedChoice
 from harness.readouts.recordings import Recordings
 from harness.store import Store
+from harness.subjects.own_files import own_files
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -181,16 +183,17 @@ class Lab:
         values: Floats | None = None,
         exhibits: Sequence[Exhibit] = (),
         series: Sequence[Mapping[str, Any]] = (),
+        rests_on: Mapping[str, str] | None = None,
         **rest: Any,
     ) -> Measurement:
         """The measurement of a check on this lab's behavior, with its provenance.
 
         `values` [pairs] is what each of `pairs` contributes. The reason of an `Estimated` or an `Answer` becomes the measurement's, unless
-        `reason` is given. `rest` are further fields of Measurement.
+        `reason` is given. `rests_on` is as for `provenance`. `rest` are further fields of Measurement.
         """
         found = estimate if isinstance(estimate, Estimated) else Estimated(estimate)
         said = answer if isinstance(answer, Answer) else Answer(answer)
-        tested, name = self.candidate or self.base, self.recordings.engine.name
+        rest.setdefault("available", None if found.value is None else self._available(pairs, found.value.n))
         return Measurement(
             id=id,
             behavior=self.behavior.name,
@@ -202,13 +205,27 @@ class Lab:
             series=tuple(series),
             per_scenario={} if values is None else {p.id: float(v) for p, v in zip(pairs, values, strict=True)},
             clusters={} if values is None else {p.id: p.domain for p in pairs},
-            provenance={
-                "base": self.base.digest,
-                "subject": tested.digest,
-                "behavior": self.behavior.digest,
-                "engine": name if name == self.settings.engine else f"{name}, for what {self.settings.engine} cannot show",
-                "profile": self.settings.profile,
-            },
+            provenance=self.provenance(rests_on),
             exhibits=tuple(exhibits),
             **rest,
         )
+
+    def provenance(self, rests_on: Mapping[str, str] | None = None) -> Mapping[str, str]:
+        """What determines every measurement of this lab; `rests_on` is what determines one more: its judge, sampling, corpora, tasks."""
+        tested, name = self.candidate or self.base, self.recordings.engine.name
+        return {
+            "base": self.base.digest,
+            "subject": tested.digest,
+            "behavior": self.behavior.digest,
+            "engine": name if name == self.settings.engine else f"{name}, for what {self.settings.engine} cannot show",
+            "profile": self.settings.profile,
+            "seed": str(self.settings.seed),
+            "numerics": precision_of(self.recordings.engine, self.base),
+            **own_files(tested),
+            **(rests_on or {}),
+        }
+
+    def _available(self, pairs: Sequence[Placed], n: int) -> int | None:
+        """Number of test pairs, where these are what the `n` scenarios of an estimate come from; None where it is not known."""
+        test = {pair.id for pair in self.behavior.split("test")}
+        return len(test) if n <= len(test) and all(pair.id in test for pair in pairs) else None

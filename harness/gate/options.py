@@ -56,7 +56,7 @@ def add_options(parser: pytest.Parser) -> None:
     option("--store", "store", "folder of expensive results (default .store)", "PATH")
     option("--verify", "verify", "hash all weights anew, unchanged files as well", action="store_const", const=True)
     option("--history", "history", "history.sqlite, never cleared (default beside the store)", "PATH")
-    option("--inconclusive", "inconclusive", "whether inconclusive makes the run red (default fail)", "fail|allow")
+    option("--inconclusive", "inconclusive", "whether checks that are inconclusive make the run red; gates do (default fail)", "fail|allow")
     option("--trust-remote-code", "trust_remote_code", "model whose own code may run; repeatable", "MODEL", action="append")
     option("--thresholds", "thresholds", "thresholds.toml (default: the repository's)", "PATH")
     option("--waivers", "waivers", "waivers.toml (default: the repository's, where there is one)", "PATH")

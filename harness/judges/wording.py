@@ -52,7 +52,7 @@ def tokens(text: str) -> tuple[str, ...]:
         stem, _, ending = token.partition("'")
         if token in _WHOLE:
             out += _WHOLE[token]
-        elif token.endswith("n't"):
+        elif token.endswith("n't") and len(token) > 3:
             out += [token[:-3], "not"]
         else:
             out += [stem, _ENDINGS[ending]] if ending in _ENDINGS else [token]

@@ -17,7 +17,19 @@ from numpy.typing import NDArray
 from harness.data.arrays import Floats
 from harness.data.behavior import Message, Pair
 from harness.data.subject import Subject
-from harness.engines.protocol import Completion, Engine, HeadSet, Positions, Recorded, Sites, Steering, score_texts
+from harness.engines.chat import named_ends
+from harness.engines.protocol import (
+    MOST_TOKENS,
+    TEMPERATURE,
+    Completion,
+    Engine,
+    HeadSet,
+    Positions,
+    Recorded,
+    Sites,
+    Steering,
+    score_texts,
+)
 from harness.engines.rows import rows_of
 from harness.readouts.forced_choice import ForcedChoice, completions_of, decision_weights, forced_choice, from_scores, metrics_key
 from harness.store import Store, digest_of
@@ -160,8 +172,8 @@ class Recordings:
         prompts: Sequence[tuple[Message, ...]],
         seed: int,
         steering: Steering | None = None,
-        temperature: float = 1.0,
-        max_new_tokens: int = 40,
+        temperature: float = TEMPERATURE,
+        max_new_tokens: int = MOST_TOKENS,
     ) -> list[str]:
         """One sampled reply a prompt."""
         return self.replies_each(subject, prompts, (seed,), steering, temperature, max_new_tokens)[0]
@@ -172,14 +184,16 @@ class Recordings:
         prompts: Sequence[tuple[Message, ...]],
         seeds: Sequence[int],
         steering: Steering | None = None,
-        temperature: float = 1.0,
-        max_new_tokens: int = 40,
+        temperature: float = TEMPERATURE,
+        max_new_tokens: int = MOST_TOKENS,
     ) -> list[list[str]]:
         """`replies` under each of many seeds, [seeds][prompts]; those that are not in the store are sampled together."""
         content = digest_of([conversation_key(p) for p in prompts])
         key = self.key(subject, prompts=content, steering=steering_key(steering), temperature=temperature)
-        if max_new_tokens != 40:
+        if max_new_tokens != MOST_TOKENS:
             key["max_new_tokens"] = max_new_tokens
+        if (subject.base / "generation_config.json").is_file() and (ends := named_ends(subject)):
+            key["ends"] = ends  # that file may change without the subject's digest
 
         def compute(places: list[int]) -> list[list[str]]:
             missing = [seeds[place] for place in places]

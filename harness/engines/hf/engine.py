@@ -17,6 +17,7 @@ from harness.data.arrays import Floats
 from harness.data.behavior import Message
 from harness.data.subject import Subject
 from harness.engines.hf.bfloat16 import WIDE, has_bfloat16_units
+from harness.engines.precision import OF_THE_CHECKPOINT
 from harness.engines.protocol import Completion, Engine, HeadSet, Positions, Recorded, Scored, Sites, Steering
 from harness.engines.rows import refuse_unscored, rows_of, rows_of_texts
 
@@ -46,7 +47,7 @@ class HFEngine:
     ) -> None:
         self.device, self.fast, self.threads = device, fast, threads
         self.batch_tokens = batch_tokens or (1024 if device == "cpu" else 16384)  # more is slower on a CPU: it leaves the cache
-        kept = "float32" if device == "cpu" else "type of the checkpoint"
+        kept = "float32" if device == "cpu" else OF_THE_CHECKPOINT
         units = has_bfloat16_units() if bfloat16_units is None else bfloat16_units
         products = f", bfloat16 products above width {WIDE}" if units else ""
         self.numerics = f"{device}, {kept}" + (f", fused layers{products}" if fast and device == "cpu" else "")

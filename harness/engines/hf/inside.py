@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,8 @@ from torch import Tensor
 from harness.data.errors import InstrumentError
 from harness.data.subject import Subject
 from harness.engines.chat import tokenizer_of
-from harness.engines.hf.batches import padded_batches
+from harness.engines.hf.batches import Batch, padded_batches
+from harness.engines.hf.donors import donations
 from harness.engines.hf.models import Models
 from harness.engines.protocol import Recorded, Sites
 from harness.engines.rows import Row
@@ -32,24 +34,25 @@ def record_rows(models: Models, subject: Subject, rows: Sequence[Row], sites: Si
     """One recording a row; with `fed_by` every layer is fed that subject's residual stream. InstrumentError where a row was left out."""
     recorded: list[Recorded | None] = [None] * len(rows)
     batches = list(padded_batches(rows, budget, tokenizer_of(subject).pad_token_id, models.device))
-    fed = None if fed_by is None else _layer_inputs(models, fed_by, [batch.ids for batch in batches])
-    with models.ready(subject) as model, contextlib.ExitStack() as stack:
-        layers = model.get_decoder().layers
-        streams: dict[int, Tensor] = {}
-        if fed is not None:
-            stack.enter_context(feed_layers(layers, streams))
-        taps = _Taps(
-            attention=stack.enter_context(record_attention(model)) if sites.attention else None,
-            heads=stack.enter_context(record_heads(layers)) if sites.heads else {},
-            residual=stack.enter_context(record_residual(layers, sites.residual_layers)) if sites.residual_layers else {},
-            states=stack.enter_context(tap_states(layers)) if sites.state_layers else None,
-        )
-        for k, batch in enumerate(batches):
-            streams.update(fed[k] if fed is not None else {})
-            taps.aim([rows[i] for i in batch.rows], sites, batch.ids.device)
-            batch.run(model.get_decoder())
-            for place, i in enumerate(batch.rows):
-                recorded[i] = taps.read(place, rows[i], sites)
+    shares = [[(batch, None) for batch in batches]] if fed_by is None else donations(models, fed_by, batches, _layer_inputs)
+    for share in shares:
+        with models.ready(subject) as model, contextlib.ExitStack() as stack:
+            layers = model.get_decoder().layers
+            streams: dict[int, Tensor] = {}
+            if fed_by is not None:
+                stack.enter_context(feed_layers(layers, streams))
+            taps = _Taps(
+                attention=stack.enter_context(record_attention(model)) if sites.attention else None,
+                heads=stack.enter_context(record_heads(layers)) if sites.heads else {},
+                residual=stack.enter_context(record_residual(layers, sites.residual_layers)) if sites.residual_layers else {},
+                states=stack.enter_context(tap_states(layers)) if sites.state_layers else None,
+            )
+            for batch, fed in share:
+                streams.update(fed or {})
+                taps.aim([rows[i] for i in batch.rows], sites, batch.ids.device)
+                batch.run(model.get_decoder())
+                for place, i in enumerate(batch.rows):
+                    recorded[i] = taps.read(place, rows[i], sites)
     if any(one is None for one in recorded):
         raise InstrumentError("the engine did not record every conversation")
     return [one for one in recorded if one is not None]
@@ -83,7 +86,7 @@ class _Taps:
         states, chosen = self.states, sites.state_layers
         return Recorded(
             attention=_attention_of(self.attention.rows, place, stop - given + 1, stop) if self.attention is not None else None,
-            heads={layer: out[place, given - 1 : stop].float().cpu().numpy() for layer, out in self.heads.items()},
+            heads={layer: out[place, given - 1 : stop].float().cpu().numpy().copy() for layer, out in self.heads.items()},
             residual={layer: out[place, given:length].float().mean(0).cpu().numpy() for layer, out in self.residual.items()},
             norms={layer: float(out[place, 1:length].float().norm(dim=-1).median()) for layer, out in self.residual.items()},
             states={layer: states.states[layer][place].cpu().numpy() for layer in chosen} if states else {},
@@ -105,13 +108,9 @@ def _dynamics(states: DeltaStates, layer: int, place: int, given: int) -> NDArra
     )
 
 
-def _layer_inputs(models: Models, subject: Subject, batches: Sequence[Tensor]) -> list[dict[int, Tensor]]:
-    """The residual stream before every layer [batch, tokens, d_model], for each batch."""
-    with models.ready(subject) as model:
-        layers = model.get_decoder().layers
-        inputs = []
-        with record_residual(layers, range(len(layers) - 1)) as streams:
-            for ids in batches:
-                model.get_decoder()(input_ids=ids, use_cache=False)
-                inputs.append({0: model.get_input_embeddings()(ids).cpu(), **{i + 1: stream.cpu() for i, stream in streams.items()}})
-    return inputs
+def _layer_inputs(model: Any, batch: Batch) -> dict[int, Tensor]:
+    """The residual stream before every layer, [batch, tokens, d_model] each."""
+    layers = model.get_decoder().layers
+    with record_residual(layers, range(len(layers) - 1)) as streams:
+        batch.run(model.get_decoder())
+    return {0: model.get_input_embeddings()(batch.ids).cpu(), **{i + 1: stream.cpu() for i, stream in streams.items()}}

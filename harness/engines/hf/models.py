@@ -22,7 +22,7 @@ from harness.engines.chat import tokenizer_of
 from harness.engines.hf.batches import Batch, padded_batches
 from harness.engines.hf.bfloat16 import bfloat16_pays
 from harness.engines.hf.fast import fast_layers
-from harness.engines.hf.packed import packed_layers, runs_packed
+from harness.engines.hf.packed import runs_packed
 from harness.engines.hf.packing import packed_batches
 from harness.engines.rows import Row
 from harness.subjects.files import read_json, tensor_files
@@ -84,7 +84,6 @@ class Models:
                 stack.callback(PeftModel.from_pretrained(base, str(subject.adapter), is_trainable=False).unload)
             if self.fast and self.device == "cpu":
                 stack.enter_context(fast_layers())
-                stack.enter_context(packed_layers())
                 stack.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_pays(model.config.hidden_size)))
             yield model
 

@@ -24,7 +24,7 @@ _library: Any = modeling_qwen3_5
 
 
 def runs_packed(model: Any) -> bool:
-    """Whether this model's layers can be told of packed rows: a float32 Qwen3.5 without a sliding window."""
+    """Whether this model's layers can be told of packed rows: a Qwen3.5 in float32."""
     return isinstance(model.get_decoder(), _library.Qwen3_5TextModel) and model.dtype == torch.float32
 
 
@@ -60,8 +60,7 @@ def _attention(self: Any, hidden_states: Tensor, packing: Packing, *, position_e
     query, key = _library.apply_rotary_pos_emb(query, key, cos, sin, unsqueeze_dim=1)
     at = packing.groups.at
     q, k, v = (x[at].transpose(1, 2) for x in (query, key, value.view(key.shape)))  # [groups, heads, longest, head width]
-    k, v = (x.repeat_interleave(self.num_key_value_groups, dim=1) for x in (k, v))
-    mixed = nn.functional.scaled_dot_product_attention(q, k, v, packing.sees, scale=self.scaling).transpose(1, 2)
+    mixed = nn.functional.scaled_dot_product_attention(q, k, v, packing.unseen, scale=self.scaling, enable_gqa=True).transpose(1, 2)
     out = mixed.reshape(-1, *mixed.shape[2:])[packing.from_groups]
     return self.o_proj((out * torch.sigmoid(gate)).view(1, tokens, -1)), None
 
@@ -73,19 +72,23 @@ def _gated_delta_net(self: Any, hidden_states: Tensor, packing: Packing, **_rest
     mixed = _convolved(mixed, self.conv1d.weight.squeeze(1), packing)
     g, beta = -self.A_log.exp() * nn.functional.softplus(a + self.dt_bias), b.sigmoid()
 
+    widths, head_widths = [self.key_dim, self.key_dim, self.value_dim], (self.head_k_dim, self.head_k_dim, self.head_v_dim)
+
     def rule(block: Block, state: Tensor | None, ending: bool) -> tuple[Tensor, Tensor | None]:
-        widths = (self.key_dim, self.key_dim, self.value_dim)
-        parts = zip(mixed[block.at].split(widths, dim=-1), (self.head_k_dim, self.head_k_dim, self.head_v_dim), strict=True)
-        query, key, value = (part.unflatten(-1, (-1, width)) for part, width in parts)  # [rows, longest, heads, width]
+        query, key, value = (
+            part.view(*block.at.shape, -1, width)  # [rows, longest, heads, width]
+            for part, width in zip(torch.split(mixed[block.at], widths, dim=-1), head_widths, strict=True)
+        )
         decay, write = (x[block.at] * block.real[..., None] for x in (g, beta))  # behind a row's end the state stays as it is
         out, last, _ = gated_delta_rule(query, key, value, decay, write, state, ending=ending)
         return out.flatten(0, 1), last
 
-    stems, states = rule(packing.stems, None, ending=True)
-    if packing.kept is not None:
+    patched = packing.patched.get(self.layer_idx)
+    stems, states = rule(packing.stems, None, ending=patched is None)
+    if packing.kept is not None and states is not None:
         packing.kept[self.layer_idx] = states
-    states = packing.patched.get(self.layer_idx, states)
-    branches, _ = rule(packing.branches, states[packing.group], ending=False)
+    after = states if patched is None else patched
+    branches, _ = rule(packing.branches, None if after is None else after[packing.group], ending=False)
     out = torch.cat([stems, branches])[packing.from_stems_and_branches]  # [tokens, heads, width]
     normed = gated_rms_norm(out, gate.view(out.shape), self.norm.weight.detach(), self.norm.variance_epsilon)
     mixed_heads: Tensor = self.out_proj(normed.view(1, tokens, -1))

@@ -61,8 +61,8 @@ class Packing:
     """Which group each branch belongs to, [branches]."""
     groups: Block
     """Every group's stem and branches, [groups, longest]."""
-    sees: Tensor
-    """Whether a token of a group sees another, [groups, 1, longest, longest]; no row is empty."""
+    unseen: Tensor
+    """Added to attention scores, [groups, 1, longest, longest]: 0 where a token sees another, -inf where not; each sees one at least."""
     previous: Places
     """The place of the token before each token, [tokens]; -1 before a stem's first."""
     patched: Mapping[int, Tensor] = field(default_factory=dict)
@@ -152,52 +152,42 @@ def _packed(rows: Sequence[Row], groups: Sequence[tuple[list[int], int]], device
     ids: list[int] = []
     depth: list[int] = []
     prompt: list[bool] = []
-    stems, branches, of_group, members, before = [], [], [], [], []
+    previous: list[int] = []
+    stems, branches, wholes, owner, sees, before = [], [], [], [], [], []
 
-    def put(row: Row, start: int, stop: int) -> Places:
-        first = len(ids)
+    def put(row: Row, start: int, stop: int, after: int) -> Places:
+        places = np.arange(len(ids), len(ids) + stop - start)
         ids.extend(row.tokens[start:stop])
         depth.extend(range(start, stop))
         prompt.extend(t < row.given for t in range(start, stop))
-        return np.arange(first, len(ids))
+        previous.extend((after, *places[:-1]))
+        return places
 
-    for g, (indices, stem) in enumerate(groups):
-        stems.append(put(rows[indices[0]], 0, stem))
-        for i in indices:
-            branches.append(put(rows[i], stem, len(rows[i].tokens)))
-            before.append(np.concatenate([stems[-1], branches[-1]])[rows[i].given - 1 : -1])
-            of_group.append(g)
-            members.append(i)
-    previous = np.arange(-1, len(ids) - 1)
-    for g, stem_at in enumerate(stems):
-        previous[stem_at[0]] = -1
-        for branch in (branches[b] for b in range(len(branches)) if of_group[b] == g):
-            previous[branch[0]] = stem_at[-1]
-    whole = [np.concatenate([stems[g], *(branches[b] for b in range(len(branches)) if of_group[b] == g)]) for g in range(len(groups))]
+    for g, (members, stem) in enumerate(groups):
+        stems.append(put(rows[members[0]], 0, stem, -1))
+        of_group = [put(rows[i], stem, len(rows[i].tokens), stems[-1][-1]) for i in members]
+        before += [np.concatenate([stems[-1], branch])[rows[i].given - 1 : -1] for i, branch in zip(members, of_group, strict=True)]
+        wholes.append(np.concatenate([stems[-1], *of_group]))
+        sees.append(np.repeat(np.arange(-1, len(members)), [stem, *map(len, of_group)]))  # each token's branch; -1: the stem's
+        branches += of_group
+        owner += [g] * len(members)
     packing = Packing(
         Block.of(stems, device),
         Block.of(branches, device),
-        torch.tensor(of_group, device=device),
-        Block.of(whole, device),
-        _sees(whole, stems, branches, device),
-        previous,
+        torch.tensor(owner, device=device),
+        Block.of(wholes, device),
+        torch.from_numpy(_unseen(sees)).to(device),
+        np.array(previous),
     )
-    arguments = {
-        "position_ids": torch.tensor([depth], device=device),
-        "attention_mask": dict.fromkeys(LAYER_TYPES, packing),
-    }
-    where = torch.from_numpy(np.concatenate(before)).to(device)
-    return Batch(members, torch.tensor([ids], device=device), torch.tensor([prompt], device=device), where, arguments)
+    where = {"position_ids": torch.tensor([depth], device=device), "attention_mask": dict.fromkeys(LAYER_TYPES, packing)}
+    order = [i for members, _ in groups for i in members]
+    as_read = torch.from_numpy(np.concatenate(before)).to(device)
+    return Batch(order, torch.tensor([ids], device=device), torch.tensor([prompt], device=device), as_read, where)
 
 
-def _sees(whole: Sequence[Places], stems: Sequence[Places], branches: Sequence[Places], device: str) -> Tensor:
-    branch = np.full(sum(map(len, whole)), -1)  # of each token; -1 for a stem's
-    for b, at in enumerate(branches):
-        branch[at] = b
-    longest = max(map(len, whole))
-    sees = np.zeros((len(whole), longest, longest), dtype=bool)
-    for one, places in zip(sees, whole, strict=True):
-        of = np.full(longest, -1)
-        of[: len(places)] = branch[places]
-        one[:] = np.tri(longest, dtype=bool) & ((of[None] == -1) | (of[None] == of[:, None]))
-    return torch.from_numpy(sees)[:, None].to(device)
+def _unseen(branches: Sequence[Places]) -> NDArray[np.float32]:
+    """[groups, 1, longest, longest] from the branch of each token of each group, -1 for a stem's."""
+    longest = max(map(len, branches))
+    of = np.stack([np.pad(one, (0, longest - len(one)), constant_values=-1) for one in branches])
+    sees = np.tri(longest, dtype=bool) & ((of[:, None] == -1) | (of[:, None] == of[:, :, None]))
+    return np.where(sees, np.float32(0), np.float32(-np.inf))[:, None]

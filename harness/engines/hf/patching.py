@@ -7,7 +7,6 @@ token of the user's content. Only layers above the lowest patched one run again 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,7 +15,9 @@ from torch import Tensor
 from harness.data.subject import Subject
 from harness.engines.chat import tokenizer_of
 from harness.engines.hf.batches import Batch, batches_of
+from harness.engines.hf.donors import donations
 from harness.engines.hf.models import Models
+from harness.engines.hf.packed import packed_layers
 from harness.engines.hf.packing import packed_batches, told
 from harness.engines.hf.scoring import read_scores
 from harness.engines.hf.suffix import PlainPass
@@ -36,22 +37,23 @@ def score_rows_patched_heads(
     budget: int,
 ) -> list[list[Scored]]:
     """[head sets][rows]. ValueError for a head that the model does not have."""
-    batches = list(models.batches(subject, rows, budget))
-    said: list[dict[int, Tensor]] = []
-    with models.ready(donor) as model, record_heads(model.get_decoder().layers) as heads:
-        for batch in batches:
+
+    def outputs(model: Any, batch: Batch) -> dict[int, Tensor]:
+        with record_heads(model.get_decoder().layers) as heads, packed_layers():
             batch.run(model.get_decoder())
-            said.append({layer: output.cpu() for layer, output in heads.items()})
+        return {layer: output.cpu() for layer, output in heads.items()}
+
     scored: list[dict[int, Scored]] = [{} for _ in head_sets]
     below = [min(chosen, default=0) - 1 for chosen in head_sets]  # the last layer that a set does not touch; -1: none
-    with models.ready(subject) as model:
-        decoder = model.get_decoder()
-        for batch, donated in zip(batches, said, strict=True):
-            plain = PlainPass(decoder, batch, {layer for layer in below if 0 <= layer < len(decoder.layers)})
-            for answers, chosen, last in zip(scored, head_sets, below, strict=True):
-                with patch_heads(decoder.layers, donated, chosen, batch.steered(positions)):
-                    hidden = plain.again(last) if last >= 0 else batch.run(decoder)
-                answers.update(read_scores(model, rows, batch, hidden))
+    for share in donations(models, donor, list(models.batches(subject, rows, budget)), outputs):
+        with models.ready(subject) as model, packed_layers():
+            decoder = model.get_decoder()
+            for batch, donated in share:
+                plain = PlainPass(decoder, batch, {layer for layer in below if 0 <= layer < len(decoder.layers)})
+                for answers, chosen, last in zip(scored, head_sets, below, strict=True):
+                    with patch_heads(decoder.layers, donated, chosen, batch.steered(positions)):
+                        hidden = plain.again(last) if last >= 0 else batch.run(decoder)
+                    answers.update(read_scores(model, rows, batch, hidden))
     return [[answers[i] for i in range(len(rows))] for answers in scored]
 
 
@@ -60,36 +62,49 @@ def score_rows_patched_states(models: Models, subject: Subject, donor: Subject, 
 
     ValueError for a model without Gated DeltaNet layers.
     """
-    donated: list[dict[int, Tensor]] = []
-    scored: dict[int, Scored] = {}
-    if models.packs(subject):
-        batches = list(packed_batches(rows, budget, models.device, after_content=True))
-        with models.ready(donor) as model:
-            _refuse_stateless(model)
-            for batch in batches:
-                donated.append({})
-                told(batch, kept=donated[-1]).run(model.get_decoder())
-        with models.ready(subject) as model:
-            for batch, states in zip(batches, donated, strict=True):
-                scored |= read_scores(model, rows, batch, told(batch, patched=states).run(model.get_decoder()))
-        return [scored[i] for i in range(len(rows))]
-    aligned = [_aligned(rows, batch, tokenizer_of(subject).pad_token_id, models.device) for batch in batches_of(rows, budget)]
-    with models.ready(donor) as model, tap_states(model.get_decoder().layers) as tap:
-        _refuse_stateless(model)
-        for batch, at in aligned:
-            tap.positions = torch.full((len(batch.rows), 1), at, device=models.device)
-            replace(batch, ids=batch.ids[:, : at + 1], arguments={"attention_mask": batch.arguments["attention_mask"][:, : at + 1]}).run(model.get_decoder())
-            donated.append({layer: states[:, 0] for layer, states in tap.states.items()})
-    with models.ready(subject) as model, tap_states(model.get_decoder().layers) as tap:
-        for (batch, at), states in zip(aligned, donated, strict=True):
-            tap.patched, tap.patched_after = states, at
-            scored |= read_scores(model, rows, batch, batch.run(model.get_decoder()))
+    if not delta_layers(models.base(subject).get_decoder().layers):
+        raise ValueError("the model has no Gated DeltaNet layers, so no recurrent states to patch")
+    scored = (
+        _packed_states(models, subject, donor, rows, budget) if models.packs(subject) else _cut_states(models, subject, donor, rows, budget)
+    )
     return [scored[i] for i in range(len(rows))]
 
 
-def _refuse_stateless(model: Any) -> None:
-    if not delta_layers(model.get_decoder().layers):
-        raise ValueError("the model has no Gated DeltaNet layers, so no recurrent states to patch")
+def _packed_states(models: Models, subject: Subject, donor: Subject, rows: Sequence[Row], budget: int) -> dict[int, Scored]:
+    """The stems of packed rows end where the states are patched."""
+
+    def states(model: Any, batch: Batch) -> dict[int, Tensor]:
+        kept: dict[int, Tensor] = {}
+        with packed_layers():
+            told(batch, kept=kept).run(model.get_decoder())
+        return kept
+
+    scored: dict[int, Scored] = {}
+    for share in donations(models, donor, list(packed_batches(rows, budget, models.device, after_content=True)), states):
+        with models.ready(subject) as model, packed_layers():
+            for batch, donated in share:
+                scored |= read_scores(model, rows, batch, told(batch, patched=donated).run(model.get_decoder()))
+    return scored
+
+
+def _cut_states(models: Models, subject: Subject, donor: Subject, rows: Sequence[Row], budget: int) -> dict[int, Scored]:
+    """The library's layers, with the recorder's delta rule cut in two where the states are patched."""
+
+    def states(model: Any, one: tuple[Batch, int]) -> dict[int, Tensor]:
+        (batch, at), decoder = one, model.get_decoder()
+        with tap_states(decoder.layers) as tap:
+            tap.positions = torch.full((len(batch.rows), 1), at, device=models.device)
+            decoder(input_ids=batch.ids[:, : at + 1], attention_mask=batch.arguments["attention_mask"][:, : at + 1], use_cache=False)
+        return {layer: found[:, 0] for layer, found in tap.states.items()}
+
+    scored: dict[int, Scored] = {}
+    aligned = [_aligned(rows, batch, tokenizer_of(subject).pad_token_id, models.device) for batch in batches_of(rows, budget)]
+    for share in donations(models, donor, aligned, states):
+        with models.ready(subject) as model, tap_states(model.get_decoder().layers) as tap:
+            for (batch, at), donated in share:
+                tap.patched, tap.patched_after = donated, at
+                scored |= read_scores(model, rows, batch, batch.run(model.get_decoder()))
+    return scored
 
 
 def _aligned(rows: Sequence[Row], batch: list[int], pad: int, device: str) -> tuple[Batch, int]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from harness.data.subject import Subject
 from harness.engines.hf.batches import Batch
 from harness.engines.hf.models import Models
+from harness.engines.hf.packed import packed_layers
 from harness.engines.hf.steering import vectors_of
 from harness.engines.hf.suffix import PlainPass
 from harness.engines.protocol import Scored, Steering
@@ -27,7 +28,7 @@ def score_rows(
     """[steerings][rows]; None is no steering. ValueError for a row without a scored token, or a steering that does not fit the model."""
     refuse_unscored(rows)
     scored: list[dict[int, Scored]] = [{} for _ in steerings]
-    with models.ready(subject) as model:
+    with models.ready(subject) as model, packed_layers():
         vectors = [None if steering is None else vectors_of(model, steering) for steering in steerings]
         resumed = {min(each) for each in vectors if each}
         for batch in models.batches(subject, rows, budget):
@@ -50,7 +51,7 @@ def logits_of(model: Any, hidden: Tensor) -> Tensor:
 def read_scores(model: Any, rows: Sequence[Row], batch: Batch, hidden: Tensor) -> dict[int, Scored]:
     """Scores of every row of a batch, by its index in `rows`, from the last hidden state [sequences, tokens, d_model]."""
     replies = [rows[i].tokens[rows[i].given :] for i in batch.rows]
-    places, read = batch.before_scored.unique(return_inverse=True)  # rows that share tokens ask for the same logits
+    places, read = torch.unique(batch.before_scored, return_inverse=True)  # rows that share tokens ask for the same logits
     logits = logits_of(model, hidden.flatten(0, 1)[places])  # [places, vocabulary]
     tokens = torch.tensor([token for reply in replies for token in reply], device=logits.device)
     chosen = logits.log_softmax(-1)[read, tokens].double().cpu().numpy()  # [scored tokens]

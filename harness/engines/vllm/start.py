@@ -109,7 +109,8 @@ def vllm_engine(settings: Settings, base: Subject, hf: Engine, device: str) -> V
         return VLLMEngine(served.only, hf, served.served.numerics)
     chosen = local_settings(settings, base.base, device)
     shape = f"tensor parallel {chosen.tensor_parallel}, pipeline parallel {chosen.pipeline_parallel}"
-    numerics = f"vllm {version()}, {device}, {chosen.dtype}, {shape}"
+    more = "".join(f", {name}={value}" for name, value in sorted(chosen.more.items()))
+    numerics = f"vllm {version()}, {device}, {chosen.dtype}, {shape}{more}"
 
     def start(subject: Subject) -> Backend:
         return LocalVLLM(replace(subject, adapter=None, adapter_digest=None), chosen)

@@ -1,8 +1,8 @@
 """history.sqlite: every measurement of every cycle, for baselines, drift, diff and Q4's control chart. Never cleared.
 
 A cycle may take several runs (one question each, or the same one again): reading a cycle gives the latest record of each
-key. Concurrent runs wait for each other, and a run is written whole or not at all. Two measurements may be compared only
-where their data digests are equal.
+key. Concurrent runs wait for each other, and a run is written whole or not at all. Which measurements may be compared:
+`comparable.py`; which cycles may be accepted: `acceptance.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.errors import InputError
+from harness.data.measurement import Level
 from harness.data.settings import Settings
 from harness.data.verdict import Outcome, Verdict
 from harness.gate.verdict.entry import Entry
@@ -24,9 +25,6 @@ from harness.gate.verdict.run import Run
 
 PATIENCE = 60.0
 """Seconds one run waits for another's writing."""
-
-DATA_KEYS = ("data", "behavior", "profile")
-"""A provenance whose name starts with one of these says which data were measured on. Where they differ, measurements are not compared."""
 
 _TABLES = """
 create table if not exists runs (
@@ -46,11 +44,6 @@ create table if not exists pinned (cycle text not null, at text not null, reason
 """
 _LATER_COLUMNS = {"measurements": {"gate_row": "text"}}
 """Columns that are added to histories begun without them; they are empty in the old rows."""
-
-
-def data_of(provenance: Mapping[str, str]) -> dict[str, str]:
-    """The part of a measurement's provenance that says which data it was measured on."""
-    return {name: value for name, value in provenance.items() if name.startswith(DATA_KEYS)}
 
 
 @dataclass(frozen=True)
@@ -97,9 +90,22 @@ class Record:
         return None if waiver is None else str(waiver["reason"])
 
     @property
-    def data(self) -> dict[str, str]:
-        """Names and digests of the data it was measured on."""
-        return data_of(self.provenance)
+    def level(self) -> Level | None:
+        """By which cycles are compared, in a check whose estimate is a difference from an earlier cycle."""
+        level = (self.gate_row or {}).get("level")
+        return None if level is None or level["value"] is None else Level(**level)
+
+    @property
+    def followed(self) -> Level | None:
+        """What is compared from cycle to cycle, as `Measurement.followed`."""
+        if self.level is not None or self.estimate is None:
+            return self.level
+        return Level(self.estimate, self.unit or "")
+
+    @property
+    def proven_loss(self) -> bool:
+        """Whether it passed although a loss was proven."""
+        return bool((self.gate_row or {}).get("proven_loss"))
 
 
 @dataclass(frozen=True)
@@ -118,18 +124,6 @@ class Cycle:
     """The latest record of each key."""
     profile: str = "quick"
     """The profile of its latest run."""
-
-    @property
-    def not_green(self) -> tuple[str, ...]:
-        """Why it should not be accepted; empty where it is green: every gate passed, is waived or does not apply, and one passed."""
-        gates = [record for record in self.records.values() if record.kind == "gate"]
-        blocking = [gate for gate in gates if gate.verdict not in ("pass", "not_applicable") and gate.waived is None]
-        reasons = [f"{gate.key} is {gate.verdict}" for gate in blocking]
-        if not any(gate.verdict == "pass" for gate in gates):
-            reasons.append("no gate passed")
-        if not self.complete:
-            reasons.append("its last run is not complete")
-        return tuple(reasons)
 
 
 def probe(path: Path) -> None:
@@ -199,7 +193,7 @@ def read_cycle(path: Path, cycle: str) -> Cycle | None:
         if not runs:
             return None
         rows = connection.execute(
-            "select measurements.* from measurements join runs using (run) where cycle = ? order by run", (cycle,)
+            "select measurements.* from measurements join runs using (run) where cycle = ? order by run, measurements.rowid", (cycle,)
         ).fetchall()
     last = runs[-1]
     records = {row["key"]: _record(row) for row in rows}
@@ -222,20 +216,20 @@ def earlier_cycles(path: Path, base: str, cycle: str, most: int) -> tuple[Cycle,
     return tuple(each for each in cycles if each is not None and each.base == base)
 
 
-def accept(path: Path, cycle: str, force: str | None = None) -> None:
-    """Make a cycle the baseline; InputError for an unknown cycle, or one that is not green without a reason to force it."""
+def known_cycle(path: Path, cycle: str) -> Cycle:
+    """`read_cycle`; InputError of one line, with the cycles recorded last, where it was never recorded."""
     known = read_cycle(path, cycle)
     if known is None:
-        names = ", ".join(cycle_names(path)[-5:]) or "none"
-        raise InputError(f"cycle {cycle}: not in {path}; recorded last: {names}")
-    reason = (force or "").strip() or None
-    if known.not_green and reason is None:
-        raise InputError(f"cycle {cycle} is not green ({'; '.join(known.not_green)}); accept it only with --force REASON")
-    waived = "; ".join(f"{record.key} waived: {record.waived}" for record in known.records.values() if record.waived is not None)
+        raise InputError(f"cycle {cycle}: not in {path}; recorded last: {', '.join(cycle_names(path)[-5:]) or 'none'}")
+    return known
+
+
+def accept(path: Path, cycle: str, force: str | None = None) -> None:
+    """Make a cycle the baseline, whatever it says: `acceptance.accept` looks first. `force`, why it was taken although, is recorded."""
+    known_cycle(path, cycle)
     with _open(path) as connection:
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        recorded = reason if known.not_green else waived or None
-        connection.execute("insert into accepted (cycle, at, forced) values (?, ?, ?)", (cycle, at, recorded))
+        connection.execute("insert into accepted (cycle, at, forced) values (?, ?, ?)", (cycle, at, force))
         if connection.execute("select 1 from pinned").fetchone() is None:
             connection.execute("insert into pinned (cycle, at, reason) values (?, ?, ?)", (cycle, at, "the first accepted cycle"))
 
@@ -245,9 +239,7 @@ def pin(path: Path, cycle: str, reason: str) -> None:
 
     Only the first accepted cycle is pinned by itself; after that nothing but this moves the pin.
     """
-    if read_cycle(path, cycle) is None:
-        names = ", ".join(cycle_names(path)[-5:]) or "none"
-        raise InputError(f"cycle {cycle}: not in {path}; recorded last: {names}")
+    known_cycle(path, cycle)
     if not reason.strip():
         raise InputError(f"cycle {cycle}: pinned only with a reason: what drift is measured against changes")
     with _open(path) as connection:

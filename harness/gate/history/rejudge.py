@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.errors import InputError
-from harness.data.measurement import Estimate, Measurement, Spread
+from harness.data.measurement import Estimate, Measurement, Source, Spread
 from harness.data.threshold import Threshold
 from harness.data.verdict import Outcome, Verdict
 from harness.data.waiver import Waiver
@@ -194,7 +194,8 @@ def _measurement(row: Row) -> Measurement:
     if all(number is not None for number in numbers) and row["n"] is not None:
         alpha = threshold.alpha if threshold is not None else 0.05
         value, low, high, low_alpha, high_alpha = numbers
-        estimate = Estimate(value, low, high, low_alpha, high_alpha, alpha, row["n"], row["n"])
+        limit: Source = row.get("limited_by") or "scenarios"
+        estimate = Estimate(value, low, high, low_alpha, high_alpha, alpha, row["n"], row["n"], limit)
     answer, reason = row.get("answer_in_words"), row.get("reason")
     if answer is not None and answer.startswith(NO_ANSWER):
         answer, reason = None, reason or "the data do not tell the answers apart"
@@ -211,4 +212,6 @@ def _measurement(row: Row) -> Measurement:
         not_applicable=row["verdict"] == "not_applicable",
         spread=None if row.get("spread") is None else Spread(**row["spread"]),
         stepwise=bool(row.get("stepwise", False)),
+        unchanged=row.get("unchanged"),
+        available=row.get("available"),
     )

@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness.data.measurement import Level
 from harness.data.verdict import Outcome
 from harness.gate.reports.calibration_page import CalibrationPage, pages
 from harness.gate.reports.check_page import page, scenarios
@@ -82,11 +83,16 @@ def complete(folder: Path, run: Run, crashed: Mapping[str, str]) -> None:
         write_text(folder / f"{identity}-result.json", json.dumps(_calibration(calibration, identity, began + len(run.entries))))
     write_text(folder / "environment.properties", _properties(run))
     metrics = [
-        {"id": entry.key, "key": entry.key, "value": entry.measurement.estimate.value, "start": stop, "stop": stop + 1}
+        {"id": entry.key, "key": entry.key, "value": level.value, "start": stop, "stop": stop + 1}
         for entry in run.entries
-        if entry.measurement is not None and entry.measurement.estimate is not None
+        if (level := followed(entry)) is not None
     ]
     write_text(folder / "evals-perf.json", json.dumps(metrics))
+
+
+def followed(entry: Entry) -> Level | None:
+    """What the Metrics page follows over cycles; None where nothing was measured."""
+    return None if entry.measurement is None else entry.measurement.followed
 
 
 def _calibration(page: CalibrationPage, identity: str, at: int) -> dict[str, Any]:
@@ -122,15 +128,17 @@ def _filled(result: Mapping[str, Any], entry: Entry, run: Run, html: str, trace:
         {"name": "tag", "value": entry.kind},
         {"name": "tag", "value": outcome.replace("_", " ")},
         *([{"name": "tag", "value": "waived"}] if entry.waiver is not None else []),
+        *([{"name": "tag", "value": "proven loss"}] if entry.verdict.proven_loss else []),
     ]
     waived = f" Waived until {entry.waiver.expires}: {entry.waiver.reason}." if entry.waiver is not None else ""
     details: dict[str, Any] = {"message": f"{outcome.upper().replace('_', ' ')}: {entry.verdict.message}{waived}"}
     if outcome == "error" and trace:
         details["trace"] = trace
     answer = "" if entry.verdict.answer == "-" else f": {entry.verdict.answer}"
+    answer += " (proven loss)" if entry.verdict.proven_loss else ""
     filled = {**result, "name": f"{entry.key}{answer}", "status": STATUS[outcome], "labels": labels, "descriptionHtml": html}
     filled |= {"testCaseId": entry.key, "historyId": history_id(entry.key), "parameters": []}
-    filled["statusDetails"] = {} if outcome in ("pass", "settled") else details
+    filled["statusDetails"] = {} if outcome in ("pass", "settled") and not entry.verdict.proven_loss else details
     return filled
 
 

@@ -17,6 +17,7 @@ from harness.data.errors import InputError
 from harness.data.measurement import Exhibit, Measurement
 from harness.data.settings import Settings
 from harness.experiment.tables import html_records, html_table, shown
+from harness.gate.reports.terminal import outcome_in_words
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import WHAT_TO_DO, Run
 from harness.gate.verdict.verdicts import describe, noise_of
@@ -76,7 +77,7 @@ def _plot(exhibit: Exhibit) -> str:
 
 def _numbers(entry: Entry) -> str:
     check = entry.check()
-    rows: list[tuple[str, object]] = [("verdict", entry.verdict.outcome.replace("_", " ")), ("answer", entry.verdict.answer)]
+    rows: list[tuple[str, object]] = [("verdict", outcome_in_words(entry)), ("answer", entry.verdict.answer)]
     estimate = entry.measurement.estimate if entry.measurement else None
     if estimate is not None:
         rows += [
@@ -85,6 +86,9 @@ def _numbers(entry: Entry) -> str:
             (f"interval at alpha {estimate.alpha:g}", f"[{estimate.low_alpha:.4g}, {estimate.high_alpha:.4g}]"),
             ("scenarios", f"{estimate.n} in {estimate.clusters} independent groups"),
         ]
+    level = None if entry.measurement is None else entry.measurement.level
+    if level is not None:
+        rows.append(("level, by which cycles are compared", f"{level.value:.4g} {level.unit}"))
     spread = None if entry.measurement is None else entry.measurement.spread
     if spread is not None:
         rows.append(("seed-to-seed spread (standard deviation)", f"{spread.deviation:.4g}, from {spread.adapters} adapters"))

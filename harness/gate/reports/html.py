@@ -22,9 +22,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from harness.data.measurement import Level
 from harness.data.settings import PROJECT
 from harness.gate.history import records as history
-from harness.gate.reports.allure_results import STATUS, history_id
+from harness.gate.history.comparable import differences
+from harness.gate.reports.allure_results import STATUS, followed, history_id
 from harness.gate.reports.files import write_text
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.run import Run
@@ -128,10 +130,14 @@ def _call(command: list[str], folder: Path, seconds: int, name: str) -> None:
 
 
 def _history_points(run: Run) -> list[dict[str, Any]]:
-    """Earlier cycles of the same base as lines of Allure's own history. Values that were measured on other data are left out."""
-    data = {entry.key: history.data_of(entry.measurement.provenance) for entry in run.entries if entry.measurement is not None}
+    """Earlier cycles of the same base as lines of Allure's own history. What may not be compared is left out."""
+    now = {entry.key: entry.measurement.provenance for entry in run.entries if entry.measurement is not None}
     earlier = history.earlier_cycles(run.settings.history_path, run.settings.model, run.cycle, MOST_CYCLES)
-    return [_history_point(cycle, [each for each in cycle.records.values() if each.data == data.get(each.key)]) for cycle in earlier]
+
+    def comparable(cycle: history.Cycle) -> list[history.Record]:
+        return [each for each in cycle.records.values() if each.key in now and not differences(each.provenance, now[each.key])]
+
+    return [_history_point(cycle, comparable(cycle)) for cycle in earlier]
 
 
 def _history_point(cycle: history.Cycle, records: Sequence[history.Record]) -> dict[str, Any]:
@@ -155,7 +161,7 @@ def _history_point(cycle: history.Cycle, records: Sequence[history.Record]) -> d
         "timestamp": started,
         "knownTestCaseIds": [id.split(".")[0] for id in tests],
         "testResults": tests,
-        "metrics": {each.key: each.estimate for each in records if each.estimate is not None},
+        "metrics": {each.key: level.value for each in records if (level := each.followed) is not None},
         "url": "",
     }
 
@@ -164,16 +170,13 @@ def _metrics(run: Run) -> dict[str, Any]:
     groups = {
         question: {"title": run.questions[question].title if question in run.questions else question} for question in run.question_ids
     }
-    metrics = {
-        entry.key: _metric(entry) for entry in run.entries if entry.measurement is not None and entry.measurement.estimate is not None
-    }
+    metrics = {entry.key: _metric(entry, level) for entry in run.entries if (level := followed(entry)) is not None}
     return {"groups": groups, "metrics": metrics}
 
 
-def _metric(entry: Entry) -> dict[str, str]:
-    threshold, measurement = entry.threshold, entry.measurement
-    shown = {"title": entry.key, "unit": measurement.unit if measurement else "", "group": entry.question}
+def _metric(entry: Entry, level: Level) -> dict[str, str]:
+    threshold = entry.threshold
+    shown = {"title": entry.key, "unit": level.unit, "group": entry.question}
     if threshold is None or (threshold.at_least is None and threshold.at_most is None and threshold.margin is None):
         return shown
-    lower = threshold.at_most is not None or (threshold.margin is not None and threshold.worse == "higher")
-    return {**shown, "better": "lower" if lower else "higher"}
+    return {**shown, "better": "lower" if threshold.falls else "higher"}

@@ -19,6 +19,8 @@ COLORS: dict[Outcome, str] = {
     "inconclusive": "yellow",
     "not_applicable": "cyan",
 }
+AMBER = "yellow"
+"""Color of a pass with a proven loss."""
 LONGEST = 34
 """Characters of an answer; the whole of it stands in the report."""
 
@@ -35,9 +37,14 @@ def row(entry: Entry, run: Run) -> tuple[str, ...]:
         interval(entry),
         describe(entry.threshold) + tolerated(entry),
         n,
-        entry.verdict.outcome.replace("_", " ") + (", waived" if entry.waiver else ""),
+        outcome_in_words(entry) + (", waived" if entry.waiver else ""),
         seconds,
     )
+
+
+def outcome_in_words(entry: Entry) -> str:
+    """The outcome; a pass with a proven loss says so."""
+    return entry.verdict.outcome.replace("_", " ") + (", proven loss" if entry.verdict.proven_loss else "")
 
 
 def tolerated(entry: Entry) -> str:
@@ -64,17 +71,23 @@ def write_table(terminal: Any, run: Run, notes: Sequence[str]) -> None:
     for entry, cells in zip(run.entries, rows, strict=True):
         for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
             text = cell.rjust(width) if HEADINGS[column] in ("n", "seconds") else cell.ljust(width)
-            terminal.write(text + "  ", **({COLORS[entry.verdict.outcome]: True} if HEADINGS[column] == "verdict" else {}))
+            color = AMBER if entry.verdict.proven_loss else COLORS[entry.verdict.outcome]
+            terminal.write(text + "  ", **({color: True} if HEADINGS[column] == "verdict" else {}))
         terminal.write_line("")
     for entry in run.entries:
         if entry.verdict.outcome in ("fail", "error", "inconclusive"):
             terminal.write(f"{entry.verdict.outcome}: ", **{COLORS[entry.verdict.outcome]: True})
             terminal.write_line(entry.verdict.message)
+    for entry in run.losses:
+        terminal.write("proven loss: ", **{AMBER: True})
+        terminal.write_line(entry.verdict.message)
     for each in run.waivers:
         terminal.write_line(f"waiver: {each.sentence}", yellow=True)
     incomplete = "" if run.complete else ", the run is not complete"
     waived = f", waived: {', '.join(entry.key for entry in run.waived)}" if run.waived else ""
-    terminal.write_line(f"verdict over the gates: {run.verdict or 'no gate was selected'}{waived}{incomplete}; exit code {run.exit_code}")
+    lost = f", proven losses: {', '.join(entry.key for entry in run.losses)}" if run.losses else ""
+    said = run.verdict or "no gate was selected"
+    terminal.write_line(f"verdict over the gates: {said}{lost}{waived}{incomplete}; exit code {run.exit_code}")
     if run.exit_code:
         terminal.write_line(f"what to do: {WHAT_TO_DO}")
     for note in notes:

@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from harness.data.measurement import Estimate, Exhibit, Measurement, Spread
+from harness.data.measurement import Estimate, Exhibit, Level, Measurement, Spread
 from harness.data.threshold import Kind, Threshold
 from harness.data.verdict import Outcome, Verdict
 from harness.data.waiver import Waiver
@@ -77,6 +77,7 @@ class Entry:
             "behavior": self.behavior,
             "kind": self.kind,
             "verdict": self.verdict.outcome,
+            "proven_loss": self.verdict.proven_loss,
             "answer": self.verdict.answer,
             "estimate": None if estimate is None else plain(estimate.value),
             "low": None if estimate is None else plain(estimate.low),
@@ -86,6 +87,10 @@ class Entry:
             "unit": measurement.unit or None,
             "n": None if estimate is None else plain(estimate.n),
             "n_to_resolve": self.verdict.n_to_resolve,
+            "limited_by": None if estimate is None else estimate.limited_by,
+            "available": measurement.available,
+            "level": None if measurement.level is None else plain(asdict(measurement.level)),
+            "unchanged": plain(measurement.unchanged),
             "threshold": None if self.threshold is None else plain(asdict(self.threshold)),
             "null": null,
             "series": [plain(dict(cell)) for cell in measurement.series],
@@ -130,7 +135,8 @@ def _measurement(raw: Mapping[str, Any] | None) -> Measurement | None:
     bare = Measurement(**{**raw, "estimate": None, "exhibits": (), "series": tuple(raw["series"])})
     exhibits = tuple(Exhibit(exhibit["title"], Path(exhibit["path"])) for exhibit in raw["exhibits"])
     spread = None if raw["spread"] is None else Spread(**raw["spread"])
-    return replace(bare, estimate=Estimate(**estimate) if whole else None, exhibits=exhibits, spread=spread)
+    level = None if raw["level"] is None or raw["level"]["value"] is None else Level(**raw["level"])
+    return replace(bare, estimate=Estimate(**estimate) if whole else None, exhibits=exhibits, spread=spread, level=level)
 
 
 def plain(value: Any) -> Any:

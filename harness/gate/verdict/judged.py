@@ -1,4 +1,4 @@
-"""From a measurement to its entry: judged under its threshold, and inconclusive where a preflight check it rests on is not green."""
+"""From a measurement to its entry: judged under its threshold, and inconclusive where a preflight check it rests on did not pass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from harness.data.measurement import Measurement
 from harness.data.text import one_line
 from harness.data.threshold import Kind
-from harness.data.verdict import Verdict
+from harness.data.verdict import Outcome, Verdict
 from harness.gate.verdict.entry import Entry
 from harness.gate.verdict.thresholds import Thresholds
 from harness.gate.verdict.verdicts import verdict_on
@@ -17,6 +17,8 @@ PREFLIGHT = "preflight"
 """The question whose checks are about the instrument; all other checks rest on some of them."""
 NEEDED_BY_ALL = ("preflight.finite", "preflight.data")
 """Preflight checks that every other check rests on, whatever its marker names."""
+SOUND: tuple[Outcome, ...] = ("pass", "settled", "not_applicable")
+"""Outcomes of a preflight check on which others may rest."""
 KINDS: tuple[Kind, ...] = ("gate", "check", "finding")
 """Names of the markers."""
 
@@ -69,13 +71,13 @@ def judged(measurement: Measurement, check: Check | None, subject: str, threshol
 
 
 def resting_on(preflight: Mapping[str, Entry], entry: Entry) -> Entry:
-    """The entry; inconclusive where something it needs of `preflight` (by id) was not measured, failed or broke."""
+    """The entry; inconclusive where something it needs of `preflight` (by id) was not measured, or came out otherwise than SOUND."""
     reasons = []
     for id in entry.needs:
         needed = preflight.get(id)
         if needed is None:
             reasons.append(f"{id}, which preflight did not measure")
-        elif needed.verdict.outcome in ("fail", "error"):
+        elif needed.verdict.outcome not in SOUND:
             reasons.append(f"{id}, which came out {needed.verdict.outcome}")
     if not reasons or entry.verdict.outcome in ("not_applicable", "error"):
         return entry

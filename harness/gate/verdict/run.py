@@ -77,15 +77,17 @@ class Run:
 
     @property
     def exit_code(self) -> int:
-        """pytest's exit code: over everything that was selected, gates or not, except gates that are waived."""
+        """pytest's exit code: over everything that was selected, except gates that are waived. A gate that is inconclusive is never 0."""
         if self.interrupted:
             return INTERRUPTED
-        outcomes = {entry.verdict.outcome for entry in self.entries if entry.waiver is None}
+        blocking = [entry for entry in self.entries if entry.waiver is None]
+        outcomes = {entry.verdict.outcome for entry in blocking}
         if "fail" in outcomes or self.other_failures:
             return FAILED
         if "error" in outcomes or self.broken_modules or not self.complete or not self.is_recorded:
             return BROKEN
-        if "inconclusive" in outcomes and self.settings.inconclusive == "fail":
+        open_gates = any(entry.kind == "gate" and entry.verdict.outcome == "inconclusive" for entry in blocking)
+        if open_gates or ("inconclusive" in outcomes and self.settings.inconclusive == "fail"):
             return FAILED
         return PASSED
 
@@ -93,6 +95,11 @@ class Run:
     def is_beginning(self) -> bool:
         """Whether nothing has come of it yet: what stands in gate.json until the run ends, so that a killed run leaves no older verdict."""
         return not self.complete and not self.entries
+
+    @property
+    def losses(self) -> tuple[Entry, ...]:
+        """Entries that pass although a loss is proven."""
+        return tuple(entry for entry in self.entries if entry.verdict.proven_loss)
 
     @property
     def waived(self) -> tuple[Entry, ...]:

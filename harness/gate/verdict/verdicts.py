@@ -3,7 +3,10 @@
 Passing uses the 95 % interval [L, U] (all gates must pass, so no correction), failing the one at the threshold's alpha.
 Superiority to m: pass if L > m, fail if U_alpha < m. Non-inferiority with margin m: pass if L > -m, otherwise fail if
 U_alpha < 0. Everything between is inconclusive. An exact value (an interval of no width) on the bound itself passes. Superiority with a
-smallest effect of interest s > m: pass if L > m, otherwise fail if U_alpha < s.
+smallest effect of interest s > m: pass if L > m, otherwise fail if U_alpha < s. What passes although [L, U] lies wholly on the worse side
+of "unchanged" is marked as a proven loss.
+
+Nothing measured (n = 0), numbers that are not finite, and differences from a bound that are no larger than rounding are inconclusive.
 
 Where two trainings are compared, a change that two trainings may show by luck is no change. How much they differ, a standard
 deviation s, was estimated from n adapters, and t is Student's quantile at the threshold's alpha with n - 1 degrees of freedom: a
@@ -19,9 +22,18 @@ import math
 from dataclasses import dataclass
 
 from harness.analysis.power import n_to_resolve
-from harness.data.measurement import Estimate, Measurement, Spread
+from harness.data.measurement import Estimate, Measurement, Source, Spread
 from harness.data.threshold import Threshold
 from harness.data.verdict import Verdict
+
+ROUNDING = 1e-4
+"""Differences of no more than this are rounding, in every unit of the suite: two runs in float32 differ by less, and a real effect of that
+size would be of no use. An interval that stays within it of a bound of superiority says nothing."""
+MORE_OF: dict[Source, str] = {
+    "seeds": "trainings differ from seed to seed, so more seeds would narrow it and more scenarios hardly",
+    "samples": "it has all scenarios that exist, so more samples of each would narrow it (--profile full)",
+}
+"""What would narrow an interval whose width scenarios do not set."""
 
 
 def verdict_on(measurement: Measurement, threshold: Threshold | None) -> Verdict:
@@ -31,7 +43,7 @@ def verdict_on(measurement: Measurement, threshold: Threshold | None) -> Verdict
         return Verdict("not_applicable", measurement.answer or "not applicable", f"{measurement.id} does not apply: {reason}.")
     estimate = measurement.estimate
     if estimate is not None:
-        broken = _not_a_number(estimate)
+        broken = _unusable(estimate)
         if broken is not None:
             return _unmeasured(measurement, broken)
     if threshold is None or threshold.kind == "finding" or threshold.expect is not None:
@@ -141,10 +153,13 @@ def _compared(measurement: Measurement, estimate: Estimate, threshold: Threshold
     wanted = _wanted(threshold, noise, measurement.spread)
     small = threshold.smallest is not None and estimate.high_alpha < threshold.smallest
     less = f", but less than the {threshold.smallest:g} that would matter" if small else ""
+    if threshold.margin is None and threshold.smallest is None and _is_rounding(estimate, threshold):
+        return _unmeasured(measurement, f"{number} differs from its bound by no more than rounding: nothing is there to be measured")
+    if rising.outcome == "pass" and is_proven_loss(measurement, estimate, threshold):
+        todo = "a loss is proven, though it is tolerated: look at it before you accept this cycle"
+        return Verdict("pass", answer, f"{number}, {wanted}, but {todo}.", proven_loss=True)
     if rising.outcome == "pass":
-        proven_drop = threshold.margin is not None and rising.high < 0
-        addition = ", a proven change for the worse but smaller than the margin" if proven_drop else less
-        return Verdict("pass", answer, f"{number}, {wanted}{addition}: nothing to do.")
+        return Verdict("pass", answer, f"{number}, {wanted}{less}: nothing to do.")
     if rising.outcome == "fail":
         at_alpha = f"[{estimate.low_alpha:.3g}, {estimate.high_alpha:.3g}] at alpha {estimate.alpha:g}"
         todo = (
@@ -153,13 +168,36 @@ def _compared(measurement: Measurement, estimate: Estimate, threshold: Threshold
             else "find out why, then write what is expected of this subject, with the reason, into thresholds.toml"
         )
         return Verdict("fail", answer, f"{number}, {at_alpha}{less.replace(', but', ',')}, but should be {wanted}: {todo}.")
-    needed = None if measurement.stepwise else rising.n_to_resolve(estimate.n)
-    todo = "more scenarios alone will hardly settle it"
-    if needed:
-        todo = f"about {needed} scenarios would settle it (now {estimate.n})"
-    elif measurement.stepwise:
-        todo = f"more scenarios or seeds would narrow it, how many cannot be said (now {estimate.n} scenarios)"
+    needed, todo = _to_resolve(measurement, estimate, rising)
     return Verdict("inconclusive", answer, f"{number}, shown neither to be {wanted} nor the contrary: {todo}.", needed)
+
+
+def is_proven_loss(measurement: Measurement, estimate: Estimate, threshold: Threshold) -> bool:
+    """Whether the whole 95 % interval lies on the worse side of what it is where nothing changed."""
+    unchanged = 0.0 if measurement.unchanged is None and threshold.margin is not None else measurement.unchanged
+    if unchanged is None:
+        return False
+    return estimate.low > unchanged if threshold.falls else estimate.high < unchanged
+
+
+def _is_rounding(estimate: Estimate, threshold: Threshold) -> bool:
+    """Whether an interval that has a width lies within rounding of a bound of superiority."""
+    bound = threshold.at_most if threshold.at_least is None else threshold.at_least
+    return bound is not None and estimate.low < estimate.high and max(abs(estimate.low - bound), abs(estimate.high - bound)) <= ROUNDING
+
+
+def _to_resolve(measurement: Measurement, estimate: Estimate, rising: _Rising) -> tuple[int | None, str]:
+    """How many scenarios would settle it, where scenarios would, and the same in words. More than exist are not promised."""
+    if estimate.limited_by in MORE_OF:
+        return None, f"{MORE_OF[estimate.limited_by]} (now {estimate.n} scenarios)"
+    if measurement.stepwise:
+        return None, f"more scenarios or seeds would narrow it, how many cannot be said (now {estimate.n} scenarios)"
+    needed = rising.n_to_resolve(estimate.n)
+    if needed is None:
+        return None, "more scenarios alone will hardly settle it"
+    if measurement.available is not None and needed > measurement.available:
+        return None, f"about {needed} scenarios would be needed (now {estimate.n}), and {measurement.available} exist"
+    return needed, f"about {needed} scenarios would settle it (now {estimate.n})"
 
 
 def _wanted(threshold: Threshold, noise: float, spread: Spread | None) -> str:
@@ -191,7 +229,10 @@ def _unmeasured(measurement: Measurement, reason: str) -> Verdict:
     return Verdict("inconclusive", answer_of(measurement), f"{measurement.id} has no answer: {reason.rstrip('.')}.")
 
 
-def _not_a_number(estimate: Estimate) -> str | None:
+def _unusable(estimate: Estimate) -> str | None:
+    """Why an estimate can be the ground of no verdict; None where it can."""
+    if estimate.n < 1:
+        return "nothing was measured (n = 0)"
     numbers = ("value", "low", "high", "low_alpha", "high_alpha")
     bad = [name for name in numbers if not math.isfinite(getattr(estimate, name))]
     if bad:
