@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers.models.qwen3_5 import modeling_qwen3_5
 
-from harness.engines.hf.fused import causal_conv_silu, delta_rule, gated_rms_norm, rms_norm, swiglu
-from harness.engines.hf.stacked import StackedLora, together
+from harness.engines.hf.fused import causal_conv_silu, delta_rule, delta_rule_with_state, faded, gated_rms_norm, rms_norm, rotary, swiglu
+from harness.engines.hf.stacked import Rows, StackedLora, together
 
 pytestmark = pytest.mark.numeric
 
@@ -22,6 +22,7 @@ def draw(*shape: int, seed: int = 0, grad: bool = True, dtype: torch.dtype = tor
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype).requires_grad_(grad)
 
 
+ANGLES = draw(2, 5, 1, 2, seed=7, grad=False)  # of four of six entries
 WEIGHT, KERNEL = draw(6, seed=9, grad=False), draw(3, 4, seed=8, grad=False)
 
 
@@ -30,14 +31,32 @@ WEIGHT, KERNEL = draw(6, seed=9, grad=False), draw(3, 4, seed=8, grad=False)
     [
         (lambda x: rms_norm(x, WEIGHT, EPS), (draw(2, 5, 6),)),
         (lambda x, gate: gated_rms_norm(x, gate, WEIGHT, EPS), (draw(2, 5, 6), draw(2, 5, 6, seed=1))),
+        (lambda x: rotary(x, ANGLES.cos(), ANGLES.sin()), (draw(2, 5, 3, 6),)),
         (swiglu, (draw(3, 4), draw(3, 4, seed=1))),
         (lambda x: causal_conv_silu(x, KERNEL), (draw(2, 6, 3),)),
         (lambda x: causal_conv_silu(x, KERNEL), (draw(2, 2, 3),)),  # fewer tokens than the kernel is long
     ],
-    ids=["rms_norm", "gated_rms_norm", "swiglu", "causal_conv_silu", "causal_conv_silu of two tokens"],
+    ids=["rms_norm", "gated_rms_norm", "rotary", "swiglu", "causal_conv_silu", "causal_conv_silu of two tokens"],
 )
 def test_gradients_are_those_of_finite_differences(function: Any, inputs: tuple[Tensor, ...]) -> None:
     assert torch.autograd.gradcheck(function, inputs)
+
+
+def test_what_has_faded_counts_nothing_and_is_no_denormal() -> None:
+    """A cumulative decay of 700, as the shipped model has within sixty tokens: near the library's, with gradients of finite numbers."""
+    query, key, value, g, beta = of_rule(torch.float32, 8)
+    found = delta_rule(query, key, value, g - 100, beta).transpose(1, 2)
+    library, state = LIBRARY.torch_chunk_gated_delta_rule(
+        *(part.transpose(1, 2).repeat_interleave(3, dim=2) for part in (query, key)),
+        *(part.transpose(1, 2) for part in (value, g - 100, beta)),
+        use_qk_l2norm_in_kernel=True,
+        output_final_state=True,
+    )
+    torch.testing.assert_close(found, library, rtol=1e-5, atol=2e-6)
+    torch.testing.assert_close(delta_rule_with_state(query, key, value, g - 100, beta)[1], state, rtol=1e-5, atol=2e-6)
+    assert 0 < float(faded(torch.tensor([-700.0]))) < torch.finfo(torch.float32).eps ** 2
+    found.sum().backward()
+    assert all(part.grad is not None and part.grad.isfinite().all() for part in (query, key, value, g, beta))
 
 
 def of_rule(dtype: torch.dtype, tokens: int) -> tuple[Tensor, ...]:
@@ -70,8 +89,12 @@ def test_the_delta_rule_is_the_librarys(tokens: int) -> None:
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-5 * max(scale, 1e-3), msg=lambda text, n=name: f"{n}: {text}")
 
 
-def stack(outputs: int, inputs: int, seed: int) -> StackedLora:
-    base = nn.Linear(inputs, outputs, bias=False)
+ADAPTERS = [2, 0, 2, 1]
+"""Of each row: in no order, and one of them twice."""
+
+
+def stack(outputs: int, inputs: int, seed: int, bias: bool) -> StackedLora:
+    base = nn.Linear(inputs, outputs, bias=bias)
     with torch.no_grad():
         base.weight.copy_(draw(outputs, inputs, seed=seed, grad=False))
     base.requires_grad_(False)
@@ -79,19 +102,22 @@ def stack(outputs: int, inputs: int, seed: int) -> StackedLora:
         draw(3, 2, inputs, seed=seed + 1, grad=False, dtype=torch.float32),
         draw(3, outputs, 2, seed=seed + 2, grad=False, dtype=torch.float32),
     )
-    return StackedLora(base, down, up, 2.0)
+    return StackedLora(base, down, up, 2.0, Rows(torch.tensor(ADAPTERS)))
 
 
 def naive(layer: StackedLora, x: Tensor) -> Tensor:
-    """Adapter by adapter."""
-    rows = x.reshape(len(layer.down), -1, x.shape[-1])
-    made = [nn.functional.linear(part, layer.base.weight) + 2.0 * (part @ layer.down[i].T) @ layer.up[i].T for i, part in enumerate(rows)]
-    return torch.cat(made).reshape(*x.shape[:-1], -1)
+    """Row by row."""
+    made = [
+        nn.functional.linear(row, layer.base.weight, layer.base.bias) + 2.0 * (row @ layer.down[i].T) @ layer.up[i].T
+        for row, i in zip(x, ADAPTERS, strict=True)
+    ]
+    return torch.stack(made)
 
 
-def test_stacked_layers_are_what_each_adapter_makes_by_itself() -> None:
-    layers = [stack(7, 5, 10), stack(4, 5, 20)]
-    x, weights = draw(6, 3, 5, dtype=torch.float32), [draw(6, 3, n, seed=n, grad=False, dtype=torch.float32) for n in (7, 4)]
+@pytest.mark.parametrize("bias", [False, True], ids=["", "with a bias, by torch's own autograd"])
+def test_stacked_layers_are_what_each_rows_adapter_makes_by_itself(bias: bool) -> None:
+    layers = [stack(7, 5, 10, bias), stack(4, 5, 20, bias)]
+    x, weights = draw(4, 3, 5, dtype=torch.float32), [draw(4, 3, n, seed=n, grad=False, dtype=torch.float32) for n in (7, 4)]
 
     def gradients(made: Any) -> tuple[list[Tensor], list[Tensor]]:
         x.grad = None

@@ -13,6 +13,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.numpy import load_file
 
+from harness.arms import training
 from harness.arms.training import Training, TrainingSettings, train_adapters
 from harness.data.behavior import Message
 from harness.data.errors import InputError
@@ -143,6 +144,22 @@ def test_side_by_side_each_training_goes_as_it_would_alone(base: Subject, tmp_pa
         subjects = [with_adapter(base, tmp_path / f"{how}-{seed}") for how in ("alone", "together")]
         scores = [score(engine, subject, EXAMPLES[:1])[0].per_token for subject in subjects]
         assert apart(scores[0], scores[1]) <= ALGORITHM
+
+
+def test_batches_of_any_size_make_the_same_adapters(hf: HFEngine, base: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row by row, or all at once: gradients of a step add up, whichever rows go through the model together."""
+    trainings = {
+        size: [Training(EXAMPLES, [(0, 1), (2, 1)], seed, {2: tmp_path / f"{size}-{seed}"}) for seed in range(2)] for size in (1, 4096)
+    }
+    losses = {}
+    for size, each in trainings.items():
+        monkeypatch.setattr(training, "ANCHOR_TOKENS", size)
+        losses[size] = train_adapters(hf, base, each, replace(SETTINGS, learning_rate=1e-3))
+    assert apart(losses[1], losses[4096]) <= ALGORITHM
+    for seed in range(2):
+        one, other = (weights(tmp_path / f"{size}-{seed}") for size in trainings)
+        assert max(float(np.abs(one[name] - other[name]).max()) for name in one) <= 1e-3 * 0.05  # of a step of Adam
+    assert losses[1][0] != losses[1][1]
 
 
 def test_the_same_as_stock_peft(base: Subject, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The reference LoRA trainer: few examples, few steps, everything seeded, adapters saved after chosen steps.
 
-Several trainings run side by side, in one batch over one frozen base: to the rows of each training every linear layer adds that training's
-own low-rank product (`harness/engines/hf/stacked.py`). Trainings share no weight, and Adam treats every entry by itself, so each training
+Several trainings run side by side over one frozen base: the examples of a step of all of them go through the model in batches of similar
+length, and to each row every linear layer adds the low-rank product of that row's training (`harness/engines/hf/stacked.py`). Trainings
+share no weight, and Adam treats every entry by itself, so each training
 goes as it would alone, up to rounding (tests). The loss of a training is the mean negative log-likelihood of a reply's tokens and its end
 mark, averaged over the examples of a step. With the engine's `fast`, on a CPU, Qwen3.5's layers run fused, forward and backward, and wide
 models multiply in bfloat16 where the processor has units for it (`harness/engines/hf/fast.py`).
@@ -23,16 +24,20 @@ from harness.arms.plans import ANCHOR_WIDTH, Training, TrainingSettings
 from harness.data.errors import InputError
 from harness.data.subject import Subject
 from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
+from harness.engines.hf.batches import batches_of
 from harness.engines.hf.bfloat16 import bfloat16_pays
 from harness.engines.hf.engine import HFEngine
 from harness.engines.hf.fast import fast_layers
 from harness.engines.hf.scoring import logits_of
-from harness.engines.hf.stacked import StackedLora
+from harness.engines.hf.stacked import Rows, StackedLora
 from harness.engines.protocol import Completion
+from harness.engines.rows import Row
 from harness.subjects.files import ADAPTER_WEIGHTS
 
-ANCHOR_TOKENS = 2048
-"""Tokens in one training batch at the anchor width; wider models take fewer. More are slower on a CPU: activations leave its cache."""
+ANCHOR_TOKENS = 600
+"""Tokens in one batch at the anchor width, padding included; wider models take fewer. More are no faster on a CPU and take more memory."""
+ANCHOR_SIDE = 4096
+"""Tokens that a step of all trainings side by side may have at the anchor width, each counted as the longest; bounds their weights."""
 
 
 def train_adapters(engine: HFEngine, base: Subject, trainings: Sequence[Training], settings: TrainingSettings) -> list[list[float]]:
@@ -48,8 +53,7 @@ def train_adapters(engine: HFEngine, base: Subject, trainings: Sequence[Training
     rows = [[_row(engine, base, example) for example in training.examples] for training in trainings]
     longest = max(len(prompt) + len(reply) for each in rows for prompt, reply in each)
     model = engine.base_model(base)
-    budget = ANCHOR_TOKENS * ANCHOR_WIDTH // model.config.hidden_size
-    at_once = max(1, budget // (longest * max(shapes.pop(), default=1)))
+    at_once = max(1, ANCHOR_SIDE * ANCHOR_WIDTH // model.config.hidden_size // (longest * max(shapes.pop(), default=1)))
     losses: list[list[float]] = []
     for first in range(0, len(trainings), at_once):
         part = slice(first, first + at_once)
@@ -88,7 +92,7 @@ def _going_on(folder: Path, fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 @contextlib.contextmanager
-def _beside(model: nn.Module, initial: Sequence[Mapping[str, Tensor]], scale: float) -> Iterator[dict[str, StackedLora]]:
+def _beside(model: nn.Module, initial: Sequence[Mapping[str, Tensor]], scale: float, rows: Rows) -> Iterator[dict[str, StackedLora]]:
     """While the block lasts, the adapted layers carry every training's addition. Yields them by the name of the layer's weights."""
     replaced: list[tuple[nn.Module, str, nn.Linear]] = []
     added: dict[str, StackedLora] = {}
@@ -102,7 +106,7 @@ def _beside(model: nn.Module, initial: Sequence[Mapping[str, Tensor]], scale: fl
             if part != "A.weight" or not isinstance(linear, nn.Linear):
                 raise InputError(f"{path} is of type {type(linear).__name__}; the reference trainer adapts torch.nn.Linear")
             down, up = (torch.stack([weights[f"{layer}.{part}.weight"] for weights in initial]) for part in ("lora_A", "lora_B"))
-            added[layer] = StackedLora(linear, down, up, scale)
+            added[layer] = StackedLora(linear, down, up, scale, rows)
             parent, _, last = path.rpartition(".")
             replaced.append((model.get_submodule(parent), last, linear))
             setattr(replaced[-1][0], last, added[layer])
@@ -120,25 +124,31 @@ def _side_by_side(
     config.inference_mode = True  # as peft saves it
     model = engine.base_model(base).requires_grad_(False)
     fast, pad = engine.fast and engine.device == "cpu", tokenizer_of(base).pad_token_id
-    losses: list[list[float]] = [[] for _ in trainings]
-    with _beside(model, [weights for _, weights in started], settings.alpha / settings.rank) as added:
+    budget = ANCHOR_TOKENS * ANCHOR_WIDTH // model.config.hidden_size
+    losses: list[list[float]] = []  # [steps][trainings]
+    side = Rows(torch.arange(len(trainings), device=engine.device))
+    with _beside(model, [weights for _, weights in started], settings.alpha / settings.rank, side) as added:
         trained = [weight for layer in added.values() for weight in layer.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.0, fused=True)
         for step in range(len(trainings[0].schedule)):
-            batch = [row[i] for row, training in zip(rows, trainings, strict=True) for i in training.schedule[step]]
-            with (
-                torch.autocast(engine.device, torch.bfloat16, enabled=fast and bfloat16_pays(model.config.hidden_size)),
-                fast_layers() if fast else contextlib.nullcontext(),
-            ):
-                each = _losses(engine, model, batch, pad).reshape(len(trainings), -1).mean(1)  # [trainings]
+            examples = [(i, rows[i][at]) for i, training in enumerate(trainings) for at in training.schedule[step]]
+            each = torch.zeros(len(trainings))
             optimizer.zero_grad()
-            each.sum().backward()  # type: ignore[no-untyped-call]  # torch does not type it
+            for batch in batches_of([Row((*prompt, *reply), len(prompt)) for _, (prompt, reply) in examples], budget):
+                side.adapters = torch.tensor([examples[i][0] for i in batch], device=engine.device)
+                with (
+                    torch.autocast(engine.device, torch.bfloat16, enabled=fast and bfloat16_pays(model.config.hidden_size)),
+                    fast_layers() if fast else contextlib.nullcontext(),
+                ):
+                    nll = _losses(engine, model, [examples[i][1] for i in batch], pad) * (len(trainings) / len(examples))
+                nll.sum().backward()  # type: ignore[no-untyped-call]  # torch does not type it
+                each.index_add_(0, side.adapters.cpu(), nll.detach().float().cpu())
             optimizer.step()
+            losses.append(each.tolist())
             for i, training in enumerate(trainings):
-                losses[i].append(float(each[i].detach()))
                 if step + 1 in training.save:
                     _save(config, added, i, training.save[step + 1])
-    return losses
+    return [list(of_training) for of_training in zip(*losses, strict=True)] or [[] for _ in trainings]
 
 
 def _losses(engine: HFEngine, model: Any, batch: Sequence[_Tokens], pad: int) -> Tensor:

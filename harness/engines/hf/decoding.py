@@ -155,7 +155,8 @@ def read_delta(past: Past, layer: int, key: Tensor, query: Tensor, value: Tensor
         _with(old, new, at) for old, new in ((kept.keys, asking[:, :, 1]), (kept.values, written), (kept.decays, decay))
     )
     own = (asking[:, :, 0] * asking[:, :, 1]).sum(-1)  # [rows, key heads]
-    return found[:, :, 0].addcmul_(written, own.repeat_interleave(heads // key_heads, dim=1)[..., None])
+    out: Tensor = found[:, :, 0].addcmul_(written, own.repeat_interleave(heads // key_heads, dim=1)[..., None])
+    return out
 
 
 def read_attention(past: Past, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -176,7 +177,8 @@ def read_attention(past: Past, layer: int, query: Tensor, key: Tensor, value: Te
         prompts, key_heads, past.times, -1, width
     )
     out = out.transpose(1, 2).reshape(own.shape).baddbmm_(weights[..., longest:], kept.values.flatten(0, 1)[:, : at + 1])
-    return out.view(query.shape)
+    mixed: Tensor = out.view(query.shape)
+    return mixed
 
 
 def convolved(past: Past, layer: int, x: Tensor, weight: Tensor) -> Tensor:

@@ -1,10 +1,11 @@
 """Faster on a CPU, same function: Qwen3.5's layers from the pieces of `fused.py`, and shorter chunks of the delta rule.
 
-While the block lasts, the library's norms, feed-forward and Gated DeltaNet layers run the fused pieces where their input is plain float32
-and no cache is involved. Conversations of up to `WHOLE` tokens are one chunk of the delta rule; longer ones, and those with a cache, run
-the library's reference in chunks of 16 instead of 64. What a recorder hooks is called as before: the projections after the heads, the
-attention function, and the delta rule where a recorder put its own. Log-probabilities agree with the library's within 2e-5 (tests).
-Meant for a CPU; on a GPU flash-linear-attention has its own kernels. `--no-fast` turns it off.
+While the block lasts, the library's norms, feed-forward, attention and Gated DeltaNet layers run the fused pieces where their input is
+plain float32 and the library's cache is not involved; given a `Past` of `decoding.py` instead of a cache, they remember in it.
+Conversations of up to `WHOLE` tokens are one chunk of the delta rule; longer ones, and those with a cache, run the library's reference in
+chunks of 16 instead of 64. What a recorder hooks is called as before: the projections after the heads, the attention function, and the
+delta rule where a recorder put its own. Log-probabilities agree with the library's within 2e-5 (tests). Meant for a CPU; on a GPU
+flash-linear-attention has its own kernels. `--no-fast` turns it off.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.qwen3_5 import modeling_qwen3_5
 
 from harness.engines.hf.decoding import Past, convolved, read_attention, read_delta
-from harness.engines.hf.fused import causal_conv_silu, delta_rule, delta_rule_with_state, gated_rms_norm, rms_norm, swiglu
+from harness.engines.hf.fused import causal_conv_silu, delta_rule, delta_rule_with_state, gated_rms_norm, rms_norm, rotary, swiglu
 from harness.engines.hf.stacked import is_plain_float32, together
 from harness.recorders.delta_rule import CHUNK
 
@@ -75,14 +77,17 @@ def has_fused_steps(model: Any) -> bool:
 
 def _norm(self: Any, x: Tensor) -> Tensor:
     if not is_plain_float32(x):
-        return _library_forward(self, x)
+        made: Tensor = _library_forward(self, x)
+        return made
     return rms_norm(x, 1 + self.weight.detach(), self.eps)
 
 
 def _feed_forward(self: Any, x: Tensor) -> Tensor:
     if not is_plain_float32(x):
-        return _library_forward(self, x)
-    down: Tensor = self.down_proj(swiglu(*together(x, [self.gate_proj, self.up_proj])))
+        made: Tensor = _library_forward(self, x)
+        return made
+    gate, up = together(x, [self.gate_proj, self.up_proj])
+    down: Tensor = self.down_proj(swiglu(gate, up))
     return down
 
 
@@ -91,13 +96,14 @@ def _gated_delta_net(
 ) -> Tensor:
     past = cache_params if isinstance(cache_params, Past) else None
     if (cache_params is not None and past is None) or attention_mask is not None or not is_plain_float32(hidden_states):
-        return _library_forward(self, hidden_states, cache_params=cache_params, attention_mask=attention_mask, **rest)
+        made: Tensor = _library_forward(self, hidden_states, cache_params=cache_params, attention_mask=attention_mask, **rest)
+        return made
     batch, tokens, _ = hidden_states.shape
     mixed, gate, b, a = together(hidden_states, [self.in_proj_qkv, self.in_proj_z, self.in_proj_b, self.in_proj_a])
     kernel = self.conv1d.weight.detach().squeeze(1)  # [channels, taps]
     inputs = mixed
-    answering = past is not None and past.times > 0
-    mixed = convolved(past, self.layer_idx, mixed[:, 0], kernel)[:, None] if answering else causal_conv_silu(mixed, kernel)
+    answering = past if past is not None and past.times else None
+    mixed = convolved(answering, self.layer_idx, mixed[:, 0], kernel)[:, None] if answering else causal_conv_silu(mixed, kernel)
     query, key, value = (
         part.view(batch, tokens, -1, width)
         for part, width in zip(
@@ -108,7 +114,7 @@ def _gated_delta_net(
     )  # [batch, tokens, heads, width]
     g, beta = -self.A_log.exp() * nn.functional.softplus(a + self.dt_bias), b.sigmoid()
     if answering:
-        out = read_delta(past, self.layer_idx, *(part[:, 0] for part in (key, query, value, g, beta)))[:, None]
+        out = read_delta(answering, self.layer_idx, *(part[:, 0] for part in (key, query, value, g, beta)))[:, None]
     elif past is not None:
         inside = torch.arange(tokens, device=g.device) < past.lengths[:, None]
         out, state = _rule_with_state(query, key, value, g * inside[..., None], beta * inside[..., None])
@@ -150,37 +156,32 @@ def _attention(
     past_key_values: Any = None,
     **rest: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    if not isinstance(past_key_values, Past):
+    past = past_key_values if isinstance(past_key_values, Past) else None
+    if (past_key_values is not None and past is None) or not is_plain_float32(hidden_states):
         made: tuple[Tensor, Tensor | None] = _library_forward(
             self, hidden_states, position_embeddings, attention_mask, past_key_values=past_key_values, **rest
         )
         return made
-    past = past_key_values
     shape, width = hidden_states.shape[:-1], self.head_dim
     mixed, key, value = (
-        part.view(*shape, -1, n)
-        for part, n in zip(together(hidden_states, [self.q_proj, self.k_proj, self.v_proj]), (2 * width, width, width), strict=True)
+        part.view(*shape, -1, each)  # [batch, tokens, heads, width of each]
+        for part, each in zip(together(hidden_states, [self.q_proj, self.k_proj, self.v_proj]), (2 * width, width, width), strict=True)
     )
-    query, gate = mixed.split(width, dim=-1)
-    query, key = (_rotated(part, *position_embeddings) for part in (self.q_norm(query), self.k_norm(key)))
-    if past.times:
+    query, gate = torch.split(mixed, width, dim=-1)
+    cos, sin = (part[:, :, None, : part.shape[-1] // 2] for part in position_embeddings)  # the second half repeats the first
+    query, key = rotary(self.q_norm(query), cos, sin), rotary(self.k_norm(key), cos, sin)
+    weights = None
+    if past is not None and past.times:
         out = read_attention(past, self.layer_idx, query[:, 0], key[:, 0], value[:, 0], self.scaling)
     else:
         query, key, value = (part.transpose(1, 2) for part in (query, key, value))
-        past.keep_attention(self.layer_idx, key, value)
-        out = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=self.scaling, enable_gqa=True).transpose(
-            1, 2
-        )
-    gated = out.reshape(*shape, -1) * gate.reshape(*shape, -1).sigmoid()
-    return self.o_proj(gated), None
-
-
-def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """x [batch, tokens, heads, width] with the first part of its width rotated; cos, sin [batch, tokens, that part]."""
-    part, rest = x.split([cos.shape[-1], x.shape[-1] - cos.shape[-1]], dim=-1)
-    left, right = part.chunk(2, dim=-1)
-    turned = torch.addcmul(part * cos[:, :, None], torch.cat([-right, left], dim=-1), sin[:, :, None])
-    return torch.cat([turned, rest], dim=-1)
+        if past is not None:
+            past.keep_attention(self.layer_idx, key, value)
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, _library.eager_attention_forward)
+        dropout = self.attention_dropout if self.training else 0.0
+        out, weights = attend(self, query, key, value, attention_mask, dropout=dropout, scaling=self.scaling, **rest)
+    gated: Tensor = self.o_proj(out.reshape(*shape, -1) * gate.reshape(*shape, -1).sigmoid())
+    return gated, weights
 
 
 def _library_forward(module: Any, *arguments: Any, **named: Any) -> Any:  # a tensor, or from attention also its weights or None

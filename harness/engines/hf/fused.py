@@ -44,6 +44,12 @@ def swiglu(gate: Tensor, up: Tensor) -> Tensor:
     return _apply(_SwiGlu, gate, up)
 
 
+def rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """x [batch, tokens, heads, d] with its entries i and h + i turned by an angle each (Su et al. 2021, arXiv:2104.09864); cos, sin
+    [batch, tokens, 1, h], and entries from 2 h on stay."""
+    return _apply(_Rotary, x, cos, sin)
+
+
 def causal_conv_silu(x: Tensor, weight: Tensor) -> Tensor:
     """silu of each channel's convolution with its own kernel over this token and those before it; x [batch, tokens, channels], weight
     [channels, kernel]."""
@@ -137,6 +143,26 @@ class _SwiGlu(Function):
         return _silu_slope(sigmoid, gated).mul_(up).mul_(gradients[0]), gradients[0] * gated
 
 
+def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    half, out = cos.shape[-1], x.clone()
+    left, right = x[..., :half], x[..., half : 2 * half]
+    out[..., :half].mul_(cos).addcmul_(right, sin, value=-1)
+    out[..., half : 2 * half].mul_(cos).addcmul_(left, sin)
+    return out
+
+
+class _Rotary(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turned(x, cos, sin)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        cos, sin = ctx.saved_tensors
+        return _turned(gradients[0], cos, -sin), None, None
+
+
 class _CausalConvSilu(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
@@ -173,8 +199,6 @@ class _Solved:
     """1 / length of each key."""
     between: Tensor
     """D, [batch, heads, tokens, tokens]."""
-    kk: Tensor
-    """k_i . k_j, [batch, key heads, tokens, tokens]."""
     system: Tensor
     """A; its diagonal and what is above are not read."""
     reading: Tensor
@@ -195,7 +219,7 @@ class _Solved:
         system = (grouped * kk[:, :, None]).view(between.shape).mul_(beta[..., None])
         written: Tensor = torch.linalg.solve_triangular(system, value * beta[..., None], upper=False, unitriangular=True)
         reading = (grouped * qk[:, :, None]).view(between.shape)
-        return cls(q, k, of_query, of_key, between, kk, system, reading, written)
+        return cls(q, k, of_query, of_key, between, system, reading, written)
 
 
 class _DeltaRule(Function):
@@ -203,24 +227,24 @@ class _DeltaRule(Function):
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, decay: Tensor, beta: Tensor) -> Tensor:
         rule = _Solved.of(query, key, value, decay, beta)
         ctx.save_for_backward(
-            rule.q, rule.k, rule.of_query, rule.of_key, value, beta, rule.between, rule.kk, rule.system, rule.reading, rule.written
+            rule.q, rule.k, rule.of_query, rule.of_key, value, beta, rule.between, rule.system, rule.reading, rule.written
         )
         return rule.reading @ rule.written
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, of_query, of_key, value, beta, between, kk, system, reading, written = ctx.saved_tensors
+        q, k, of_query, of_key, value, beta, between, system, reading, written = ctx.saved_tensors
         batch, key_heads, tokens, width = q.shape
         grouped_shape = (batch, key_heads, value.shape[1] // key_heads, tokens, tokens)
         of_reading = gradients[0] @ written.transpose(-1, -2)
         of_written = reading.transpose(-1, -2) @ gradients[0]
         of_right = torch.linalg.solve_triangular(system.transpose(-1, -2), of_written, upper=True, unitriangular=True)
         of_system = (of_right @ written.transpose(-1, -2)).mul_(-torch.ones(tokens, tokens, device=q.device).tril_(-1))
-        of_between = of_system.mul(system).addcmul_(of_reading, reading)  # times D, entry by entry
+        of_between = of_system * system
+        of_beta = (of_right * value).sum(-1).addcdiv_(of_between.sum(-1), beta.clamp(min=1e-30))  # A is proportional to b, row by row
+        of_between.addcmul_(of_reading, reading)  # times D, entry by entry
         of_decay = of_between.sum(-1) - of_between.sum(-2)
         of_system.mul_(between)
-        of_beta = (of_right * value).sum(-1)
-        of_beta += (of_system.view(grouped_shape) * kk[:, :, None]).view(between.shape).sum(-1)
         of_kk = of_system.mul_(beta[..., None]).view(grouped_shape).sum(2)
         of_qk = of_reading.mul_(between).view(grouped_shape).sum(2)
         of_q = (of_qk @ k).mul_(width**-0.5)

@@ -1,12 +1,13 @@
-"""Linear layers that carry a low-rank addition for each of several adapters at once: rows of a batch come in equal shares, in order.
+"""Linear layers that carry a low-rank addition for each of several adapters at once; every row of a batch has one of them.
 
-y = x W^T + s (x A_i^T) B_i^T for the rows of adapter i (Hu et al. 2021, arXiv:2106.09685). Layers that read the same input share the
-product with their stacked W and the one with their stacked A. The base's weights W are frozen and get no gradient.
+y = x W^T + s (x A_i^T) B_i^T for a row of adapter i (Hu et al. 2021, arXiv:2106.09685). Layers that read the same input share the
+product with their stacked A. The base's weights W are frozen and get no gradient.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,34 +15,37 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 
+@dataclass
+class Rows:
+    """Which adapter each row of the coming batch has; shared by the layers of one model."""
+
+    adapters: Tensor
+    """[rows], in any order."""
+
+
 class StackedLora(nn.Module):
     """A frozen linear layer with an addition for every adapter."""
 
-    def __init__(self, base: nn.Linear, down: Tensor, up: Tensor, scale: float) -> None:
+    def __init__(self, base: nn.Linear, down: Tensor, up: Tensor, scale: float, rows: Rows) -> None:
         """`down` [adapters, rank, inputs] and `up` [adapters, outputs, rank] are trained; `scale` is alpha / rank."""
         super().__init__()
-        self.base, self.scale = base, scale
+        self.base, self.scale, self.rows = base, scale, rows
         self.down = nn.Parameter(down)
         self.up = nn.Parameter(up)
-        self.stacked: dict[tuple[int, ...], Tensor] = {}
-        """Weights of the layers that are read together with this one, by their ids; see `together`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return together(x, [self])[0]
 
 
 def together(x: Tensor, layers: Sequence[nn.Module]) -> tuple[Tensor, ...]:
-    """What each layer makes of x [..., inputs]; stacked layers in one product."""
+    """What each layer makes of x [rows, ..., inputs]; stacked layers in one go."""
     if not all(isinstance(layer, StackedLora) and layer.base.bias is None for layer in layers) or not is_plain_float32(x):
         return tuple(_plain(layer)(x) if isinstance(layer, StackedLora) else layer(x) for layer in layers)
     stacked = [layer for layer in layers if isinstance(layer, StackedLora)]
-    first, key = stacked[0], tuple(id(layer) for layer in stacked)
-    if key not in first.stacked:
-        weights = [layer.base.weight.detach() for layer in stacked]
-        first.stacked[key] = torch.cat(weights) if len(weights) > 1 else weights[0]
-    down = torch.cat([layer.down for layer in stacked], dim=1) if len(stacked) > 1 else first.down
-    made: Tensor = _Together.apply(x, first.stacked[key], first.scale, down, *(layer.up for layer in stacked))  # type: ignore[no-untyped-call]
-    return torch.split(made, [layer.up.shape[1] for layer in stacked], dim=-1)
+    down = torch.cat([layer.down for layer in stacked], dim=1) if len(stacked) > 1 else stacked[0].down
+    weights, ups = [layer.base.weight.detach() for layer in stacked], [layer.up for layer in stacked]
+    made: tuple[Tensor, ...] = _Together.apply(x, stacked[0].rows.adapters, stacked[0].scale, down, *weights, *ups)  # type: ignore[no-untyped-call]
+    return made
 
 
 def is_plain_float32(x: Tensor) -> bool:
@@ -54,44 +58,48 @@ def _plain(layer: StackedLora) -> Any:
 
     def forward(x: Tensor) -> Tensor:
         made: Tensor = layer.base(x)
-        rows = x.reshape(len(layer.down), -1, x.shape[-1]).to(layer.down.dtype)
-        added = rows @ layer.down.transpose(1, 2) @ layer.up.transpose(1, 2) * layer.scale
+        down, up = layer.down[layer.rows.adapters], layer.up[layer.rows.adapters]
+        rows = x.reshape(len(down), -1, x.shape[-1]).to(down.dtype)
+        added = rows @ down.transpose(1, 2) @ up.transpose(1, 2) * layer.scale
         return made + added.reshape(made.shape).to(made.dtype)
 
     return forward
 
 
 class _Together(Function):
-    """x [..., inputs]; weights [outputs of all, inputs]; down [adapters, layers * rank, inputs]; each up [adapters, outputs, rank]."""
+    """x [rows, ..., inputs]; adapters [rows]; down [adapters, layers * rank, inputs]; then each layer's weight [outputs, inputs], and each
+    layer's up [adapters, outputs, rank]. Products are by layer, so that neither outputs nor their gradients are copied together."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weights: Tensor, scale: float, down: Tensor, *ups: Tensor) -> Tensor:
-        flat = x.reshape(-1, x.shape[-1])
-        made = flat @ weights.t()
-        rows, out = flat.view(len(down), -1, flat.shape[-1]), made.view(len(down), -1, len(weights))
-        low = torch.bmm(rows, down.transpose(1, 2))  # [adapters, rows, layers * rank]
-        for part, its_low, up in _parts(out, low, ups):
-            part.baddbmm_(its_low, up.transpose(1, 2), alpha=scale)
-        ctx.save_for_backward(rows, weights, low, down, *ups)
+    def forward(ctx: Any, x: Tensor, adapters: Tensor, scale: float, down: Tensor, *layers: Tensor) -> tuple[Tensor, ...]:
+        weights, ups = layers[: len(layers) // 2], [up[adapters] for up in layers[len(layers) // 2 :]]
+        flat, ctx.count, down = x.reshape(-1, x.shape[-1]), len(down), down[adapters]
+        rows = flat.view(len(adapters), -1, flat.shape[-1])
+        low = torch.bmm(rows, down.transpose(1, 2))  # [rows, tokens, layers * rank]
+        made = [flat @ weight.t() for weight in weights]
+        for one, its_low, up in zip(made, torch.split(low, [up.shape[2] for up in ups], dim=-1), ups, strict=True):
+            one.view(len(rows), -1, one.shape[-1]).baddbmm_(its_low, up.transpose(1, 2), alpha=scale)
+        ctx.save_for_backward(rows, adapters, low, down, *weights, *ups)
         ctx.scale, ctx.shape = scale, x.shape
-        return made.view(*x.shape[:-1], len(weights))
+        return tuple(one.view(*x.shape[:-1], -1) for one in made)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        rows, weights, low, down, *ups = ctx.saved_tensors
-        of_made = gradients[0].reshape(-1, len(weights))
-        parts = _parts(of_made.view(len(down), -1, len(weights)), low, ups)
-        of_low = torch.cat([torch.bmm(part, up) for part, _, up in parts], dim=-1).mul_(ctx.scale)
-        of_ups = [torch.bmm(part.transpose(1, 2), its_low).mul_(ctx.scale) for part, its_low, _ in parts]
+        rows, adapters, low, down, *layers = ctx.saved_tensors
+        weights, ups = layers[: len(gradients)], layers[len(gradients) :]
+
+        def by_adapter(of_rows: Tensor) -> Tensor:
+            return of_rows.new_zeros(ctx.count, *of_rows.shape[1:]).index_add_(0, adapters, of_rows)
+
+        flat = [gradient.reshape(-1, gradient.shape[-1]) for gradient in gradients]
+        parts = [gradient.view(len(rows), -1, gradient.shape[-1]) for gradient in flat]
+        of_low = torch.cat([torch.bmm(part, up) for part, up in zip(parts, ups, strict=True)], dim=-1).mul_(ctx.scale)
+        lows = torch.split(low, [up.shape[2] for up in ups], dim=-1)
+        of_ups = [by_adapter(torch.bmm(part.transpose(1, 2), its).mul_(ctx.scale)) for part, its in zip(parts, lows, strict=True)]
         of_x = None
         if ctx.needs_input_grad[0]:
-            of_x = of_made @ weights
-            of_x.view(rows.shape).baddbmm_(of_low, down)
+            of_x = torch.bmm(of_low, down).view(-1, rows.shape[-1])
+            for gradient, weight in zip(flat, weights, strict=True):
+                of_x.addmm_(gradient, weight)
             of_x = of_x.view(ctx.shape)
-        return of_x, None, None, torch.bmm(of_low.transpose(1, 2), rows), *of_ups
-
-
-def _parts(made: Tensor, low: Tensor, ups: Sequence[Tensor]) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """The outputs, the low-rank part and `up` of each layer."""
-    outputs, ranks = [up.shape[1] for up in ups], [up.shape[2] for up in ups]
-    return list(zip(torch.split(made, outputs, dim=-1), torch.split(low, ranks, dim=-1), ups, strict=True))
+        return of_x, None, None, by_adapter(torch.bmm(of_low.transpose(1, 2), rows)), *[None] * len(weights), *of_ups

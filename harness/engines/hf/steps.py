@@ -40,7 +40,8 @@ class Sampling:
 
 def fused_together(model: Any) -> int:
     """How many times the tokens of a pass the replies of one batch may have, prompts counted for each of them."""
-    return max(1, TOGETHER * NARROW // model.get_decoder().config.hidden_size)
+    width: int = model.get_decoder().config.hidden_size
+    return max(1, TOGETHER * NARROW // width)
 
 
 def said_by_steps(model: Any, budget: int, rows: Sequence[Row], numbers: Tensor, sampling: Sampling) -> list[list[int]]:
