@@ -146,8 +146,9 @@ def test_base_against_itself_shows_no_change(lab: Lab) -> None:
 
 @dataclass(frozen=True)
 class Made:
-    """Made-up arms and scores. It has nothing else: whoever asks for heads, patching or a sham ladder gets an AttributeError."""
+    """Made-up arms and scores, and a store; nothing else: who asks for heads, patching or a sham ladder gets an AttributeError."""
 
+    store: Store
     settings: TrainingSettings = field(default_factory=TrainingSettings)
     engine: Any = field(default_factory=lambda: SimpleNamespace(name="hf"))
     trained: set[tuple[ArmKind, int]] = field(default_factory=set)
@@ -165,7 +166,7 @@ class Made:
 
 
 def test_the_ranks_alone_record_no_heads_patch_none_and_train_no_ladder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: Any = Made()
+    made: Any = Made(Store(tmp_path / "store"))
     monkeypatch.setattr("evals.q3.study.weight_changes", lambda base, subject: [])
     lab = replace(bare_lab(tmp_path, "quick"), layer_kinds=("full_attention",), arms=made, recordings=made)
     found = Question(lab, Study, MEASURES)(RANK)
