@@ -66,16 +66,18 @@ def task(folder: Path, said: list[str] | None = None, **more: Any) -> Measuring:
     return Measuring(lab, lab, ADAPTERS, folder / "book.npz", (said if said is not None else []).append, **more)
 
 
-EACH = [*[CONTINUATION] * len(ORDERS), *SHARES, "20-point loss", "10-point loss", WEAK, UNDONE, *BROKEN]
+EACH = [*SHARES, "20-point loss", "10-point loss", WEAK, UNDONE, *BROKEN]
 
 
-def test_good_adapters_come_first_then_every_kind_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_good_adapters_come_first_then_continuations_then_every_kind_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = Records(monkeypatch)
     made = task(tmp_path).book()
     assert ADAPTERS < ACCIDENTS and records.made[:ADAPTERS] == [("good", seed) for seed in range(ADAPTERS)]
-    assert records.made[ADAPTERS : ADAPTERS + len(EACH)] == [(kind, 0) for kind in EACH]
-    assert sorted(made.kinds) == sorted(set(EACH))
-    assert all(len(made.of(kind)) == ADAPTERS * EACH.count(kind) for kind in made.kinds)
+    continued, others = ADAPTERS * len(ORDERS), ADAPTERS * (1 + len(ORDERS))
+    assert records.made[ADAPTERS:others] == [(CONTINUATION, seed) for seed in range(ADAPTERS) for _ in ORDERS]
+    assert records.made[others : others + len(EACH)] == [(kind, 0) for kind in EACH]
+    assert sorted(made.kinds) == sorted((CONTINUATION, *EACH)) and len(made.of(CONTINUATION)) == continued
+    assert all(len(made.of(kind)) == ADAPTERS for kind in EACH)
     assert [one.lost for one in made.of("20-point loss")] == pytest.approx([0.2] * ADAPTERS)
     assert [one.lost for one in made.of("half of the effect lost")] == [0.5] * ADAPTERS
 
@@ -94,7 +96,7 @@ def test_a_killed_run_goes_on_and_records_nothing_twice(tmp_path: Path, monkeypa
     assert len(load(tmp_path / "book.npz").subjects) == 4
     records.killed_after = 10_000
     whole = task(tmp_path).book()
-    assert len(records.made) == len(whole.subjects) == ADAPTERS * (1 + len(EACH))
+    assert len(records.made) == len(whole.subjects) == ADAPTERS * (1 + len(ORDERS) + len(EACH))
 
 
 def test_when_the_time_is_up_what_is_there_is_kept_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

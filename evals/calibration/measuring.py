@@ -119,10 +119,11 @@ class Measuring:
             yield Step(f"good adapter {seed + 1} of {self.adapters}", _lacks(("good",), seed), make)
 
     def _others(self) -> Iterator[Step]:
-        """Adapter by adapter, so that all kinds grow together."""
+        """Continuations first, since verdicts rest on how far they differ; then adapter by adapter, so that all kinds grow together."""
         for seed in range(self.adapters):
             for nth, _ in enumerate(ORDERS):
                 yield self._continued(seed, nth)
+        for seed in range(self.adapters):
             for kind in SHARES:
                 yield self._losing(seed, kind)
             for k in FALLS if self.replies else ():
