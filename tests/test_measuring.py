@@ -115,7 +115,7 @@ def test_a_fall_that_is_too_far_off_is_no_20_point_loss(tmp_path: Path, monkeypa
 def test_without_replies_nothing_is_sampled_and_no_dose_is_sought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = Records(monkeypatch)
     made = task(tmp_path, replies=False).book()
-    assert {kind for kind, _ in records.made} == {"good", *EACH} - {"20-point loss", "10-point loss"}
+    assert {kind for kind, _ in records.made} == {"good", CONTINUATION, *EACH} - {"20-point loss", "10-point loss"}
     assert {one.kind for one in made.subjects if one.lost is not None} == set(SHARES)
     assert not load(tmp_path / "book.npz").replies
     said: list[str] = []
