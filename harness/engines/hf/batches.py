@@ -66,11 +66,16 @@ def padded(rows: Sequence[Row], pad: int, device: str) -> Tensor:
     return torch.tensor([[*row.tokens, *[pad] * (width - len(row.tokens))] for row in rows], device=device)
 
 
-def padded_batches(rows: Sequence[Row], budget: int, pad: int, device: str) -> Iterator[Batch]:
-    """Each batch of `batches_of`, a row in each sequence, padded on the right."""
+def padded_ids(rows: Sequence[Row], budget: int, pad: int, device: str) -> Iterator[tuple[list[int], Tensor]]:
+    """Each batch of `batches_of`: its indices of rows, and its token ids [batch, tokens], padded on the right."""
     for batch in batches_of(rows, budget):
+        yield batch, padded([rows[i] for i in batch], pad, device)
+
+
+def padded_batches(rows: Sequence[Row], budget: int, pad: int, device: str) -> Iterator[Batch]:
+    """The same with where prompts and scored tokens lie, a row in each sequence."""
+    for batch, ids in padded_ids(rows, budget, pad, device):
         chosen = [rows[i] for i in batch]
-        ids = padded(chosen, pad, device)
         given = torch.tensor([row.given for row in chosen], device=device)
         prompt = torch.arange(ids.shape[1], device=device)[None] < given[:, None]
         starts = np.arange(len(chosen)) * ids.shape[1]

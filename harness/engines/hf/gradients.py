@@ -14,7 +14,7 @@ import torch
 from harness.data.arrays import Floats
 from harness.data.subject import Subject
 from harness.engines.chat import tokenizer_of
-from harness.engines.hf.batches import padded_batches
+from harness.engines.hf.batches import padded_ids
 from harness.engines.hf.models import Models
 from harness.engines.hf.scoring import logits_of
 from harness.engines.rows import Row, refuse_unscored
@@ -38,7 +38,7 @@ def gradient_rows(
     found: list[Floats] = [np.empty(0)] * len(rows)
     with models.ready(subject) as model, torch.inference_mode(False), torch.enable_grad():
         decoder, width = model.get_decoder(), model.config.hidden_size
-        for batch, ids in padded_batches(rows, min(budget, MOST_TOKENS), tokenizer_of(subject).pad_token_id, models.device):
+        for batch, ids in padded_ids(rows, min(budget, MOST_TOKENS), tokenizer_of(subject).pad_token_id, models.device):
             added = {layer: torch.zeros(len(batch), width, device=ids.device, requires_grad=True) for layer in layers}
             with add_rows_to_residual(decoder.layers, added):
                 hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.engines.hf.batches import padded_batches
+from harness.engines.hf.batches import padded_ids
 from harness.engines.hf.decoding import Past, joined
 from harness.engines.hf.draws import drawn
 from harness.engines.hf.scoring import logits_of
@@ -77,7 +77,7 @@ def said_by_steps(model: Any, budget: int, rows: Sequence[Row], numbers: Tensor,
 def _after_prompts(model: Any, rows: Sequence[Row], pad: int, budget: int) -> tuple[Past, Tensor]:
     """What the layers keep of every prompt, and the logits after each, [rows, vocabulary]; `rows` come longest first."""
     parts, logits = [], []
-    for batch, ids in padded_batches(rows, budget, pad, "cpu"):
+    for batch, ids in padded_ids(rows, budget, pad, "cpu"):
         parts.append(Past(torch.tensor([len(rows[i].tokens) for i in batch])))
         hidden = _passed(model.get_decoder(), ids, torch.arange(ids.shape[1])[None], parts[-1])
         logits.append(logits_of(model, hidden[torch.arange(len(batch)), parts[-1].lengths - 1]))
