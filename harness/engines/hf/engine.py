@@ -24,9 +24,9 @@ from harness.engines.rows import rows_of, rows_of_texts
 class HFEngine:
     """`device` "cpu" or "cuda"; float32 on a CPU, the checkpoint's own type on a GPU. `batch_tokens` bounds a batch, padding included.
 
-    With `fast`, on a CPU, Qwen3.5's layers run fused, and matrix products of models wider than WIDE in bfloat16 where the processor has
-    units for it: a third of the time for smollm2-135m, and the log-odds of a pair move by .01 nats (standard deviation), where pairs
-    differ by .4.
+    With `fast`, on a CPU, Qwen3.5's layers run fused, and what several completions of one prompt begin with is run once for all of them;
+    matrix products of models wider than WIDE are in bfloat16 where the processor has units for it: a third of the time for smollm2-135m,
+    and the log-odds of a pair move by .01 nats (standard deviation), where pairs differ by .4.
     """
 
     name = "hf"
