@@ -2,16 +2,18 @@
 
     python benchmarks/fast_paths.py
 
-Fused layers: scoring with them against the library's. Training: Q1's trainings of one seed (three streams of 50 examples, matched steps at
-five sizes), side by side on fused layers, against one after the other in a plain peft loop in float32. Steering: 20 vectors at one layer,
-with only the layers above it computed again, against 20 full passes. Each ratio is the median of interleaved repeats, except training,
-which takes minutes and is measured once. Smaller is better.
+Fused layers and packed rows: scoring with them against the library's layers, row by row; and the matrix products of that scoring alone, in
+the same shapes, over the whole of it: the share of the hardware's own rate that is reached (larger is better). Training: Q1's trainings of
+one seed (three streams of 50 examples, matched steps at five sizes), side by side on fused layers, against one after the other in a plain
+peft loop in float32. Steering: 20 vectors at one layer, with only the layers above it computed again, against 20 full passes. Each ratio is
+the median of interleaved repeats, except training, which takes minutes and is measured once. Smaller is better.
 """
 
 from __future__ import annotations
 
 import harness  # noqa: F401  # isort: skip  # before transformers: see harness/process/torchvision_cpu.py
 
+import contextlib
 import copy
 import statistics
 import tempfile
@@ -23,6 +25,7 @@ import numpy as np
 import torch
 import transformers
 from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
 
 from fixtures import corpora
 from fixtures.models.figures import TINY_HYBRID
@@ -52,6 +55,27 @@ def ratio(fast: Callable[[], object], plain: Callable[[], object]) -> float:
     """Median over repeats of the fast path's time over the plain one's, measured in turn after one round to warm up."""
     fast(), plain()
     return statistics.median(seconds(fast) / seconds(plain) for _ in range(REPEATS))
+
+
+def products_of(engine: HFEngine, subject: Subject, work: Callable[[], object]) -> Callable[[], object]:
+    """The products of every linear layer of this subject during `work`, one after the other, with nothing between them."""
+    shapes: list[tuple[int, int, int]] = []
+
+    def note(module: nn.Linear, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
+        shapes.append((inputs[0].numel() // module.in_features, module.in_features, module.out_features))
+
+    with engine.model(subject) as model, contextlib.ExitStack() as stack:
+        for module in model.modules():
+            if isinstance(module, nn.Linear):
+                stack.callback(module.register_forward_hook(note).remove)
+        work()
+    factors = [(torch.randn(rows, inputs), torch.randn(outputs, inputs).t()) for rows, inputs, outputs in shapes]
+
+    def run() -> None:
+        for x, weight in factors:
+            torch.mm(x, weight)
+
+    return run
 
 
 def stock(engine: HFEngine, subject: Subject, plan: Training, settings: TrainingSettings) -> None:
@@ -102,6 +126,8 @@ def main() -> None:
     fast, plain = HFEngine(fast=True), HFEngine(fast=False)
     chunks = ratio(lambda: score(fast, subject, completions), lambda: score(plain, subject, completions))
     print(f"fused layers, scoring 64 completions: {chunks:.2f}")
+    products = products_of(fast, subject, lambda: score(fast, subject, completions))
+    print(f"its matrix products alone:            {ratio(products, lambda: score(fast, subject, completions)):.2f}")
 
     print(f"training, Q1's sweep of one seed:     {sweep_of_trainings(fast, subject):.2f}")
     width, rng = fast.base_model(subject).config.hidden_size, np.random.default_rng(0)

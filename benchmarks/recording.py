@@ -31,6 +31,7 @@ from harness.data.behavior import Message
 from harness.engines.chat import tokenizer_of
 from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion, Sites
+from harness.engines.rows import rows_of
 from harness.subjects.files import base_subject
 
 LENGTHS = (64, 512, 2048)
@@ -53,7 +54,7 @@ class Bench:
             residual_layers=tuple(range(len(layers))),
             state_layers=tuple(i for i, kind in enumerate(layers) if kind == "linear_attention"),
         )
-        row = self.engine._rows(self.subject, [self.completion])[0]
+        row = rows_of(self.subject, [self.completion])[0]
         self.ids = torch.tensor([row.tokens], device=device)
 
     def _conversation(self, tokens: int) -> Completion:

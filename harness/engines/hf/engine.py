@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 class HFEngine:
     """`device` "cpu" or "cuda"; float32 on a CPU, the checkpoint's own type on a GPU. `batch_tokens` bounds a batch, padding included.
 
-    With `fast`, on a CPU, Qwen3.5's layers run fused, and matrix products of models wider than WIDE in bfloat16 where the processor has
-    units for it: a third of the time for smollm2-135m, and the log-odds of a pair move by .01 nats (standard deviation), where pairs
-    differ by .4. `bfloat16_units` says whether it has; None: torch is loaded and asked. `threads` of this process run products; None: as
-    many as torch takes.
+    With `fast`, on a CPU, Qwen3.5's layers run fused, and what several completions of one prompt begin with is run once for all of them;
+    matrix products of models wider than WIDE are in bfloat16 where the processor has units for it: a third of the time for smollm2-135m,
+    and the log-odds of a pair move by .01 nats (standard deviation), where pairs differ by .4. `bfloat16_units` says whether it has; None:
+    torch is loaded and asked. `threads` of this process run products; None: as many as torch takes.
     """
 
     name = "hf"

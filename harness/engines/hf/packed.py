@@ -58,10 +58,11 @@ def _attention(self: Any, hidden_states: Tensor, packing: Packing, *, position_e
     cos, sin = (part[0] for part in position_embeddings)
     query, key = self.q_norm(query), self.k_norm(key.view(tokens, -1, self.head_dim))
     query, key = _library.apply_rotary_pos_emb(query, key, cos, sin, unsqueeze_dim=1)
-    at = packing.groups.at
-    q, k, v = (x[at].transpose(1, 2) for x in (query, key, value.view(key.shape)))  # [groups, heads, longest, head width]
+    q, k, v = (
+        packing.groups.rows_of(x).transpose(1, 2) for x in (query, key, value.view(key.shape))
+    )  # [groups, heads, longest, head width]
     mixed = nn.functional.scaled_dot_product_attention(q, k, v, packing.unseen, scale=self.scaling, enable_gqa=True).transpose(1, 2)
-    out = mixed.reshape(-1, *mixed.shape[2:])[packing.from_groups]
+    out = mixed.reshape(-1, *mixed.shape[2:]).index_select(0, packing.from_groups)
     return self.o_proj((out * torch.sigmoid(gate)).view(1, tokens, -1)), None
 
 
@@ -77,9 +78,9 @@ def _gated_delta_net(self: Any, hidden_states: Tensor, packing: Packing, **_rest
     def rule(block: Block, state: Tensor | None, ending: bool) -> tuple[Tensor, Tensor | None]:
         query, key, value = (
             part.view(*block.at.shape, -1, width)  # [rows, longest, heads, width]
-            for part, width in zip(torch.split(mixed[block.at], widths, dim=-1), head_widths, strict=True)
+            for part, width in zip(torch.split(block.rows_of(mixed), widths, dim=-1), head_widths, strict=True)
         )
-        decay, write = (x[block.at] * block.real[..., None] for x in (g, beta))  # behind a row's end the state stays as it is
+        decay, write = (block.rows_of(x) * block.real[..., None] for x in (g, beta))  # behind a row's end the state stays as it is
         out, last, _ = gated_delta_rule(query, key, value, decay, write, state, ending=ending)
         return out.flatten(0, 1), last
 
@@ -88,8 +89,8 @@ def _gated_delta_net(self: Any, hidden_states: Tensor, packing: Packing, **_rest
     if packing.kept is not None and states is not None:
         packing.kept[self.layer_idx] = states
     after = states if patched is None else patched
-    branches, _ = rule(packing.branches, None if after is None else after[packing.group], ending=False)
-    out = torch.cat([stems, branches])[packing.from_stems_and_branches]  # [tokens, heads, width]
+    branches, _ = rule(packing.branches, None if after is None else after.index_select(0, packing.group), ending=False)
+    out = torch.cat([stems, branches]).index_select(0, packing.from_stems_and_branches)  # [tokens, heads, width]
     normed = gated_rms_norm(out, gate.view(out.shape), self.norm.weight.detach(), self.norm.variance_epsilon)
     mixed_heads: Tensor = self.out_proj(normed.view(1, tokens, -1))
     return mixed_heads
@@ -103,5 +104,8 @@ def _convolved(x: Tensor, weight: Tensor, packing: Packing) -> Tensor:
     for back in range(1, min(kernel, len(x))):
         mixed[back:].addcmul_(x[:-back], taps[-1 - back])
     at, windows, there = packing.seams(kernel)
-    mixed[at] = (x[windows] * (taps * there[..., None])).sum(1)
+    mended = x.index_select(0, at) * taps[-1]
+    for tap in range(kernel - 1):
+        mended.addcmul_(x.index_select(0, windows[:, tap]), taps[tap] * there[:, tap, None])
+    mixed[at] = mended
     return nn.functional.silu(mixed, inplace=True)

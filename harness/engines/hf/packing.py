@@ -23,6 +23,9 @@ from harness.engines.rows import Row
 SHORTEST_STEM = 8
 """Tokens that rows must have in common to be worth a group."""
 
+ALIKE = 8
+"""Within how many tokens stems are of one length, so that those with branches of one length run together: both are padded for the delta
+rule."""
 LAYER_TYPES = ("full_attention", "linear_attention")
 """What a decoder keeps a mask for."""
 
@@ -47,6 +50,10 @@ class Block:
             line[: len(row)] = row
         padded = torch.from_numpy(at).to(device)
         return Block(padded.clamp(min=0), padded >= 0)
+
+    def rows_of(self, x: Tensor) -> Tensor:
+        """[rows, longest, ...] from x [tokens, ...]."""
+        return x.index_select(0, self.at.flatten()).view(*self.at.shape, *x.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,8 @@ def packed_batches(rows: Sequence[Row], budget: int, device: str, after_content:
     """
     groups = _groups(rows, after_content)
     tokens = [stem + sum(len(rows[i].tokens) - stem for i in members) for members, stem in groups]
-    longest_first = sorted(range(len(groups)), key=lambda g: (-groups[g][1], -tokens[g], g))
+    branch = [max(len(rows[i].tokens) for i in members) - stem for members, stem in groups]
+    longest_first = sorted(range(len(groups)), key=lambda g: (-(groups[g][1] // ALIKE), -branch[g], g))
     for share in shares(longest_first, lambda batch: sum(tokens[g] for g in batch), budget):
         yield _packed(rows, [groups[g] for g in share], device)
 
