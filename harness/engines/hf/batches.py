@@ -1,6 +1,7 @@
 """Rows of tokens as batches: which rows run together, their padding, and masks of the positions that a steering or a patch is meant for.
 
-Scoring and recording pad on the right, which a causal model cannot see from a position before it; the library's generation pads on the left, with a mask.
+Scoring and recording pad on the right, which a causal model cannot see from a position before it; the library's generation pads on the left, with
+a mask.
 """
 
 from __future__ import annotations
