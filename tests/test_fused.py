@@ -89,11 +89,7 @@ def test_the_delta_rule_is_the_librarys(tokens: int) -> None:
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-5 * max(scale, 1e-3), msg=lambda text, n=name: f"{n}: {text}")
 
 
-ADAPTERS = [2, 0, 2, 1]
-"""Of each row: in no order, and one of them twice."""
-
-
-def stack(outputs: int, inputs: int, seed: int, bias: bool) -> StackedLora:
+def stack(outputs: int, inputs: int, seed: int, bias: bool, adapters: list[int] | None) -> StackedLora:
     base = nn.Linear(inputs, outputs, bias=bias)
     with torch.no_grad():
         base.weight.copy_(draw(outputs, inputs, seed=seed, grad=False))
@@ -102,22 +98,27 @@ def stack(outputs: int, inputs: int, seed: int, bias: bool) -> StackedLora:
         draw(3, 2, inputs, seed=seed + 1, grad=False, dtype=torch.float32),
         draw(3, outputs, 2, seed=seed + 2, grad=False, dtype=torch.float32),
     )
-    return StackedLora(base, down, up, 2.0, Rows(torch.tensor(ADAPTERS)))
+    return StackedLora(base, down, up, 2.0, Rows(None if adapters is None else torch.tensor(adapters)))
 
 
-def naive(layer: StackedLora, x: Tensor) -> Tensor:
+def naive(layer: StackedLora, x: Tensor, adapters: list[int]) -> Tensor:
     """Row by row."""
     made = [
         nn.functional.linear(row, layer.base.weight, layer.base.bias) + 2.0 * (row @ layer.down[i].T) @ layer.up[i].T
-        for row, i in zip(x, ADAPTERS, strict=True)
+        for row, i in zip(x, adapters, strict=True)
     ]
     return torch.stack(made)
 
 
 @pytest.mark.parametrize("bias", [False, True], ids=["", "with a bias, by torch's own autograd"])
-def test_stacked_layers_are_what_each_rows_adapter_makes_by_itself(bias: bool) -> None:
-    layers = [stack(7, 5, 10, bias), stack(4, 5, 20, bias)]
-    x, weights = draw(4, 3, 5, dtype=torch.float32), [draw(4, 3, n, seed=n, grad=False, dtype=torch.float32) for n in (7, 4)]
+@pytest.mark.parametrize("adapters", [[2, 0, 2, 1], None], ids=["in no order, one of them twice", "one row each"])
+def test_stacked_layers_are_what_each_rows_adapter_makes_by_itself(adapters: list[int] | None, bias: bool) -> None:
+    layers = [stack(7, 5, 10, bias, adapters), stack(4, 5, 20, bias, adapters)]
+    whose = [0, 1, 2] if adapters is None else adapters
+    x, weights = (
+        draw(len(whose), 3, 5, dtype=torch.float32),
+        [draw(len(whose), 3, n, seed=n, grad=False, dtype=torch.float32) for n in (7, 4)],
+    )
 
     def gradients(made: Any) -> tuple[list[Tensor], list[Tensor]]:
         x.grad = None
@@ -127,7 +128,7 @@ def test_stacked_layers_are_what_each_rows_adapter_makes_by_itself(bias: bool) -
         found = [x.grad, *(part.grad for layer in layers for part in (layer.down, layer.up))]
         return list(made), [grad for grad in found if grad is not None]
 
-    ours, theirs = gradients(together(x, layers)), gradients([naive(layer, x) for layer in layers])
+    ours, theirs = gradients(together(x, layers)), gradients([naive(layer, x, whose) for layer in layers])
     assert len(ours[1]) == len(theirs[1]) == 5
     for one, other in zip((*ours[0], *ours[1]), (*theirs[0], *theirs[1]), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)

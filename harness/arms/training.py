@@ -36,6 +36,8 @@ from harness.subjects.files import ADAPTER_WEIGHTS
 
 ANCHOR_TOKENS = 600
 """Tokens in one batch at the anchor width, padding included; wider models take fewer. More are no faster on a CPU and take more memory."""
+LEAST_TOKENS = 256
+"""Tokens in one batch of a wide model: with fewer, reading its weights would cost more than multiplying by them."""
 ANCHOR_SIDE = 4096
 """Tokens that a step of all trainings side by side may have at the anchor width, each counted as the longest; bounds their weights."""
 
@@ -124,9 +126,10 @@ def _side_by_side(
     config.inference_mode = True  # as peft saves it
     model = engine.base_model(base).requires_grad_(False)
     fast, pad = engine.fast and engine.device == "cpu", tokenizer_of(base).pad_token_id
-    budget = ANCHOR_TOKENS * ANCHOR_WIDTH // model.config.hidden_size
+    tokens = ANCHOR_TOKENS if engine.device == "cpu" else ANCHOR_SIDE
+    budget = max(LEAST_TOKENS, tokens * ANCHOR_WIDTH // model.config.hidden_size)
     losses: list[list[float]] = []  # [steps][trainings]
-    side = Rows(torch.arange(len(trainings), device=engine.device))
+    side = Rows()
     with _beside(model, [weights for _, weights in started], settings.alpha / settings.rank, side) as added:
         trained = [weight for layer in added.values() for weight in layer.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.0, fused=True)
@@ -135,14 +138,16 @@ def _side_by_side(
             each = torch.zeros(len(trainings))
             optimizer.zero_grad()
             for batch in batches_of([Row((*prompt, *reply), len(prompt)) for _, (prompt, reply) in examples], budget):
-                side.adapters = torch.tensor([examples[i][0] for i in batch], device=engine.device)
+                batch.sort()
+                whose = torch.tensor([examples[i][0] for i in batch])
+                side.adapters = None if torch.equal(whose, torch.arange(len(trainings))) else whose.to(engine.device)
                 with (
                     torch.autocast(engine.device, torch.bfloat16, enabled=fast and bfloat16_pays(model.config.hidden_size)),
                     fast_layers() if fast else contextlib.nullcontext(),
                 ):
                     nll = _losses(engine, model, [examples[i][1] for i in batch], pad) * (len(trainings) / len(examples))
                 nll.sum().backward()  # type: ignore[no-untyped-call]  # torch does not type it
-                each.index_add_(0, side.adapters.cpu(), nll.detach().float().cpu())
+                each.index_add_(0, whose, nll.detach().float().cpu())
             optimizer.step()
             losses.append(each.tolist())
             for i, training in enumerate(trainings):

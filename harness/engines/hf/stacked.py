@@ -19,8 +19,8 @@ from torch.autograd import Function
 class Rows:
     """Which adapter each row of the coming batch has; shared by the layers of one model."""
 
-    adapters: Tensor
-    """[rows], in any order."""
+    adapters: Tensor | None = None
+    """[rows], in any order; None: each adapter has one row, in order."""
 
 
 class StackedLora(nn.Module):
@@ -58,7 +58,7 @@ def _plain(layer: StackedLora) -> Any:
 
     def forward(x: Tensor) -> Tensor:
         made: Tensor = layer.base(x)
-        down, up = layer.down[layer.rows.adapters], layer.up[layer.rows.adapters]
+        down, up = (_of_rows(weight, layer.rows.adapters) for weight in (layer.down, layer.up))
         rows = x.reshape(len(down), -1, x.shape[-1]).to(down.dtype)
         added = rows @ down.transpose(1, 2) @ up.transpose(1, 2) * layer.scale
         return made + added.reshape(made.shape).to(made.dtype)
@@ -66,30 +66,36 @@ def _plain(layer: StackedLora) -> Any:
     return forward
 
 
+def _of_rows(weight: Tensor, adapters: Tensor | None) -> Tensor:
+    return weight if adapters is None else weight[adapters]
+
+
 class _Together(Function):
     """x [rows, ..., inputs]; adapters [rows]; down [adapters, layers * rank, inputs]; then each layer's weight [outputs, inputs], and each
     layer's up [adapters, outputs, rank]. Products are by layer, so that neither outputs nor their gradients are copied together."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, adapters: Tensor, scale: float, down: Tensor, *layers: Tensor) -> tuple[Tensor, ...]:
-        weights, ups = layers[: len(layers) // 2], [up[adapters] for up in layers[len(layers) // 2 :]]
-        flat, ctx.count, down = x.reshape(-1, x.shape[-1]), len(down), down[adapters]
-        rows = flat.view(len(adapters), -1, flat.shape[-1])
+    def forward(ctx: Any, x: Tensor, adapters: Tensor | None, scale: float, down: Tensor, *layers: Tensor) -> tuple[Tensor, ...]:
+        weights, ups = layers[: len(layers) // 2], [_of_rows(up, adapters) for up in layers[len(layers) // 2 :]]
+        flat, ctx.count, down = x.reshape(-1, x.shape[-1]), len(down), _of_rows(down, adapters)
+        rows = flat.view(len(down), -1, flat.shape[-1])
         low = torch.bmm(rows, down.transpose(1, 2))  # [rows, tokens, layers * rank]
         made = [flat @ weight.t() for weight in weights]
         for one, its_low, up in zip(made, torch.split(low, [up.shape[2] for up in ups], dim=-1), ups, strict=True):
             one.view(len(rows), -1, one.shape[-1]).baddbmm_(its_low, up.transpose(1, 2), alpha=scale)
-        ctx.save_for_backward(rows, adapters, low, down, *weights, *ups)
-        ctx.scale, ctx.shape = scale, x.shape
+        ctx.save_for_backward(rows, low, down, *weights, *ups)
+        ctx.scale, ctx.shape, ctx.adapters = scale, x.shape, adapters
         return tuple(one.view(*x.shape[:-1], -1) for one in made)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        rows, adapters, low, down, *layers = ctx.saved_tensors
+        rows, low, down, *layers = ctx.saved_tensors
         weights, ups = layers[: len(gradients)], layers[len(gradients) :]
 
         def by_adapter(of_rows: Tensor) -> Tensor:
-            return of_rows.new_zeros(ctx.count, *of_rows.shape[1:]).index_add_(0, adapters, of_rows)
+            if ctx.adapters is None:
+                return of_rows
+            return of_rows.new_zeros(ctx.count, *of_rows.shape[1:]).index_add_(0, ctx.adapters, of_rows)
 
         flat = [gradient.reshape(-1, gradient.shape[-1]) for gradient in gradients]
         parts = [gradient.view(len(rows), -1, gradient.shape[-1]) for gradient in flat]
