@@ -1,7 +1,7 @@
 """Rows of tokens as batches: which rows run together, their padding, and where each row's tokens and prompt lie in what is run.
 
-Scoring and recording pad on the right, which a causal model cannot see from a position before it; the library's generation pads on the left, with
-a mask.
+Scoring and recording pad on the right, which a causal model cannot see from a position before it; the library's generation pads on the
+left, with a mask.
 """
 
 from __future__ import annotations
