@@ -546,7 +546,7 @@ def test_a_mixed_arm_is_trained_once(hf: HFEngine, tiny_hybrid: Subject, tmp_pat
     store = Store(tmp_path)
     maker = ArmMaker(hf, store, tiny_hybrid, behavior, neutral, TrainingSettings(rank=2))
     lab: Any = SimpleNamespace(
-        settings=Settings(), base=tiny_hybrid, arms=maker, recordings=Recordings(hf, store), doses=(4,), behavior=behavior
+        settings=Settings(), base=tiny_hybrid, arms=maker, recordings=Recordings(hf, store), store=store, doses=(4,), behavior=behavior
     )
     once, again = general_mix.mixed_arm(lab, 0.5, 0), general_mix.mixed_arm(lab, 0.5, 0)
     assert once.digest == again.digest != tiny_hybrid.digest

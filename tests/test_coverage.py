@@ -13,7 +13,6 @@ import pytest
 
 from harness.analysis.auc import auc_gain
 from harness.analysis.intervals import mean_interval
-from harness.analysis.localization import crossing, localize
 from harness.analysis.misclassification import corrected_change
 from harness.analysis.ratios import ratio_interval
 from harness.analysis.replicates import replicated_interval
@@ -82,15 +81,6 @@ def surfacing(rng: np.random.Generator) -> tuple[Estimate, float]:
     return auc_gain(degraded, healthy, ALL, 0.01, rng, 1000)[0], 0.0
 
 
-def half_of_the_effect(rng: np.random.Generator) -> tuple[Estimate, float]:
-    """q3.localization: recovery over seven numbers of heads."""
-    shares, recovery = np.array([0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0]), np.array([0.1, 0.25, 0.4, 0.6, 0.75, 0.9, 1.0])
-    full = 1 + scattered(rng, 0.5, 0.4, DOMAINS)
-    moved = recovery[:, None] * full + np.stack([scattered(rng, 0.3, 0.2, DOMAINS) for _ in recovery])
-    moved[-1] = full
-    return localize(shares, moved, full, DOMAINS, 0.01, rng, 1000).k50, crossing(shares, recovery)
-
-
 KINDS: dict[str, Simulated] = {
     "tasks": tasks,
     "prose": prose,
@@ -99,7 +89,6 @@ KINDS: dict[str, Simulated] = {
     "3 seeds": over_seeds(3),
     "8 seeds": over_seeds(8),
     "surfacing": surfacing,
-    "half of the effect": half_of_the_effect,
 }
 
 

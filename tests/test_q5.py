@@ -84,6 +84,7 @@ def lab_of(recordings: Planted) -> Any:
         layer_kinds=("linear_attention",) * 3 + ("full_attention",) + ("linear_attention",) * 3 + ("full_attention",),
         progress=lambda line: None,
         rng=lambda *purpose: np.random.default_rng(len("/".join(purpose))),
+        each=lambda function, items: [function(item) for item in items],
         sizes=SimpleNamespace(prose=24),
         pairs=lambda split: tuple(PAIRS),
         bound=lambda id: 0.05,

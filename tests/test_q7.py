@@ -45,7 +45,12 @@ PAIRS = tuple(
 
 
 def lab_of(**known: Any) -> Any:
-    return SimpleNamespace(behavior=load_behavior(resolve_behavior("listening")), progress=lambda line: None, **known)
+    return SimpleNamespace(
+        behavior=load_behavior(resolve_behavior("listening")),
+        progress=lambda line: None,
+        each=lambda function, items: [function(item) for item in items],
+        **known,
+    )
 
 
 def test_as_many_of_each_kind_directions_first() -> None:
