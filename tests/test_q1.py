@@ -35,7 +35,7 @@ class Made:
     """Log-odds a trained arm gains with every example."""
     scatter: float
     store: Store
-    engine: Any = field(default_factory=lambda: SimpleNamespace(name="hf"))
+    engine: Any = field(default_factory=lambda: SimpleNamespace(name="hf", numerics="made up"))
     trained: list[tuple[str, ArmKind, int]] = field(default_factory=list)
     """Regime, kind and seed of every training asked for."""
     scored: set[tuple[str, int]] = field(default_factory=set)

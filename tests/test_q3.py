@@ -150,7 +150,7 @@ class Made:
 
     store: Store
     settings: TrainingSettings = field(default_factory=TrainingSettings)
-    engine: Any = field(default_factory=lambda: SimpleNamespace(name="hf"))
+    engine: Any = field(default_factory=lambda: SimpleNamespace(name="hf", numerics="made up"))
     trained: set[tuple[ArmKind, int]] = field(default_factory=set)
     """Kind and LoRA rank of every training asked for."""
 
