@@ -33,7 +33,7 @@ evals: $(STAMP)
 
 # Two nights in three minutes, with the commands that a nightly job has. The second gate must stop it: make expects exit code 1 there.
 DEMO := .demo
-NIGHT := $(BIN)/python -m pytest evals -m gate -n 2 --dist loadscope --no-loadscope-reorder --store $(DEMO)/store --history $(DEMO)/history.sqlite --reports $(DEMO)/reports --no-report
+NIGHT := $(BIN)/python -m pytest evals -m gate -n 2 --dist load --maxschedchunk 1 --store $(DEMO)/store --history $(DEMO)/history.sqlite --reports $(DEMO)/reports --no-report
 TRAIN := $(BIN)/python -m harness train --behavior listening
 demo: $(STAMP)
 	rm -rf $(DEMO)/monday $(DEMO)/tuesday $(DEMO)/history.sqlite

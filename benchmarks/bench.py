@@ -131,7 +131,7 @@ def growth(engine: HFEngine, subject: Subject, pairs: Sequence[Pair]) -> None:
 def runs(scratch: Path) -> None:
     """Print wall time, processor time and peak memory of the gate as a user starts it."""
     places = ("--store", scratch / "store", "--history", scratch / "history.sqlite", "--reports", scratch / "reports")
-    workers = ("-n", "2", "--dist", "loadscope", "--no-loadscope-reorder", "--inconclusive", "allow")
+    workers = ("-n", "2", "--dist", "load", "--maxschedchunk", "1", "--inconclusive", "allow")
     train = [sys.executable, "-m", "harness", "train", "--behavior", "listening", "--examples", "50", "--seed", "77", "--out"]
     subprocess.run([*train, str(scratch / "candidate")], check=True, capture_output=True, cwd=PROJECT)
     asked: list[tuple[str, tuple[object, ...]]] = [
