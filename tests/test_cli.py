@@ -133,3 +133,9 @@ def test_a_memory_graph_goes_into_a_store_and_comes_out_again(tmp_path: Path) ->
     assert taken.stdout.split("digest")[1] == given.stdout.split("digest")[1]
     again = invoke("memory", "export", str(store), str(out))
     assert again.exit_code == 4 and "holds a memory graph already" in again.stderr
+
+
+def test_train_refuses_to_go_on_from_what_is_no_adapter(tmp_path: Path) -> None:
+    result = invoke("train", "--behavior", "listening", "--start", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out"))
+    assert result.exit_code == 4 and result.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
+    assert "nowhere: no adapter_model.safetensors in it; allowed is the folder of an adapter that this command trained" in result.stderr
