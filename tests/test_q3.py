@@ -231,8 +231,8 @@ def test_the_first_layer_must_be_first_over_trainings(tmp_path: Path) -> None:
 
 
 def test_without_a_candidate_the_subjects_are_the_trainings_of_all_seeds(tmp_path: Path) -> None:
-    made: Any = Made()
-    lab = replace(bare_lab(tmp_path, "quick"), arms=made)
+    made: Any = Made(Store(tmp_path / "store"))
+    lab = replace(bare_lab(tmp_path, "quick"), arms=made, recordings=made)
     assert [one.name for one in Study(lab).subjects] == [f"trained 8 {seed}" for seed in lab.seeds]
     assert len(lab.seeds) == 3
     assert Study(replace(lab, candidate=lab.base)).subjects == (lab.base,)
