@@ -37,6 +37,7 @@ def lab(hf: HFEngine, tmp_path_factory: pytest.TempPathFactory) -> Any:
         sizes=SimpleNamespace(prose=12),
         rng=lambda *purpose: np.random.default_rng(len("/".join(purpose))),
         progress=lambda line: None,
+        each=lambda function, items: [function(item) for item in items],
     )
 
 
