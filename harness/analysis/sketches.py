@@ -9,9 +9,9 @@ import numpy as np
 from harness.data.arrays import Floats
 
 CONTINUED = 0.35
-"""Cosine from which one of two trainings counts as going on from the other: between .17, the most that 190 pairs of trainings on the same data
-from different initial weights show on the shipped model, and .53, a training of 50 examples after 32 counter-examples. After 24 more examples
-of the same kind it is .91 to .94."""
+"""Cosine from which one of two trainings counts as going on from the other. On the shipped model 190 pairs of trainings on the same data
+from different initial weights show .17 at most; a training of 50 examples shows .53 after 32 counter-examples, and .91 to .94 after 24 more
+examples of the same kind."""
 
 
 def as_text(sketch: Floats) -> str:
