@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ import torch
 import transformers
 from fast_paths import REPEATS, ratio, seconds, sweep_of_trainings
 from memory import pss, tree
+from products import share
 from recording import Bench as Recorder
 
 from fixtures.models.figures import TINY_HYBRID
@@ -38,7 +40,6 @@ from harness.behaviors.shipped import resolve_behavior
 from harness.data.behavior import Pair
 from harness.data.settings import PROJECT
 from harness.data.subject import Subject
-from harness.engines.chat import encode_prompt, encode_reply, tokenizer_of
 from harness.engines.hf.engine import HFEngine
 from harness.engines.protocol import Completion, score
 from harness.readouts.forced_choice import completions_of
@@ -55,47 +56,21 @@ def machine() -> str:
     return f"{model or platform.processor()}, {os.cpu_count()} cores, {units}, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}"
 
 
-def products(engine: HFEngine, subject: Subject, rows: int, backward: bool) -> Callable[[], None]:
-    """The products of every linear layer of the decoder with `rows` tokens; with `backward`, those of the gradient of the input as well."""
-    shapes = [tuple(m.weight.shape) for m in engine.base_model(subject).get_decoder().modules() if isinstance(m, torch.nn.Linear)]
-    generator = torch.Generator().manual_seed(0)
-    work = [
-        (torch.randn(rows, inside, generator=generator), torch.randn(outside, inside, generator=generator)) for outside, inside in shapes
-    ]
-
-    def run() -> None:
-        for x, weight in work:
-            y = x @ weight.T
-            if backward:
-                y @ weight
-
-    return run
-
-
 def passes(engine: HFEngine, subject: Subject, pairs: Sequence[Pair]) -> None:
-    """Print how far each kind of pass is from its bare products."""
-    tokenizer = tokenizer_of(subject)
-    completions = completions_of(pairs)
-    prompts = {pair.id: len(encode_prompt(tokenizer, pair.messages).tokens) for pair in pairs}
-    replies = sum(len(encode_reply(tokenizer, one.text)) for one in completions)
-    tokens = sum(prompts.values()) + replies  # each prompt once: what scoring both completions of a pair needs at least
-    took = ratio(lambda: score(engine, subject, completions), products(engine, subject, tokens, backward=False))
-    print(f"scoring: share of the rate of bare products            {1 / took:6.2f}   (target .5)")
-    plain = HFEngine(fast=False)
-    both = ratio(lambda: score(engine, subject, completions), lambda: score(plain, subject, completions))
+    """Print how far each kind of pass is from its bare products, and the fast paths from plain ones."""
+    completions, settings, plain = completions_of(pairs), TrainingSettings(), HFEngine(fast=False)
+    print(
+        f"scoring: share of the rate of bare products            {share(partial(score, engine, subject, completions)):6.2f}   (target .5)"
+    )
+    both = ratio(scoring, partial(score, plain, subject, completions))
     print(f"scoring: time by that of the library's layers           {both:6.2f}")
-
-    settings = TrainingSettings()
     with tempfile.TemporaryDirectory() as folder:
-        plans = trainings(pairs, SIDE_BY_SIDE, Path(folder))
-        longest = [max(_length(tokenizer, plan.examples[i]) for plan in plans for i in step) for step in plans[0].schedule]
-        rows = SIDE_BY_SIDE * sum(longest)
-        took = ratio(lambda: train_adapters(engine, subject, plans, settings), products(engine, subject, rows, backward=True))
-    print(f"training: share of the rate of bare products           {1 / took:6.2f}   (target .25)")
+        train = partial(train_adapters, engine, subject, trainings(pairs, SIDE_BY_SIDE, Path(folder)), settings)
+        print(f"training: share of the rate of bare products           {share(train):6.2f}   (target .25)")
     print(f"training: Q1's sweep of one seed by stock peft          {sweep_of_trainings(engine, subject):6.2f}   (target .25)")
     for length in (64, 512):
         recorder = Recorder(TINY_HYBRID, "cpu", length)
-        took = ratio(lambda r=recorder: r.run("everything"), lambda r=recorder: r.run("bare"))  # type: ignore[misc]
+        took = ratio(partial(recorder.run, "everything"), partial(recorder.run, "bare"))
         print(f"recording, {length:3} tokens: time by that of a bare pass        {took:6.2f}   (target 1.15)")
 
 
@@ -105,16 +80,12 @@ def trainings(pairs: Sequence[Pair], count: int, folder: Path, examples: int = 8
     return [Training(chosen, [(i,) for i in range(examples)], seed, {examples: folder / str(seed)}) for seed in range(count)]
 
 
-def _length(tokenizer: object, one: Completion) -> int:
-    return len(encode_prompt(tokenizer, one.messages).tokens) + len(encode_reply(tokenizer, one.text)) + 1
-
-
 def growth(engine: HFEngine, subject: Subject, pairs: Sequence[Pair]) -> None:
     """Print the exponents."""
 
     def exponent(sizes: Sequence[int], work: Callable[[int], object]) -> float:
         work(sizes[0])
-        times = [statistics.median(seconds(lambda n=size: work(n)) for _ in range(REPEATS)) for size in sizes]  # type: ignore[misc]
+        times = [statistics.median(seconds(partial(work, size)) for _ in range(REPEATS)) for size in sizes]
         return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
 
     many = load_behavior(resolve_behavior("listening")).split("test")
