@@ -59,9 +59,8 @@ def machine() -> str:
 def passes(engine: HFEngine, subject: Subject, pairs: Sequence[Pair]) -> None:
     """Print how far each kind of pass is from its bare products, and the fast paths from plain ones."""
     completions, settings, plain = completions_of(pairs), TrainingSettings(), HFEngine(fast=False)
-    print(
-        f"scoring: share of the rate of bare products            {share(partial(score, engine, subject, completions)):6.2f}   (target .5)"
-    )
+    scoring = partial(score, engine, subject, completions)
+    print(f"scoring: share of the rate of bare products            {share(scoring):6.2f}   (target .5)")
     both = ratio(scoring, partial(score, plain, subject, completions))
     print(f"scoring: time by that of the library's layers           {both:6.2f}")
     with tempfile.TemporaryDirectory() as folder:
