@@ -39,6 +39,7 @@ def surfacing(study: Study, scores: Mapping[int, Floats], names: Sequence[str]) 
         left.set_xticks(doses, [str(dose) for dose in doses])
         left.set_xlabel("counter-examples")
         left.set_ylabel("AUC, degraded against healthy replies")
+        left.set_title(f"the first training alone, {len(study.pairs)} scenarios", fontsize=9)
         left.legend(fontsize=8)
         for shade, dose in zip(np.linspace(0.35, 1, len(doses)), doses, strict=True):
             cuts = np.sort(np.concatenate([scores[dose][0], scores[0][0]]))[::-1]
